@@ -1,0 +1,3 @@
+"""aegis_dagster: folders of documents, kept searchable and askable by Dagster."""
+
+__version__ = "0.1.0"

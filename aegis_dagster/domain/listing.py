@@ -1,0 +1,114 @@
+"""The listing of the watched root, and its difference to what the catalog knows.
+
+Belongs here: the values of a scan and the pure diff with its guard against mass deletion.
+Does not belong here: walking folders (`stores/folder.py`), applying the diff (`stores/catalog.py`).
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from aegis_dagster.domain.identifiers import DocumentId, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A document of the catalog."""
+
+    revision: Revision
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file of a scan. `stamp` changes whenever the bytes may have (size, times, inode; later an ETag)."""
+
+    revision: Revision
+    stamp: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A path that was seen and is no document now, and why."""
+
+    path: str  # ends with "/" for a folder: all below it
+    reason: str  # "unreadable", "still_growing", "link_leaves_root", "broken_link", "not_a_file", "bad_name"
+    remedy: str
+    keeps_document: bool  # a document known under this path is kept as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that one scan saw below `scope` ("" is the whole root)."""
+
+    files: Mapping[DocumentId, SeenFile]
+    passed_over: tuple[PassedOver, ...] = ()
+    ignored: int = 0  # hidden and temporary names
+
+
+@dataclass(frozen=True, slots=True)
+class ListingDiff:
+    """What changed since the catalog was last brought up to date."""
+
+    new: tuple[DocumentId, ...]
+    changed: tuple[DocumentId, ...]
+    touched: tuple[DocumentId, ...]  # other stamp, same bytes
+    moved: tuple[tuple[DocumentId, DocumentId], ...]  # (from, to); `to` is not in `new`, `from` not in `deleted`
+    deleted: tuple[DocumentId, ...]
+    unchanged: int
+
+
+def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> ListingDiff:
+    """Compare a scan with the documents known below the same scope.
+
+    A known document that was passed over for a passing reason is neither changed nor deleted. A deleted
+    one and a new one with the same bytes are a move; with several candidates, paths are paired in order.
+    """
+    kept = {item.path for item in listing.passed_over if item.keeps_document}
+    kept_folders = tuple(path for path in kept if path.endswith("/"))
+    new = sorted(path for path in listing.files if path not in known)
+    gone = sorted(
+        path for path in known if path not in listing.files and path not in kept and not path.startswith(kept_folders)
+    )
+    changed: list[DocumentId] = []
+    touched: list[DocumentId] = []
+    for path, seen in listing.files.items():
+        before = known.get(path)
+        if before is None or before.stamp == seen.stamp:
+            continue
+        (touched if before.revision == seen.revision else changed).append(path)
+    moved = _pair_moves(new, gone, listing.files, known)
+    sources, targets = {source for source, _ in moved}, {target for _, target in moved}
+    return ListingDiff(
+        new=tuple(path for path in new if path not in targets),
+        changed=tuple(sorted(changed)),
+        touched=tuple(sorted(touched)),
+        moved=tuple(moved),
+        deleted=tuple(path for path in gone if path not in sources),
+        unchanged=len(listing.files) - len(new) - len(changed) - len(touched),
+    )
+
+
+def deletions_need_confirmation(
+    deleted: Collection[DocumentId], known: int, *, max_share: float, max_count: int
+) -> bool:
+    """Whether so much is gone at once that it looks like an unmounted folder: both limits are exceeded."""
+    return len(deleted) > max_count and len(deleted) > max_share * known
+
+
+def _pair_moves(
+    new: list[DocumentId],
+    gone: list[DocumentId],
+    seen: Mapping[DocumentId, SeenFile],
+    known: Mapping[DocumentId, KnownFile],
+) -> list[tuple[DocumentId, DocumentId]]:
+    sources: dict[Revision, list[DocumentId]] = defaultdict(list)
+    for path in reversed(gone):
+        sources[known[path].revision].append(path)
+    moves = []
+    for path in new:
+        candidates = sources.get(seen[path].revision)
+        if candidates:
+            moves.append((candidates.pop(), path))
+    return moves

@@ -1,0 +1,160 @@
+"""The stages, what each waits for, and the states a document can be in at each.
+
+Belongs here: stage and status words, the state and outcome values, the pure rule of what to do next.
+Does not belong here: doing it (`stages/`), recording it (`stores/catalog.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
+from aegis_dagster.errors import AegisError, DocumentError, FailureCode
+
+MAX_ATTEMPTS = 3  # a retryable failure is tried so often by itself; after that `aegis retry` starts anew
+
+
+UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage that had nothing to work on
+
+
+class Stage(StrEnum):
+    """The five stages, in the order in which they run."""
+
+    PARSE = "parse"
+    ENRICH = "enrich"
+    CHUNK = "chunk"
+    EMBED = "embed"
+    GRAPH = "graph"
+
+
+UPSTREAM: Mapping[Stage, Stage | None] = {
+    Stage.PARSE: None,
+    Stage.ENRICH: Stage.PARSE,
+    Stage.CHUNK: Stage.ENRICH,
+    Stage.EMBED: Stage.CHUNK,
+    Stage.GRAPH: Stage.CHUNK,
+}
+
+
+class Status(StrEnum):
+    """Where a document stands at a stage."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file as the catalog knows it."""
+
+    id: DocumentId
+    collection: CollectionName
+    revision: Revision
+    size_bytes: int
+    suffix: str  # lower case, with the dot; "" where the name has none
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a document failed at a stage, and what to do."""
+
+    code: FailureCode
+    message: str
+    remedy: str
+    retryable: bool
+
+    @staticmethod
+    def of(error: Exception) -> "Failure":
+        """The failure that an exception means."""
+        if isinstance(error, DocumentError):
+            return Failure(error.code, error.message, error.remedy, error.retryable)
+        if isinstance(error, AegisError):
+            return Failure(FailureCode.INTERNAL_ERROR, error.message, error.remedy, error.retryable)
+        return Failure(
+            FailureCode.INTERNAL_ERROR,
+            f"{type(error).__name__}: {error}"[:500],
+            "this is a defect of aegis_dagster: report it with the document's format; `aegis retry` tries again.",
+            False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one document ended at one stage."""
+
+    status: Status
+    facts: dict[str, Any] = field(default_factory=dict)  # JSON values: counts, coverage, route, why skipped
+    failure: Failure | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """What the catalog holds of one document at one stage."""
+
+    status: Status
+    fingerprint: str
+    attempts: int = 0
+    failure: Failure | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def settled(self, wanted: str) -> bool:
+        """Nothing is to do for the wanted fingerprint, unless it is forced."""
+        if self.fingerprint != wanted:
+            return False
+        if self.status in (Status.DONE, Status.SKIPPED):
+            return True
+        return self.status is Status.FAILED and not self.worth_retrying()
+
+    def worth_retrying(self) -> bool:
+        """A failure that may go away by itself and has not been tried too often."""
+        return self.failure is not None and self.failure.retryable and self.attempts < MAX_ATTEMPTS
+
+
+class Readiness(StrEnum):
+    """What the state of the stage above allows."""
+
+    READY = "ready"
+    BLOCKED = "blocked"  # the stage above has yet to come, or may still succeed: leave everything as it is
+    CLEAR = "clear"  # the stage above failed for good: what was published of the document must go
+
+
+def readiness(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> Readiness:
+    """Whether a document can be worked on at a stage, given its states and wanted fingerprints."""
+    above = UPSTREAM[stage]
+    if above is None:
+        return Readiness.READY
+    state = states.get(above)
+    if state is None or state.fingerprint != wanted[above]:
+        return Readiness.BLOCKED
+    if state.status is Status.DONE:
+        return Readiness.READY
+    if state.status is Status.SKIPPED:
+        return Readiness.CLEAR if UPSTREAM_FAILED in state.facts else Readiness.READY
+    if state.status is Status.FAILED and above is Stage.ENRICH:
+        return Readiness.READY
+    if state.status is Status.FAILED and not state.worth_retrying():
+        return Readiness.CLEAR
+    return Readiness.BLOCKED
+
+
+def document_status(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> Status:
+    """One word for a document: failed before deferred before pending before done.
+
+    A document whose parsing was skipped is skipped; one with a later stage skipped is done.
+    """
+    current = [states.get(stage) for stage in Stage]
+    if any(state is not None and state.status is Status.FAILED for state in current):
+        return Status.FAILED
+    if any(state is not None and state.status is Status.DEFERRED for state in current):
+        return Status.DEFERRED
+    for stage, state in zip(Stage, current, strict=True):
+        if state is None or not state.settled(wanted[stage]):
+            return Status.PENDING
+    parsed = states[Stage.PARSE]
+    return Status.SKIPPED if parsed.status is Status.SKIPPED else Status.DONE

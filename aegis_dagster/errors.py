@@ -1,0 +1,96 @@
+"""The error tree of the project: what can go wrong, whether waiting helps, and what to do.
+
+Belongs here: exception classes and the codes of document failures.
+Does not belong here: catching, logging or mapping errors to Dagster (`defs/`) or exit codes (`cli/`).
+
+AegisError
+├── DocumentError        one document cannot be processed; the others go on
+├── ServiceError         a service the stage needs is broken (store down, disk full); the step is retried
+│   └── StoreBusy        another process holds the store's lock
+└── OperatorError        somebody has to decide or mend something; retrying changes nothing
+    ├── ConfigurationError   a setting is missing or wrong
+    ├── RootUnreadable       the watched root cannot be read (never taken for an empty folder)
+    ├── OutsideRoot          a path that is not under the watched root
+    ├── DeletionsHeld        the guard against mass deletion stopped a listing
+    └── UnknownDocument      no such document, entity or collection
+"""
+
+from enum import StrEnum
+
+
+class FailureCode(StrEnum):
+    """Why one document failed at one stage. Stable: shown by `aegis status`, counted by metrics."""
+
+    EMPTY_FILE = "empty_file"
+    TRUNCATED_FILE = "truncated_file"
+    CORRUPT_FILE = "corrupt_file"
+    ENCRYPTED_FILE = "encrypted_file"
+    WRONG_EXTENSION = "wrong_extension"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    ZIP_BOMB = "zip_bomb"
+    NO_TEXT = "no_text"
+    TOO_MANY_PAGES = "too_many_pages"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    WORKER_CRASHED = "worker_crashed"
+    UNREADABLE_FILE = "unreadable_file"
+    FILE_CHANGED = "file_changed"
+    CHUNKING_FAILED = "chunking_failed"
+    ENRICHMENT_FAILED = "enrichment_failed"
+    EXTRACTION_FAILED = "extraction_failed"
+    INTERNAL_ERROR = "internal_error"
+
+
+class AegisError(Exception):
+    """Base of all errors raised on purpose. The text ends with the remedy."""
+
+    retryable: bool = False
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(f"{message} Remedy: {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+class DocumentError(AegisError):
+    """One document cannot be processed. `retryable` says whether the same bytes may succeed later."""
+
+    def __init__(self, code: FailureCode, message: str, *, remedy: str, retryable: bool = False) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+        self.retryable = retryable
+
+
+class ServiceError(AegisError):
+    """A service that a stage needs does not work now. The step stops and is retried."""
+
+    retryable = True
+
+
+class StoreBusy(ServiceError):
+    """Another process holds the lock of an embedded store for longer than the time-out."""
+
+
+class OperatorError(AegisError):
+    """Somebody has to decide or mend something before this can go on."""
+
+
+class ConfigurationError(OperatorError):
+    """A setting is missing, wrong, or names something that is not there."""
+
+
+class RootUnreadable(OperatorError):
+    """The watched root cannot be read. Nothing is taken for deleted."""
+
+
+class OutsideRoot(OperatorError):
+    """A path was given that is not below the watched root."""
+
+
+class DeletionsHeld(OperatorError):
+    """A listing would delete so many documents that somebody must confirm it."""
+
+
+class UnknownDocument(OperatorError):
+    """There is no such document, entity or collection."""

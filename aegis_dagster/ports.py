@@ -1,0 +1,230 @@
+"""The ports: what the stages need from the outside world.
+
+Belongs here: small Protocols, each with two implementations in the project or in its tests,
+and the values that cross them.
+Does not belong here: any implementation.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis_dagster.domain.chunks import LocatedChunk
+from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
+from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
+from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
+from aegis_dagster.domain.stages import Outcome, Stage, StageState
+
+Vectors = NDArray[np.float32]  # shape (texts, dimensions), rows of length 1
+
+
+class Clock(Protocol):
+    """The time. The only source of it, so that tests can set it."""
+
+    def now(self) -> datetime:
+        """The current time, timezone-aware, UTC."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how far a stage is. Called from the event loop, must return at once."""
+
+    def start(self, label: str, total: int) -> None: ...
+
+    def advance(self, label: str, done: int = 1) -> None: ...
+
+    def finish(self, label: str) -> None: ...
+
+
+class TaskRunner(Protocol):
+    """Runs a named task in a process that can be killed."""
+
+    async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
+        """The task's JSON result.
+
+        Raises DocumentError: what the task raised, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDescription:
+    """What a describer saw."""
+
+    text: str  # empty: nothing worth saying
+    described_by: str  # "ocr", later "provider/model"
+
+
+class PictureDescriber(Protocol):
+    """Looks at one picture."""
+
+    name: str  # identity and version; part of the enrich fingerprint and of the cache key
+
+    async def describe(self, picture: Path) -> PictureDescription:
+        """Describe the picture in the file. Raises DocumentError or ServiceError."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    model: str  # identity and version; part of the embed fingerprint and of the cache key
+    dimensions: int
+    max_tokens: int  # a text beyond it is cut off
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row per text, in the order given. Blocks; call it in a thread."""
+        ...
+
+
+class EvidenceExtractor(Protocol):
+    """Finds entities and relations in one passage."""
+
+    name: str  # identity and version; part of the graph fingerprint and of the cache key
+
+    async def extract(self, text: str) -> ChunkEvidence:
+        """What the text says. Equal texts give equal evidence. Raises DocumentError or ServiceError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPoint:
+    """One chunk, ready for the vector store."""
+
+    located: LocatedChunk
+    collection: CollectionName
+    fingerprint: str  # of the document at the embed stage; older ones are stale
+    vector: Vectors  # shape (dimensions,)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One passage that answers a question."""
+
+    document_id: DocumentId
+    chunk_id: ChunkId
+    score: float
+    ordinal: int  # of the chunk in the document
+    pages: tuple[int, ...] = ()
+    headings: tuple[str, ...] = ()
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+class VectorStore(Protocol):
+    """Dense and sparse vectors of chunks. A view: it can be rebuilt without a paid call."""
+
+    def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
+        """Upsert the points, then delete every point of these documents with another fingerprint."""
+        ...
+
+    def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
+        """Delete every point of these documents."""
+        ...
+
+    def search(
+        self, question: str, vector: Vectors | None, *, limit: int, mode: str = "fused", collection: str | None = None
+    ) -> list[SearchHit]:
+        """Best first. mode: "dense", "sparse" or "fused"."""
+        ...
+
+
+class DocumentSource(Protocol):
+    """The watched root: what is in it now. A local folder, later any fsspec URL."""
+
+    def scan(self, known: Mapping[DocumentId, KnownFile], scope: str = "") -> Listing:
+        """Everything below a folder or file of the root. Raises RootUnreadable, never an empty listing."""
+        ...
+
+    def path(self, document_id: DocumentId) -> Path:
+        """Where a document's bytes are."""
+        ...
+
+
+class DocumentList(Protocol):
+    """The catalog's list of documents; see `stores.documents.DocumentList`."""
+
+    def known(self, scope: str = "") -> dict[DocumentId, KnownFile]: ...
+
+    def apply(self, listing: Listing, diff: ListingDiff, *, delete: bool, scope: str = "") -> None: ...
+
+    def deleted(self) -> list[DocumentId]: ...
+
+    def forget(self, ids: Collection[DocumentId]) -> None: ...
+
+
+class Catalog(Protocol):
+    """Stage states with atomic claims; see `stores.catalog.Catalog`."""
+
+    lease_seconds: float
+
+    def states(self, ids: Collection[DocumentId]) -> dict[DocumentId, dict[Stage, StageState]]: ...
+
+    def claim(
+        self, stage: Stage, wanted: Mapping[DocumentId, tuple[Revision, str]], *, force: bool = False
+    ) -> list[DocumentId]: ...
+
+    def held_by_others(self, stage: Stage, ids: Collection[DocumentId]) -> set[DocumentId]: ...
+
+    def renew(self) -> None: ...
+
+    def finish(self, stage: Stage, outcomes: Mapping[DocumentId, tuple[str, Outcome]]) -> None: ...
+
+    def release(self, stage: Stage, ids: Collection[DocumentId]) -> None: ...
+
+    def garbage(self) -> list[tuple[Stage, str]]: ...
+
+    def sweep(self, stage: Stage, fingerprint: str, delete: Callable[[Stage, str], None]) -> bool: ...
+
+
+class Artifacts(Protocol):
+    """Results of stages in folders named by fingerprint; see `stores.artifacts.FolderArtifacts`."""
+
+    def path(self, stage: Stage, fingerprint: str) -> Path: ...
+
+    def exists(self, stage: Stage, fingerprint: str) -> bool: ...
+
+    def staging(self, stage: Stage, fingerprint: str) -> AbstractContextManager[Path]: ...
+
+    def delete(self, stage: Stage, fingerprint: str) -> None: ...
+
+
+class EmbeddingCache(Protocol):
+    """Vectors by model and text hash; outlives the vector store."""
+
+    def get(self, model: str, hashes: Collection[str]) -> dict[str, Vectors]: ...
+
+    def put(self, model: str, vectors: Mapping[str, Vectors]) -> None: ...
+
+
+class PictureCache(Protocol):
+    """Descriptions by describer and picture hash."""
+
+    def get(self, describer: str, picture_hash: str) -> PictureDescription | None: ...
+
+    def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None: ...
+
+
+class ExtractionCache(Protocol):
+    """Evidence by extractor and text hash."""
+
+    def get(self, extractor: str, hashes: Collection[str]) -> dict[str, ChunkEvidence]: ...
+
+    def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None: ...
+
+
+class EvidenceStore(Protocol):
+    """Evidence of documents, and the entities and relations it adds up to."""
+
+    def replace_documents(self, batch: Sequence[DocumentEvidence]) -> object:
+        """Make these documents' evidence exactly this, in one transaction."""
+        ...
+
+    def delete_documents(self, document_ids: Sequence[DocumentId]) -> object:
+        """Forget what these documents say."""
+        ...
