@@ -1,0 +1,109 @@
+"""The artifact store: results of stages in folders named by fingerprint.
+
+Belongs here: writing a result under a temporary name and renaming it, reading, deleting, digesting.
+Does not belong here: which artifact a document uses (`catalog.py`), what is in one (`stages/`).
+
+Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for results in
+the making. A folder that exists under its final name is complete.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.owners import is_dead, new_owner
+
+MANIFEST = "manifest.json"  # the only file whose contents vary between equal results: its "seconds"
+
+
+class FolderArtifacts:
+    """Artifacts in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._owner = new_owner()
+
+    def path(self, stage: Stage, fingerprint: str) -> Path:
+        """The folder of an artifact; it need not exist."""
+        return self.root / stage / fingerprint[:2] / fingerprint
+
+    def exists(self, stage: Stage, fingerprint: str) -> bool:
+        """Whether the result is there, complete."""
+        return self.path(stage, fingerprint).is_dir()
+
+    @contextmanager
+    def staging(self, stage: Stage, fingerprint: str) -> Iterator[Path]:
+        """An empty folder to write a result into; published when the block ends without an exception."""
+        folder = self.root / "staging" / self._owner / f"{stage}-{uuid.uuid4().hex}"
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+            target = self.path(stage, fingerprint)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.rename(target)
+            except OSError as error:
+                # Somebody published the same result meanwhile: equal fingerprints are equal results.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise ServiceError(
+                    f"The artifact store cannot be written: {error.strerror}.",
+                    remedy=f"free space on, or make writable, {self.root}.",
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def delete(self, stage: Stage, fingerprint: str) -> None:
+        """Delete an artifact, at once for every reader: it is renamed first."""
+        folder = self.path(stage, fingerprint)
+        if not folder.is_dir():
+            return
+        trash = self.root / "staging" / self._owner / f"trash-{uuid.uuid4().hex}"
+        trash.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def clean_staging(self) -> None:
+        """Remove what killed processes left in the making."""
+        staging = self.root / "staging"
+        for folder in staging.iterdir() if staging.is_dir() else ():
+            if is_dead(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove this process's own staging folder."""
+        shutil.rmtree(self.root / "staging" / self._owner, ignore_errors=True)
+
+    def digest(self) -> str:
+        """A hash of every artifact's stage, fingerprint, file names and contents, without seconds."""
+        hasher = hashlib.sha256()
+        for stage in Stage:
+            for folder in sorted((self.root / stage).glob("*/*")):
+                hasher.update(f"{stage} {folder.name}\n".encode())
+                for name, content_hash in _contents(folder):
+                    hasher.update(f"{name} {content_hash}\n".encode())
+        return hasher.hexdigest()
+
+
+def _contents(folder: Path) -> Iterator[tuple[str, str]]:
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            path = Path(base) / file
+            data = path.read_bytes()
+            if file == MANIFEST:
+                values = json.loads(data)
+                values.pop("seconds", None)
+                data = json.dumps(values, sort_keys=True).encode()
+            yield str(path.relative_to(folder)), hashlib.sha256(data).hexdigest()

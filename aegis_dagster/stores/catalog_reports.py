@@ -1,0 +1,147 @@
+"""What the catalog says to people: counts, failures, lookups, and its digest.
+
+Belongs here: read-only summaries over documents and stage states.
+Does not belong here: anything that changes a row (`catalog.py`, `documents.py`), layout (`cli/`).
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import Document, Failure, Stage, StageState, Status, document_status
+from aegis_dagster.errors import UnknownDocument
+from aegis_dagster.stores.catalog import Catalog
+from aegis_dagster.stores.catalog_schema import documents
+from aegis_dagster.stores.database import read
+from aegis_dagster.stores.documents import DocumentList
+
+
+@dataclass(slots=True)
+class CollectionSummary:
+    """Where the documents of a collection stand."""
+
+    name: CollectionName
+    documents: int = 0
+    by_status: Counter[Status] = field(default_factory=Counter)
+    by_stage: dict[Stage, Counter[Status]] = field(default_factory=lambda: {stage: Counter() for stage in Stage})
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocument:
+    """A document that failed at a stage."""
+
+    document_id: DocumentId
+    stage: Stage
+    failure: Failure
+    attempts: int
+
+
+class CatalogReports:
+    """Read-only views of the catalog."""
+
+    def __init__(self, engine: Engine, catalog: Catalog, document_list: DocumentList, identities: Identities) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._documents = document_list
+        self._identities = identities
+
+    def summaries(self, only: Collection[Document] | None = None) -> list[CollectionSummary]:
+        """Per collection, sorted by name; of all documents or of these."""
+        found: dict[CollectionName, CollectionSummary] = {}
+        for document, states, wanted in self._with_states(only):
+            summary = found.setdefault(document.collection, CollectionSummary(document.collection))
+            summary.documents += 1
+            summary.by_status[document_status(states, wanted)] += 1
+            for stage in Stage:
+                state = states.get(stage)
+                current = state is not None and state.fingerprint == wanted[stage]
+                summary.by_stage[stage][state.status if state and current else Status.PENDING] += 1
+        return [found[name] for name in sorted(found)]
+
+    def stale(self, only: Collection[Document] | None = None) -> list[Document]:
+        """The documents that have work left at some stage."""
+        return [
+            document
+            for document, states, wanted in self._with_states(only)
+            if any(stage not in states or not states[stage].settled(wanted[stage]) for stage in Stage)
+        ]
+
+    def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
+        """Every failed document and stage, sorted."""
+        return [
+            FailedDocument(document.id, stage, state.failure, state.attempts)
+            for document, states, _ in self._with_states(only)
+            for stage, state in sorted(states.items())
+            if state.failure is not None
+        ]
+
+    def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
+        """Documents whose chunks lost text: (id, coverage 0..1, a sample of what is missing)."""
+        return [
+            (document.id, states[Stage.CHUNK].facts["coverage"], states[Stage.CHUNK].facts.get("missing_sample", ""))
+            for document, states, _ in self._with_states(only)
+            if Stage.CHUNK in states and states[Stage.CHUNK].facts.get("marked")
+        ]
+
+    def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, dict[str, Any]]:
+        """What was recorded of each document that is done at a stage."""
+        return {
+            document.id: states[stage].facts
+            for document, states, _ in self._with_states(only)
+            if stage in states and states[stage].status is Status.DONE
+        }
+
+    def find(self, name: str) -> Document:
+        """The document with this id, or the only one whose id ends so. Raises UnknownDocument with candidates."""
+        exact = self._documents.get([DocumentId(name)])
+        if exact:
+            return exact[0]
+        with read(self._engine) as connection:
+            query = sa.select(documents.c.id).where(~documents.c.deleted).order_by(documents.c.id)
+            ids = [DocumentId(value) for value in connection.execute(query).scalars()]
+        matches = [value for value in ids if value.endswith("/" + name)] or [value for value in ids if name in value]
+        if len(matches) == 1:
+            return self._documents.get(matches)[0]
+        listed = ", ".join(matches[:5])
+        remedy = f"name one of: {listed}." if matches else "`aegis status` lists the collections; ids are paths."
+        raise UnknownDocument(f"{len(matches)} documents match {name!r}.", remedy=remedy)
+
+    def wanted(self, document: Document) -> tuple[dict[Stage, StageState], dict[Stage, str]]:
+        """The states and wanted fingerprints of one document."""
+        states = self._catalog.states([document.id])[document.id]
+        return states, wanted_fingerprints(document, self._identities, states)
+
+    def digest(self) -> str:
+        """A hash of documents, revisions, and status, fingerprint, error code and facts of each stage.
+
+        Times, attempts, leases and history do not count.
+        """
+        hasher = hashlib.sha256()
+        for document, states, _ in self._with_states(None):
+            lines = [f"{document.id} {document.revision} {document.size_bytes} {document.suffix}"]
+            for stage in Stage:
+                state = states.get(stage)
+                if state is None or state.status in (Status.PENDING, Status.RUNNING):
+                    continue
+                facts = {key: value for key, value in state.facts.items() if key != "seconds"}
+                code = state.failure.code if state.failure else ""
+                lines.append(f"{stage} {state.status} {state.fingerprint} {code} {json.dumps(facts, sort_keys=True)}")
+            hasher.update("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")
+        return hasher.hexdigest()
+
+    def _with_states(
+        self, only: Collection[Document] | None
+    ) -> Iterator[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]:
+        chosen = self._documents.all() if only is None else sorted(only, key=lambda document: document.id)
+        states = self._catalog.states([document.id for document in chosen])
+        for document in chosen:
+            mine = states[document.id]
+            yield document, mine, wanted_fingerprints(document, self._identities, mine)

@@ -1,0 +1,20 @@
+"""The real clock.
+
+Belongs here: the one call that reads the computer's time. Does not belong here: calendars, formats.
+"""
+
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """The computer's clock, in UTC."""
+
+    def now(self) -> datetime:
+        """The current time."""
+        return datetime.fromtimestamp(_timestamp(), UTC)
+
+
+def _timestamp() -> float:
+    from time import time_ns
+
+    return time_ns() / 1e9

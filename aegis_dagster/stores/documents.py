@@ -1,0 +1,167 @@
+"""The catalog's list of documents: applying a listing, choosing documents, forgetting deleted ones.
+
+Belongs here: every statement on `documents` and on what a scan passed over.
+Does not belong here: scanning (`folder.py`), the diff (`domain/listing.py`), stage states (`catalog.py`).
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision, collection_of
+from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff, PassedOver, SeenFile
+from aegis_dagster.domain.stages import Document, Stage, Status
+from aegis_dagster.ports import Clock
+from aegis_dagster.stores.catalog import ARTIFACT_STAGES, discard, slices
+from aegis_dagster.stores.catalog_schema import documents, passed_over_files, stage_states
+from aegis_dagster.stores.database import read, upsert, write
+from aegis_dagster.stores.owners import is_dead
+
+
+class DocumentList:
+    """All documents of the watched root."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self._clock = clock
+
+    def known(self, scope: str = "") -> dict[DocumentId, KnownFile]:
+        """What is known below a scope: "" for the whole root, a folder "a/b", or one document's id."""
+        query = sa.select(documents.c.id, documents.c.revision, documents.c.stamp).where(~documents.c.deleted)
+        with read(self.engine) as connection:
+            rows = connection.execute(_within(query, scope))
+            return {DocumentId(row.id): KnownFile(Revision(row.revision), row.stamp) for row in rows}
+
+    def all(self, collection: CollectionName | None = None) -> list[Document]:
+        """The documents of a collection, or of all, in the order of their ids."""
+        query = sa.select(documents).where(~documents.c.deleted).order_by(documents.c.id)
+        if collection is not None:
+            query = query.where(documents.c.collection == collection)
+        with read(self.engine) as connection:
+            return [_document(row) for row in connection.execute(query)]
+
+    def get(self, ids: Collection[DocumentId]) -> list[Document]:
+        """These documents, in the order of their ids; unknown and deleted ones are left out."""
+        found: list[Document] = []
+        with read(self.engine) as connection:
+            for part in slices(ids):
+                query = sa.select(documents).where(documents.c.id.in_(part), ~documents.c.deleted)
+                found.extend(_document(row) for row in connection.execute(query))
+        return sorted(found, key=lambda document: document.id)
+
+    def within(self, scope: str) -> list[Document]:
+        """The documents below a folder, or the one with this id."""
+        query = _within(sa.select(documents).where(~documents.c.deleted).order_by(documents.c.id), scope)
+        with read(self.engine) as connection:
+            return [_document(row) for row in connection.execute(query)]
+
+    def collections(self) -> list[CollectionName]:
+        """Names of the collections that have documents, sorted."""
+        query = sa.select(documents.c.collection).where(~documents.c.deleted).distinct()
+        with read(self.engine) as connection:
+            return sorted(CollectionName(name) for name in connection.execute(query).scalars())
+
+    def apply(self, listing: Listing, diff: ListingDiff, *, delete: bool, scope: str = "") -> None:
+        """Bring the list up to date in one transaction. delete=False: deletions are held back."""
+        with write(self.engine) as connection:
+            for document_id in (*diff.new, *diff.changed, *diff.touched):
+                self._put(connection, document_id, listing.files[document_id])
+            for source, target in diff.moved:
+                self._put(connection, target, listing.files[target])
+                _copy_states(connection, source, target)
+            gone = [source for source, _ in diff.moved]
+            gone.extend(diff.deleted if delete else ())
+            for part in slices(gone):
+                connection.execute(sa.update(documents).where(documents.c.id.in_(part)).values(deleted=True))
+            _note_passed_over(connection, listing.passed_over, scope)
+
+    def passed_over(self) -> list[PassedOver]:
+        """What the last scans saw and could not take."""
+        with read(self.engine) as connection:
+            rows = connection.execute(sa.select(passed_over_files).order_by(passed_over_files.c.path))
+            return [PassedOver(row.path, row.reason, row.remedy, False) for row in rows]
+
+    def deleted(self) -> list[DocumentId]:
+        """Deleted documents whose traces are still to be removed and that nobody works on now."""
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        gone = sa.select(documents.c.id).where(documents.c.deleted)
+        leased = sa.select(stage_states.c.document_id, stage_states.c.lease_owner).where(
+            stage_states.c.document_id.in_(gone),
+            stage_states.c.lease_owner.is_not(None),
+            stage_states.c.lease_expires_ms > now_ms,
+        )
+        with read(self.engine) as connection:
+            busy = {row.document_id for row in connection.execute(leased) if not is_dead(row.lease_owner)}
+            ids = connection.execute(gone.order_by(documents.c.id)).scalars()
+            return [DocumentId(document_id) for document_id in ids if document_id not in busy]
+
+    def forget(self, ids: Collection[DocumentId]) -> None:
+        """Remove deleted documents from the catalog; their artifacts go on the garbage list."""
+        with write(self.engine) as connection:
+            for part in slices(ids):
+                rows = connection.execute(
+                    sa.select(stage_states.c.stage, stage_states.c.fingerprint).where(
+                        stage_states.c.document_id.in_(part)
+                    )
+                ).all()
+                connection.execute(sa.delete(documents).where(documents.c.id.in_(part), documents.c.deleted))
+                discard(connection, [(Stage(row.stage), row.fingerprint) for row in rows])
+
+    def _put(self, connection: Connection, document_id: DocumentId, seen: SeenFile) -> None:
+        values: Mapping[str, Any] = {
+            "collection": collection_of(document_id),
+            "revision": seen.revision,
+            "stamp": seen.stamp,
+            "size_bytes": seen.size_bytes,
+            "suffix": PurePosixPath(document_id).suffix.lower(),
+            "deleted": False,
+        }
+        statement = upsert(connection, documents).values(
+            id=document_id, first_seen_ms=int(self._clock.now().timestamp() * 1000), **values
+        )
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def _within(query: sa.Select[Any], scope: str) -> sa.Select[Any]:
+    if not scope:
+        return query
+    # A range instead of LIKE: '%' and '_' in folder names mean themselves, and the index serves it. '0' follows '/'.
+    below = sa.and_(documents.c.id >= scope + "/", documents.c.id < scope + "0")
+    return query.where(sa.or_(documents.c.id == scope, below))
+
+
+def _copy_states(connection: Connection, source: DocumentId, target: DocumentId) -> None:
+    """A moved document keeps its finished artifacts, whose fingerprints do not depend on the path."""
+    states = connection.execute(
+        sa.select(stage_states).where(
+            stage_states.c.document_id == source,
+            stage_states.c.stage.in_(ARTIFACT_STAGES),
+            stage_states.c.status.in_((Status.DONE, Status.SKIPPED)),
+        )
+    ).mappings()
+    for row in states.all():
+        values = {**row, "document_id": target, "lease_owner": None, "lease_expires_ms": None}
+        connection.execute(upsert(connection, stage_states).values(**values).on_conflict_do_nothing())
+
+
+def _note_passed_over(connection: Connection, items: Collection[PassedOver], scope: str) -> None:
+    table = passed_over_files
+    stale = sa.delete(table)
+    if scope:
+        stale = stale.where(
+            sa.or_(table.c.path == scope, sa.and_(table.c.path >= scope + "/", table.c.path < scope + "0"))
+        )
+    connection.execute(stale)
+    for item in items:
+        values = {"reason": item.reason, "remedy": item.remedy}
+        statement = upsert(connection, table).values(path=item.path, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=values))
+
+
+def _document(row: Row[Any]) -> Document:
+    return Document(
+        DocumentId(row.id), CollectionName(row.collection), Revision(row.revision), row.size_bytes, row.suffix
+    )

@@ -1,0 +1,1 @@
+"""Migrations of the SQL database, run by `stores.database.open_database`."""

@@ -1,0 +1,16 @@
+"""Alembic's entry point: runs the migrations on the connection that `stores.database` passes in.
+
+Belongs here: nothing but the wiring. Does not belong here: engine or URL handling.
+"""
+
+from alembic import context
+
+from aegis_dagster.stores.catalog_schema import documents
+from aegis_dagster.stores.database import metadata
+from aegis_dagster.stores.evidence_schema import entities
+
+assert documents.metadata is metadata  # the imports register the tables
+assert entities.metadata is metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

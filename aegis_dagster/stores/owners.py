@@ -1,0 +1,31 @@
+"""Who holds a lease, and whether that process still lives.
+
+Belongs here: the owner string of a process and the check of another's.
+Does not belong here: leases themselves (`catalog.py`).
+"""
+
+import os
+import socket
+import uuid
+
+import psutil
+
+
+def new_owner() -> str:
+    """A name for one worker of this process: host, pid, start of the process, and a random part."""
+    process = psutil.Process()
+    return f"{socket.gethostname()}|{process.pid}|{process.create_time():.2f}|{uuid.uuid4().hex[:8]}"
+
+
+def is_dead(owner: str) -> bool:
+    """True when the owner ran on this host and its process is gone. Another host's is never known dead."""
+    host, pid, started, _ = owner.split("|")
+    if host != socket.gethostname():
+        return False
+    if int(pid) == os.getpid():
+        return abs(psutil.Process().create_time() - float(started)) > 1
+    try:
+        process = psutil.Process(int(pid))
+        return abs(process.create_time() - float(started)) > 1 or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

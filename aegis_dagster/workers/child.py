@@ -1,0 +1,74 @@
+"""The worker process: runs one task at a time and answers on a pipe.
+
+Belongs here: the loop, the table of tasks, turning errors into JSON.
+Does not belong here: what a task does (`parsing/`, `chunking/`, `pictures/`), limits (`pool.py`).
+
+Started as `python -m aegis_dagster.workers.child`. Requests and answers are JSON lines on the original
+stdin and stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the
+process leaves at once, whatever it is doing.
+"""
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+from aegis_dagster.errors import AegisError, DocumentError, FailureCode
+
+TASKS = {
+    "parse": "aegis_dagster.parsing.tasks:parse_task",
+    "chunk": "aegis_dagster.chunking.tasks:chunk_task",
+    "picture_facts": "aegis_dagster.pictures.select:picture_facts_task",
+    "ocr": "aegis_dagster.pictures.ocr:ocr_task",
+}
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a library that prints must not write into the protocol
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
+    while True:
+        request = json.loads(requests.get())
+        json.dump(_answer(request), answers, ensure_ascii=True)
+        answers.write("\n")
+        answers.flush()
+
+
+def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
+    for line in stream:
+        requests.put(line)
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": _task(request["task"])(request["payload"])}
+    except DocumentError as error:
+        return _failure(error.code, error.message, error.remedy, error.retryable)
+    except AegisError as error:
+        return _failure(FailureCode.INTERNAL_ERROR, error.message, error.remedy, error.retryable)
+    except MemoryError:
+        return _failure(FailureCode.MEMORY_LIMIT, "It needs more memory than there is.", "split the document.", True)
+    except Exception as error:
+        remedy = "this is a defect of aegis_dagster: report it with the document's format; `aegis retry` tries again."
+        return _failure(FailureCode.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:500], remedy, False)
+
+
+def _failure(code: FailureCode, message: str, remedy: str, retryable: bool) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "remedy": remedy, "retryable": retryable}}
+
+
+def _task(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    module, function = TASKS[name].split(":")
+    task: Callable[[dict[str, Any]], dict[str, Any]] = getattr(importlib.import_module(module), function)
+    return task
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Worker processes with limits: killable, recycled, bounded in time and memory.
+
+Belongs here: starting, feeding, watching, killing and replacing worker processes.
+Does not belong here: the tasks (`child.py` names them).
+
+Docling's own `document_timeout=3` returned after 22.5 s (notes/docling.md), so a limit is only real when
+the process can be killed.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import Any
+
+import psutil
+
+from aegis_dagster.errors import DocumentError, FailureCode
+
+_POLL_SECONDS = 0.25  # how often a busy worker's memory is looked at
+_LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
+
+
+class WorkerPool:
+    """Runs tasks in up to `workers` processes, started when first needed."""
+
+    def __init__(self, *, workers: int, memory_mb: int, tasks_per_worker: int) -> None:
+        self.workers = workers
+        self._memory_bytes = memory_mb * 1024 * 1024
+        self._tasks_per_worker = tasks_per_worker
+        self._slots = asyncio.Semaphore(workers)
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+
+    async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
+        """Run a task in a free worker; waits for one.
+
+        Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED; those kill the
+        worker, and a new one takes its place.
+        """
+        async with self._slots:
+            worker = self._idle.pop() if self._idle else await _Worker.start()
+            self._busy.add(worker)
+            healthy = False
+            try:
+                answer = await worker.ask(task, payload, timeout_seconds, self._memory_bytes)
+                healthy = True
+            finally:
+                self._busy.discard(worker)
+                if healthy and worker.tasks_done < self._tasks_per_worker and not worker.above(self._memory_bytes // 2):
+                    self._idle.append(worker)
+                else:
+                    await worker.kill()
+        error = answer.get("error")
+        if error is not None:
+            raise DocumentError(
+                FailureCode(error["code"]), error["message"], remedy=error["remedy"], retryable=error["retryable"]
+            )
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def close(self) -> None:
+        """End every worker."""
+        for worker in [*self._idle, *self._busy]:
+            await worker.kill()
+        self._idle.clear()
+        self._busy.clear()
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.tasks_done = 0
+        self._process = process
+
+    @staticmethod
+    async def start() -> "_Worker":
+        return _Worker(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "aegis_dagster.workers.child",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=_LINE_LIMIT,
+            )
+        )
+
+    async def ask(
+        self, task: str, payload: dict[str, Any], timeout_seconds: float, memory_bytes: int
+    ) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"task": task, "payload": payload}).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await self._process.stdin.drain()
+        answer = asyncio.ensure_future(self._process.stdout.readline())
+        try:
+            line = await self._watch(answer, timeout_seconds, memory_bytes)
+        finally:
+            answer.cancel()
+        if not line:
+            code = await self._process.wait()
+            raise DocumentError(
+                FailureCode.WORKER_CRASHED,
+                f"The worker process ended with code {code} while it worked on this document.",
+                remedy="`aegis retry` tries again; if it happens again the file upsets a library: convert or split it.",
+                retryable=True,
+            )
+        self.tasks_done += 1
+        result: dict[str, Any] = json.loads(line)
+        return result
+
+    async def _watch(self, answer: "asyncio.Future[bytes]", timeout_seconds: float, memory_bytes: int) -> bytes:
+        waited = 0.0
+        while True:
+            await asyncio.wait([answer], timeout=_POLL_SECONDS)
+            if answer.done():
+                return answer.result()
+            waited += _POLL_SECONDS
+            if waited >= timeout_seconds:
+                raise DocumentError(
+                    FailureCode.TIMEOUT,
+                    f"Not finished after {timeout_seconds:g} s; the worker was ended.",
+                    remedy="raise the stage's timeout_seconds, or split the document; `aegis retry` tries again.",
+                    retryable=True,
+                )
+            if self.above(memory_bytes):
+                raise DocumentError(
+                    FailureCode.MEMORY_LIMIT,
+                    f"The worker needed more than {memory_bytes // 1024 // 1024} MB and was ended.",
+                    remedy="raise parse.memory_mb, or split the document; `aegis retry` tries again.",
+                    retryable=True,
+                )
+
+    def above(self, memory_bytes: int) -> bool:
+        try:
+            resident: int = psutil.Process(self._process.pid).memory_info().rss
+        except psutil.Error:
+            return False
+        return resident > memory_bytes
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        # The pipe's transport is closed here: left to the garbage collector it outlives its event loop.
+        transport = getattr(self._process, "_transport", None)
+        if transport is not None:
+            transport.close()

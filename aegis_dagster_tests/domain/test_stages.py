@@ -1,0 +1,106 @@
+"""What is stale, what may be worked on, and what one word says of a document."""
+
+import pytest
+
+from aegis_dagster.domain.fingerprints import CollectionRules, Identities, wanted_fingerprints
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
+from aegis_dagster.domain.stages import (
+    MAX_ATTEMPTS,
+    UPSTREAM_FAILED,
+    Document,
+    Failure,
+    Readiness,
+    Stage,
+    StageState,
+    Status,
+    document_status,
+    readiness,
+)
+from aegis_dagster.errors import FailureCode
+
+IDENTITIES = Identities({stage: f"{stage} 1" for stage in Stage}, {})
+DOCUMENT = Document(DocumentId("a/b.pdf"), CollectionName("a"), Revision("r1"), 1, ".pdf")
+WANTED = wanted_fingerprints(DOCUMENT, IDENTITIES, {})
+
+
+def done(stage: Stage) -> StageState:
+    return StageState(Status.DONE, WANTED[stage])
+
+
+def failed(stage: Stage, *, retryable: bool, attempts: int = 1) -> StageState:
+    failure = Failure(FailureCode.TIMEOUT, "slow", "wait", retryable)
+    return StageState(Status.FAILED, WANTED[stage], attempts, failure)
+
+
+def changed_stages(other: Document, identities: Identities = IDENTITIES) -> set[Stage]:
+    wanted = wanted_fingerprints(other, identities, {})
+    return {stage for stage in Stage if wanted[stage] != WANTED[stage]}
+
+
+def test_other_bytes_make_every_stage_stale() -> None:
+    assert changed_stages(Document(DOCUMENT.id, DOCUMENT.collection, Revision("r2"), 1, ".pdf")) == set(Stage)
+
+
+def test_another_path_changes_only_what_carries_the_documents_id() -> None:
+    moved = Document(DocumentId("c/b.pdf"), CollectionName("c"), Revision("r1"), 1, ".pdf")
+    assert changed_stages(moved) == {Stage.EMBED, Stage.GRAPH}
+
+
+def test_another_suffix_is_parsed_anew() -> None:
+    assert changed_stages(Document(DOCUMENT.id, DOCUMENT.collection, Revision("r1"), 1, ".html")) == set(Stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "stale"),
+    [
+        (Stage.PARSE, set(Stage)),
+        (Stage.ENRICH, {Stage.ENRICH, Stage.CHUNK, Stage.EMBED, Stage.GRAPH}),
+        (Stage.CHUNK, {Stage.CHUNK, Stage.EMBED, Stage.GRAPH}),
+        (Stage.EMBED, {Stage.EMBED}),
+        (Stage.GRAPH, {Stage.GRAPH}),
+    ],
+)
+def test_a_new_version_of_a_stage_makes_it_and_the_stages_below_it_stale(stage: Stage, stale: set[Stage]) -> None:
+    other = Identities({**IDENTITIES.by_stage, stage: "2"}, {})
+    assert changed_stages(DOCUMENT, other) == stale
+
+
+def test_a_collection_without_graph_wants_another_graph_fingerprint_only() -> None:
+    rules = {CollectionName("a"): CollectionRules(graph=False)}
+    assert changed_stages(DOCUMENT, Identities(IDENTITIES.by_stage, rules)) == {Stage.GRAPH}
+
+
+def test_an_enrichment_that_failed_and_then_succeeds_makes_the_chunks_stale() -> None:
+    state = failed(Stage.ENRICH, retryable=True)
+    without = wanted_fingerprints(DOCUMENT, IDENTITIES, {Stage.ENRICH: state})
+    assert without[Stage.CHUNK] != WANTED[Stage.CHUNK]
+    assert readiness(Stage.CHUNK, {Stage.ENRICH: state}, without) is Readiness.READY
+
+
+def test_a_stage_waits_for_the_one_above() -> None:
+    assert readiness(Stage.PARSE, {}, WANTED) is Readiness.READY
+    assert readiness(Stage.ENRICH, {}, WANTED) is Readiness.BLOCKED
+    assert readiness(Stage.ENRICH, {Stage.PARSE: StageState(Status.DONE, "old")}, WANTED) is Readiness.BLOCKED
+    assert readiness(Stage.ENRICH, {Stage.PARSE: done(Stage.PARSE)}, WANTED) is Readiness.READY
+
+
+def test_a_failure_that_may_pass_leaves_what_is_published_and_one_for_good_clears_it() -> None:
+    passing = {Stage.PARSE: failed(Stage.PARSE, retryable=True)}
+    for_good = {Stage.PARSE: failed(Stage.PARSE, retryable=False)}
+    too_often = {Stage.PARSE: failed(Stage.PARSE, retryable=True, attempts=MAX_ATTEMPTS)}
+    assert readiness(Stage.ENRICH, passing, WANTED) is Readiness.BLOCKED
+    assert readiness(Stage.ENRICH, for_good, WANTED) is Readiness.CLEAR
+    assert readiness(Stage.ENRICH, too_often, WANTED) is Readiness.CLEAR
+    skipped = StageState(Status.SKIPPED, WANTED[Stage.CHUNK], facts={UPSTREAM_FAILED: True})
+    assert readiness(Stage.EMBED, {Stage.CHUNK: skipped}, WANTED) is Readiness.CLEAR
+
+
+def test_a_document_is_done_when_every_stage_is_done_or_skipped() -> None:
+    states = {stage: done(stage) for stage in Stage}
+    assert document_status(states, WANTED) is Status.DONE
+    states[Stage.ENRICH] = StageState(Status.SKIPPED, WANTED[Stage.ENRICH], facts={"why": "no pictures"})
+    assert document_status(states, WANTED) is Status.DONE
+    states[Stage.GRAPH] = failed(Stage.GRAPH, retryable=False)
+    assert document_status(states, WANTED) is Status.FAILED
+    del states[Stage.GRAPH]
+    assert document_status(states, WANTED) is Status.PENDING
