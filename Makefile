@@ -1,0 +1,65 @@
+# What this project can do on one machine; `make` alone lists it. Every target installs first, which takes
+# minutes once and no time afterwards.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test dev fmt clean
+
+# Python 3.11 by whatever name; `make PYTHON=/path/to/python3.11 setup` chooses one.
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+AEGIS_HOME ?= .aegis
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(INSTALLED) ## make .venv, install everything, export the embedding model
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 with its venv module was not found. Remedy: install it (Debian 12: apt-get install python3.11" \
+	  "python3.11-venv), or name it: make PYTHON=/path/to/python3.11 setup" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ingestion,docker,dev]"
+	$(BIN)/python -c "from aegis_dagster.embedding.model_files import ensure_model; \
+	  from aegis_dagster.settings import load_settings; ensure_model(load_settings().model_cache)"
+	@touch $@
+
+demo: export AEGIS_HOME := .aegis-demo
+demo: export AEGIS_ROOT := samples
+demo: setup ## ingest the sample documents, then search them
+	$(BIN)/aegis ingest
+	$(BIN)/aegis status
+	$(BIN)/aegis search "Why did the tide gauge show a wrong sea level?"
+	$(BIN)/aegis search "How much may a hotel cost on a business trip?"
+	$(BIN)/aegis graph "Priya Raman"
+	@printf '%s\n' '' 'The demo keeps its state in .aegis-demo. What to do next:' \
+	  '  export AEGIS_HOME=.aegis-demo AEGIS_ROOT=samples' \
+	  '  $(BIN)/aegis search "your question"' \
+	  '  $(BIN)/aegis show reports/letter-from-eastmere.pdf' \
+	  '  make dev                              (the same in Dagster, at http://127.0.0.1:3000)' \
+	  'Your own documents: $(BIN)/aegis ingest FOLDER, in a shell without these two variables.'
+
+test: setup ## lint, types, tests with coverage
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy scripts
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=15
+
+dev: export AEGIS_HOME := $(AEGIS_HOME)
+dev: export DAGSTER_HOME = $(abspath $(AEGIS_HOME))/dagster
+dev: setup ## Dagster's webserver and daemon at http://127.0.0.1:3000
+	@mkdir -p "$(DAGSTER_HOME)"
+	@[ -e "$(DAGSTER_HOME)/dagster.yaml" ] || cp dagster.yaml "$(DAGSTER_HOME)/"
+	$(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+
+fmt: setup ## sort imports, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove .venv, the demo's state and caches; keeps .aegis
+	rm -rf .venv .aegis-demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
