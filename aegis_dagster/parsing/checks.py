@@ -1,0 +1,174 @@
+"""Looking before work: damage, passwords, bombs and sizes, found in milliseconds.
+
+Belongs here: checks on the bytes of a file whose kind is known, each with its own failure code.
+Does not belong here: telling kinds apart (`formats.py`), parsing.
+"""
+
+import io
+import re
+import zipfile
+from typing import Final
+
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.parsing.formats import IMAGE_FORMATS, ZIP_FORMATS
+
+# A compressed office file rarely exceeds 50:1 as a whole (the worst in our corpora: 24:1). Small archives are
+# harmless at any ratio; large ones are bombs above this one, and everything is one above the total.
+_MAX_RATIO: Final = 200
+_HARMLESS_BYTES: Final = 50 * 1024 * 1024
+_MAX_UNPACKED_BYTES: Final = 2 * 1024 * 1024 * 1024
+_MAX_MEMBERS: Final = 50_000
+# Pillow's own limit against decompression bombs, about 268 MB as RGB; docling refuses larger pictures too.
+_MAX_PIXELS: Final = 89_478_485
+# Where a whole PDF ends: readers look for the end marker within the last 1024 bytes, some writers pad more.
+_PDF_TAIL_BYTES: Final = 4096
+_SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
+_SHEET = re.compile(r"xl/(work|chart|dialog)sheets/[^/]+\.xml")
+
+
+def count_pages(data: bytes, kind: str, *, max_pages: int) -> int:
+    """Pages, slides, sheets or frames of a sound file; 0 where the format has none.
+
+    Raises DocumentError: TRUNCATED_FILE, CORRUPT_FILE, ENCRYPTED_FILE, ZIP_BOMB, TOO_LARGE, TOO_MANY_PAGES.
+    """
+    if kind == "pdf":
+        pages, unit = _check_pdf(data), "pages"
+    elif kind in ZIP_FORMATS:
+        names = _check_zip(data)
+        pattern, unit = (_SLIDE, "slides") if kind == "pptx" else (_SHEET, "sheets")
+        pages = sum(pattern.fullmatch(name) is not None for name in names)
+    elif kind in IMAGE_FORMATS:
+        pages, unit = _check_image(data), "frames"
+    else:
+        return 0
+    if pages > max_pages:
+        raise DocumentError(
+            FailureCode.TOO_MANY_PAGES,
+            f"The document has {pages} {unit}, the limit is {max_pages}.",
+            remedy="split it, or raise parse.max_pages in aegis.yaml.",
+        )
+    return pages
+
+
+def check_size(size_bytes: int, *, max_megabytes: int) -> None:
+    """Raises DocumentError TOO_LARGE above the limit (megabytes of 1,000,000 bytes)."""
+    if size_bytes > max_megabytes * 1_000_000:
+        raise DocumentError(
+            FailureCode.TOO_LARGE,
+            f"The file has {size_bytes / 1e6:,.1f} MB, the limit is {max_megabytes} MB.",
+            remedy="split it, or raise parse.max_megabytes in aegis.yaml.",
+        )
+
+
+def truncated(what: str) -> DocumentError:
+    """The error for a file that ends too early."""
+    return DocumentError(
+        FailureCode.TRUNCATED_FILE,
+        f"The file ends too early: {what}.",
+        remedy="copy it again from its source; the copy was interrupted.",
+    )
+
+
+def corrupt(reason: str) -> DocumentError:
+    """The error for a file that cannot be read though nothing says why."""
+    return DocumentError(
+        FailureCode.CORRUPT_FILE,
+        f"The file is damaged: {reason}",
+        remedy="open it in its own program and save it again, or copy it again from its source.",
+    )
+
+
+def _check_pdf(data: bytes) -> int:
+    import pypdfium2
+
+    tail = data[-_PDF_TAIL_BYTES:]
+    whole = b"%%EOF" in tail or b"startxref" in tail
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise DocumentError(
+                FailureCode.ENCRYPTED_FILE,
+                "The PDF is protected with a password.",
+                remedy="save it without a password (`qpdf --decrypt --password=... IN OUT`).",
+            ) from error
+        if not whole:
+            raise truncated("the PDF has no end marker") from error
+        raise corrupt(f"{error}.") from error
+    try:
+        if not whole:
+            raise truncated("the PDF has no end marker")
+        pages = len(document)
+    finally:
+        document.close()
+    if pages == 0:
+        raise corrupt("the PDF has no pages.")
+    return pages
+
+
+def _check_zip(data: bytes) -> list[str]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile as error:
+        if b"PK\x05\x06" not in data:  # the end of the central directory
+            raise truncated("its table of contents, at the end, is missing") from error
+        raise corrupt(f"{error}.") from error
+    if any(member.flag_bits & 0x1 for member in members):
+        raise DocumentError(
+            FailureCode.ENCRYPTED_FILE,
+            "The file's parts are protected with a password.",
+            remedy="open it with its password and save it without one.",
+        )
+    unpacked = sum(member.file_size for member in members)
+    ratio = unpacked / max(len(data), 1)
+    if (
+        unpacked > _MAX_UNPACKED_BYTES
+        or (unpacked > _HARMLESS_BYTES and ratio > _MAX_RATIO)
+        or len(members) > _MAX_MEMBERS
+    ):
+        raise DocumentError(
+            FailureCode.ZIP_BOMB,
+            f"The file unpacks to {unpacked / 1e6:,.0f} MB in {len(members):,} parts, {ratio:,.0f} times its size.",
+            remedy="delete it unless you know where it comes from; if it is honest, save it again in smaller parts.",
+        )
+    return [member.filename for member in members]
+
+
+def _check_image(data: bytes) -> int:
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # The limit below replaces Pillow's warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size
+                if width * height > _MAX_PIXELS:
+                    raise _too_many_pixels(width, height)
+                frames = getattr(image, "n_frames", 1)
+                image.load()
+    except Image.DecompressionBombError as error:
+        raise DocumentError(
+            FailureCode.TOO_LARGE,
+            f"The picture has too many pixels: {error}",
+            remedy=f"scale it down below {_MAX_PIXELS:,} pixels.",
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow's words for a file that ends early (ImageFile.load, PngImagePlugin).
+        if any(
+            word in str(error).lower() for word in ("truncated", "broken png", "eof", "not enough", "unexpected end")
+        ):
+            raise truncated(str(error)) from error
+        raise corrupt(f"{error}.") from error
+    return int(frames)
+
+
+def _too_many_pixels(width: int, height: int) -> DocumentError:
+    return DocumentError(
+        FailureCode.TOO_LARGE,
+        f"The picture has {width} x {height} pixels, the limit is {_MAX_PIXELS:,} in all.",
+        remedy="scale it down; 300 dots per inch are enough for text.",
+    )

@@ -1,0 +1,219 @@
+"""What docling's pipeline does page by page, by rules: where to use OCR, tables, text and pictures.
+
+Belongs here: the steps that stand in for docling's models, and the way between its types and ours.
+Does not belong here: what needs the whole document (`pdf_pipeline.py`), the rules themselves
+(`layout_rules.py`, `tables.py`, `grid_rules.py`). Import it inside functions only: it imports docling.
+"""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from typing import Any
+
+from docling.datamodel.base_models import Cluster, LayoutPrediction, Page, Table, TableStructurePrediction
+from docling.datamodel.document import ConversionResult
+from docling_core.types.doc.base import BoundingBox, CoordOrigin
+from docling_core.types.doc.labels import DocItemLabel
+from docling_core.types.doc.page import BoundingRectangle, TextCell
+
+from aegis_dagster.parsing import tables
+from aegis_dagster.parsing.docling_tables import to_docling_table
+from aegis_dagster.parsing.grid_rules import find_grids
+from aegis_dagster.parsing.layout_rules import Fragment, Rect, TextBlock, build_blocks, build_lines, merge_touching
+
+# A page with fewer characters than this is a scan: a stamp or a page number does not make it readable.
+_READABLE_CHARACTERS = 20
+# A scan may carry a digital stamp or header: up to this many characters beside one picture of the whole page.
+_STAMP_CHARACTERS = 120
+_WHOLE_PAGE = 0.8
+# Points; smaller pictures are bullets and ornaments.
+_MIN_PICTURE_SIDE = 16.0
+# A ruled table is at least this wide and high, in points, or has at least so many lines.
+_MIN_TABLE_SIDES = (40.0, 15.0)
+_MIN_TABLE_LINES = 3
+
+
+def pass_through(conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
+    """A step that does nothing."""
+    return pages
+
+
+class ScanRegions:
+    """In the place of the layout model: one region over the whole of each page that must be read by OCR."""
+
+    def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
+        for page in pages:
+            clusters = []
+            if _needs_ocr(page):
+                clusters.append(Cluster(id=0, label=DocItemLabel.TEXT, bbox=_box(_page_rect(page))))
+            page.predictions.layout = LayoutPrediction(clusters=clusters)
+            yield page
+
+
+def _needs_ocr(page: Page) -> bool:
+    assert page._backend is not None
+    characters = sum(len(cell.text.strip()) for cell in page.cells)
+    pictures = _picture_rects(page)
+    whole = _page_rect(page).area
+    if characters >= _READABLE_CHARACTERS:
+        return characters < _STAMP_CHARACTERS and any(rect.area > _WHOLE_PAGE * whole for rect in pictures)
+    # An empty page has nothing to read; text may also be drawn as shapes.
+    everything = _box(_page_rect(page))
+    return bool(pictures) or page._backend.has_content_in(bbox=everything, shapes=True, bitmaps=True) is True
+
+
+class OcrWhereNeeded:
+    """docling's OCR model, built when the first scan comes: most documents have none."""
+
+    def __init__(self, build: Any) -> None:
+        self._build = build
+        self._model: Any = None
+
+    def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
+        for page in pages:
+            assert page.predictions.layout is not None
+            if not page.predictions.layout.clusters:
+                yield page
+                continue
+            if self._model is None:
+                self._model = self._build(None)
+            yield from self._model(conv_res, [page])
+
+
+class RuleTables:
+    """The tables of the document in work."""
+
+    def __init__(self) -> None:
+        self._finder: tables.TableFinder | None = None
+        self._data: bytes | None = None
+
+    def open(self, conv_res: ConversionResult) -> None:
+        """Take the document's bytes; it is opened when a page with ruled lines comes."""
+        source = getattr(conv_res.input._backend, "path_or_stream", None)
+        self._data = source.getvalue() if isinstance(source, BytesIO) else None
+        if self._data is not None and b"%PDF-" not in self._data[:1024]:
+            self._data = None  # a picture, not a PDF
+
+    def close(self) -> None:
+        """Free the document."""
+        if self._finder is not None:
+            self._finder.close()
+        self._finder = self._data = None
+
+    def find(self, page: Page, words: Sequence[Fragment]) -> list[tables.Table]:
+        """The tables of a page. pdfplumber reads a page slowly, so only pages with ruled lines are given to it."""
+        assert page._backend is not None and page.size is not None
+        boxes = [
+            box
+            for box in page._shape_bounding_boxes or []
+            if abs(box.r - box.l) >= _MIN_TABLE_SIDES[0] and abs(box.b - box.t) >= _MIN_TABLE_SIDES[1]
+        ]
+        if self._data is None or (not boxes and len(page._shape_lines or []) < _MIN_TABLE_LINES):
+            return []
+        if self._finder is None:
+            self._finder = tables.TableFinder(self._data)
+        return self._finder.find(page.page_no, (page.size.width, page.size.height), words)
+
+
+class RuleLayout:
+    """In the place of the layout post-processing: clusters of text, tables and pictures."""
+
+    def __init__(self, table_finding: RuleTables) -> None:
+        self._tables = table_finding
+
+    def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
+        for page in pages:
+            self._lay_out(page)
+            conv_res.confidence.pages[page.page_no].layout_score = 1.0
+            yield page
+
+    def _lay_out(self, page: Page) -> None:
+        assert page.parsed_page is not None
+        fragments = [_fragment(cell) for cell in page.cells if cell.text.strip()]
+        scanned = any(cell.from_ocr for cell in page.cells)
+        words = [_fragment(cell) for cell in page.parsed_page.word_cells if cell.text.strip()]
+        found = [] if scanned else self._tables.find(page, words)
+        outside = tables.text_outside(fragments, words, found) if found else fragments
+        clusters: list[Cluster] = []
+        grids, lines = find_grids(build_lines(outside))
+        for block in build_blocks(lines):
+            clusters.append(_text_cluster(len(clusters), block, scanned=scanned))
+        structure: dict[int, Table] = {}
+        for table in [*found, *grids]:
+            cluster = Cluster(id=len(clusters), label=DocItemLabel.TABLE, bbox=_box(table.rect))
+            structure[cluster.id] = to_docling_table(table, cluster, page.page_no)
+            clusters.append(cluster)
+        for rect in _shown_pictures(page, has_text=bool(fragments)):
+            clusters.append(Cluster(id=len(clusters), label=DocItemLabel.PICTURE, bbox=_box(rect)))
+        page.predictions.layout = LayoutPrediction(clusters=clusters)
+        if structure:
+            page.predictions.tablestructure = TableStructurePrediction(table_map=structure)
+
+
+def _text_cluster(number: int, block: TextBlock, *, scanned: bool) -> Cluster:
+    cells = [
+        _LineCell(
+            index=index,
+            text=line.text,
+            orig=line.text,
+            from_ocr=scanned,
+            rect=BoundingRectangle.from_bounding_box(_box(line.rect)),
+            bold=line.bold,
+        )
+        for index, line in enumerate(block.lines)
+    ]
+    return Cluster(id=number, label=DocItemLabel(block.label.value), bbox=_box(block.rect), cells=list(cells))
+
+
+class _LineCell(TextCell):
+    """A line of text that remembers its weight until the whole document is labelled."""
+
+    bold: bool
+
+
+def is_bold(cell: TextCell) -> bool:
+    """Whether a cell's font says so by its name."""
+    if isinstance(cell, _LineCell):
+        return cell.bold
+    name = str(getattr(cell, "font_name", "")).lower()
+    return any(word in name for word in ("bold", "black", "heavy", "semibold", "demi"))
+
+
+def _fragment(cell: TextCell) -> Fragment:
+    return Fragment(cell.text, cell_rect(cell), is_bold(cell))
+
+
+def cell_rect(cell: TextCell) -> Rect:
+    """Where a cell stands; docling's cells have their origin at the top left after parsing."""
+    box = cell.rect.to_bounding_box()
+    return Rect(box.l, min(box.t, box.b), box.r, max(box.t, box.b))
+
+
+def _page_rect(page: Page) -> Rect:
+    assert page.size is not None
+    return Rect(0.0, 0.0, page.size.width, page.size.height)
+
+
+def _picture_rects(page: Page) -> list[Rect]:
+    """The page's bitmaps, cut at its edges, strips united."""
+    assert page._backend is not None
+    whole = _page_rect(page)
+    rects = []
+    for box in page._backend.get_bitmap_rects():
+        rect = Rect(max(box.l, 0.0), max(box.t, 0.0), min(box.r, whole.right), min(box.b, whole.bottom))
+        if rect.width > 0 and rect.height > 0:
+            rects.append(rect)
+    return merge_touching(rects)
+
+
+def _shown_pictures(page: Page, *, has_text: bool) -> list[Rect]:
+    """Pictures worth an item. One behind the whole page's text is its background or the scan itself."""
+    limit = _WHOLE_PAGE * _page_rect(page).area
+    return [
+        rect
+        for rect in _picture_rects(page)
+        if min(rect.width, rect.height) >= _MIN_PICTURE_SIDE and (rect.area <= limit or not has_text)
+    ]
+
+
+def _box(rect: Rect) -> BoundingBox:
+    return BoundingBox(l=rect.left, t=rect.top, r=rect.right, b=rect.bottom, coord_origin=CoordOrigin.TOPLEFT)

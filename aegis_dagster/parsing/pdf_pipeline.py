@@ -1,0 +1,163 @@
+"""docling's PDF pipeline with rules in the place of its layout and table models, which need weights.
+
+Belongs here: the seams into docling (private ones: docling is pinned), and nothing that could be pure.
+Does not belong here: the rules (`layout_rules.py`, `heading_rules.py`, `tables.py`), options (`converter.py`).
+
+docling's page decoding, OCR, captions and assembly run unchanged. Import this module inside functions
+only: it imports docling, which takes seconds.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from docling.datamodel.base_models import Page, TextElement
+from docling.datamodel.document import ConversionResult
+from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
+from docling.models.postprocessing.reading_order_rb import PageElement, ReadingOrderPredictor, SeparatorElement
+from docling.models.stages.heading_hierarchy.heading_hierarchy_model import HeadingHierarchyModel
+from docling.models.stages.page_assemble.page_assemble_model import PageAssembleModel, PageAssembleOptions
+from docling.models.stages.page_preprocessing.page_preprocessing_model import (
+    PagePreprocessingModel,
+    PagePreprocessingOptions,
+)
+from docling.models.stages.reading_order.readingorder_model import ReadingOrderModel, ReadingOrderOptions
+from docling.pipeline.standard_pdf_pipeline import StandardPdfPipeline
+from docling_core.types.doc.document import DoclingDocument
+from docling_core.types.doc.items.text import SectionHeaderItem
+from docling_core.types.doc.labels import DocItemLabel
+
+from aegis_dagster.parsing.heading_rules import PagedBlock, heading_levels, label_blocks
+from aegis_dagster.parsing.layout_rules import (
+    BlockLabel,
+    Line,
+    Rect,
+    TextBlock,
+    runs_right_to_left,
+)
+from aegis_dagster.parsing.pdf_pages import (
+    OcrWhereNeeded,
+    RuleLayout,
+    RuleTables,
+    ScanRegions,
+    cell_rect,
+    is_bold,
+    pass_through,
+)
+from aegis_dagster.parsing.reading_order import reading_order
+
+_HEADER, _FOOTER = DocItemLabel.PAGE_HEADER, DocItemLabel.PAGE_FOOTER
+
+
+class RulesPdfPipeline(StandardPdfPipeline):
+    """StandardPdfPipeline without weights."""
+
+    def _init_models(self) -> None:
+        options: ThreadedPdfPipelineOptions = self.pipeline_options
+        self.keep_images = False
+        self.keep_backend = False
+        self.preprocessing_model = PagePreprocessingModel(
+            options=PagePreprocessingOptions(
+                images_scale=None,
+                capture_reading_order_separators=True,  # the shapes of a page tell whether it may hold tables
+            )
+        )
+        # docling declares these attributes as its own classes; all it does with them is call them.
+        seams: Any = self
+        seams.layout_model = ScanRegions()
+        seams.ocr_model = OcrWhereNeeded(self._make_ocr_model) if options.do_ocr else pass_through
+        self.table_finding = RuleTables()
+        seams.layout_postprocessing_model = RuleLayout(self.table_finding)
+        seams.table_model = pass_through  # tables are found with the layout, whose text they take
+        self.assemble_model = PageAssembleModel(options=PageAssembleOptions())
+        self.reading_order_model = ReadingOrderModel(options=ReadingOrderOptions(use_page_separators=False))
+        seams.reading_order_model.ro_model = _CutOrder()
+        self.heading_hierarchy_model = HeadingHierarchyModel(options=options.heading_hierarchy_options)
+
+    def _build_document(self, conv_res: ConversionResult) -> ConversionResult:
+        self.table_finding.open(conv_res)
+        try:
+            return super()._build_document(conv_res)
+        finally:
+            self.table_finding.close()
+
+    def _assemble_document(self, conv_res: ConversionResult) -> ConversionResult:
+        texts = _label_texts(conv_res.pages)
+        levels = _levels(texts)
+        seams: Any = self
+        bookmarks = self.heading_hierarchy_model
+        seams.heading_hierarchy_model = _LevelsThenBookmarks(levels, bookmarks)
+        try:
+            return super()._assemble_document(conv_res)
+        finally:
+            self.heading_hierarchy_model = bookmarks
+
+
+class _CutOrder(ReadingOrderPredictor):
+    """docling's captions, footnotes and continued paragraphs over our order."""
+
+    def __init__(self) -> None:
+        self.dilated_page_element = False  # only docling's own order, which is replaced, asks
+
+    def predict_reading_order(
+        self, page_elements: list[PageElement], page_separators: list[SeparatorElement] | None = None
+    ) -> list[PageElement]:
+        """The elements, page by page: headers, then the page, then footers."""
+        ordered: list[PageElement] = []
+        for page_no in sorted({element.page_no for element in page_elements}):
+            on_page = [element for element in page_elements if element.page_no == page_no]
+            for part in (_HEADER, None, _FOOTER):
+                members = [e for e in on_page if (e.label if e.label in (_HEADER, _FOOTER) else None) == part]
+                boxes = [element.to_top_left_origin(element.page_size.height) for element in members]
+                rects = [Rect(box.l, box.t, box.r, box.b) for box in boxes]
+                leftward = runs_right_to_left("".join(element.text for element in members))
+                ordered += [members[index] for index in reading_order(rects, right_to_left=leftward)]
+        return ordered
+
+
+class _LevelsThenBookmarks:
+    """Heading levels by size; then docling's, which overrides them by the PDF's bookmarks and by numbering."""
+
+    def __init__(self, levels: dict[tuple[int, str], int], bookmarks: Any) -> None:
+        self._levels = levels
+        self._bookmarks = bookmarks
+
+    def __call__(self, conv_res: ConversionResult) -> DoclingDocument:
+        for item in conv_res.document.texts:
+            if isinstance(item, SectionHeaderItem) and item.prov:
+                item.level = self._levels.get((item.prov[0].page_no, item.text), item.level)
+        document: DoclingDocument = self._bookmarks(conv_res)
+        return document
+
+
+def _label_texts(pages: Sequence[Page]) -> list[tuple[TextElement, PagedBlock]]:
+    """Give every text of the document its label, now that all pages are known. The headings are returned."""
+    elements: list[TextElement] = []
+    blocks: list[PagedBlock] = []
+    for page in pages:
+        if page.assembled is None or page.size is None:
+            continue
+        for element in page.assembled.elements:
+            if isinstance(element, TextElement):
+                elements.append(element)
+                blocks.append(_paged_block(element, page.size.height))
+    labels = label_blocks(blocks)
+    for element, label in zip(elements, labels, strict=True):
+        element.label = element.cluster.label = DocItemLabel(label.value)
+    for page in pages:
+        if page.assembled is not None:
+            page.assembled.headers = [item for item in page.assembled.elements if item.label in (_HEADER, _FOOTER)]
+            page.assembled.body = [item for item in page.assembled.elements if item.label not in (_HEADER, _FOOTER)]
+    together = zip(elements, blocks, labels, strict=True)
+    return [(element, block) for element, block, label in together if label is BlockLabel.HEADING]
+
+
+def _levels(headings: Sequence[tuple[TextElement, PagedBlock]]) -> dict[tuple[int, str], int]:
+    levels = heading_levels([block for _, block in headings])
+    return {(element.page_no, element.text): level for (element, _), level in zip(headings, levels, strict=True)}
+
+
+def _paged_block(element: TextElement, page_height: float) -> PagedBlock:
+    cells = element.cluster.cells
+    lines = tuple(Line(cell.text, cell_rect(cell), is_bold(cell)) for cell in cells)
+    block = TextBlock(lines, BlockLabel(element.label.value))
+    return PagedBlock(block, element.page_no, page_height, scanned=any(cell.from_ocr for cell in cells))

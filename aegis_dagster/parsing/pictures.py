@@ -1,0 +1,153 @@
+"""The pictures of a parsed document, as files beside it.
+
+Belongs here: cutting pictures out of pages, writing them under stable names, pointing the document at them.
+Does not belong here: which pictures are worth describing (enrichment).
+
+`write_pictures` leaves every picture item with a relative address, or with none where it cannot be shown.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aegis_dagster.parsing.formats import IMAGE_FORMATS
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+    from docling_core.types.doc.items.picture.picture import PictureItem
+    from PIL.Image import Image
+
+FOLDER: Final = "pictures"
+_SCALE: Final = 2.0  # pixels a point: 144 dots per inch, enough to read the labels of a chart
+_POINTS_PER_INCH: Final = 72
+# Modes that PNG stores as they are; others (CMYK, YCbCr, float) are turned into RGB.
+_PNG_MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+
+
+class PageRenderer(Protocol):
+    """Draws pages."""
+
+    def render(self, page_no: int) -> "Image":
+        """The page (1-based) at `_SCALE` pixels a point."""
+        ...
+
+
+def write_pictures(document: "DoclingDocument", data: bytes, kind: str, out_dir: Path) -> list[str]:
+    """Write each picture to `out_dir/pictures/picture-NNNN.png` and refer to it by that relative path.
+
+    Returns warnings about pictures that cannot be shown. Page and table images are dropped.
+    """
+    for page in document.pages.values():
+        page.image = None
+    for table in document.tables:
+        table.image = None
+    if not document.pictures:
+        return []
+    (out_dir / FOLDER).mkdir(exist_ok=True)
+    warnings = []
+    with _renderer(data, kind) as renderer:
+        cutter = _Cutter(document, renderer)
+        for number, picture in enumerate(document.pictures):
+            try:
+                image = cutter.image_of(picture)
+            except (OSError, ValueError, SyntaxError, AttributeError) as error:
+                warnings.append(f"picture {number} cannot be shown: {error}")
+                image = None
+            _refer(picture, image, number, out_dir)
+    return warnings
+
+
+def _refer(picture: "PictureItem", image: "Image | None", number: int, out_dir: Path) -> None:
+    from docling_core.types.doc.base import Size
+    from docling_core.types.doc.common.reference import ImageRef
+
+    if image is None:
+        picture.image = None
+        return
+    path = Path(FOLDER) / f"picture-{number:04d}.png"
+    shown = image if image.mode in _PNG_MODES else image.convert("RGB")
+    shown.save(out_dir / path, format="PNG")
+    dpi = picture.image.dpi if picture.image is not None else round(_SCALE * _POINTS_PER_INCH)
+    size = Size(width=shown.width, height=shown.height)
+    picture.image = ImageRef(mimetype="image/png", dpi=dpi, size=size, uri=path)
+
+
+class _Cutter:
+    """Finds a picture's pixels: in the document, or on its page, of which the last one is kept."""
+
+    def __init__(self, document: "DoclingDocument", renderer: PageRenderer | None) -> None:
+        self._document = document
+        self._renderer = renderer
+        self._page_no = 0
+        self._page: Image | None = None
+
+    def image_of(self, picture: "PictureItem") -> "Image | None":
+        """The picture's pixels; None where there are none. Raises what Pillow raises for broken ones."""
+        if picture.image is not None:
+            return picture.image.pil_image
+        if self._renderer is None or not picture.prov:
+            return None
+        place = picture.prov[0]
+        size = self._document.pages[place.page_no].size
+        box = place.bbox.to_top_left_origin(size.height)
+        page = self._render(place.page_no)
+        across, down = page.width / size.width, page.height / size.height
+        edges = (
+            max(0, int(box.l * across)),
+            max(0, int(box.t * down)),
+            min(page.width, round(box.r * across)),
+            min(page.height, round(box.b * down)),
+        )
+        return page.crop(edges) if edges[0] < edges[2] and edges[1] < edges[3] else None
+
+    def _render(self, page_no: int) -> "Image":
+        assert self._renderer is not None
+        if self._page is None or self._page_no != page_no:
+            self._page, self._page_no = self._renderer.render(page_no), page_no
+        return self._page
+
+
+@contextmanager
+def _renderer(data: bytes, kind: str) -> Iterator[PageRenderer | None]:
+    if kind == "pdf":
+        import pypdfium2
+
+        document = pypdfium2.PdfDocument(data)
+        try:
+            yield _PdfRenderer(document)
+        finally:
+            document.close()
+    elif kind in IMAGE_FORMATS:
+        yield _FrameRenderer(data)
+    else:
+        yield None
+
+
+class _PdfRenderer:
+    """Pages of a PDF."""
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+
+    def render(self, page_no: int) -> "Image":
+        """See PageRenderer."""
+        page = self._document[page_no - 1]
+        image: Image = page.render(scale=_SCALE).to_pil()
+        return image
+
+
+class _FrameRenderer:
+    """Frames of a picture file, in their own pixels, turned as their EXIF says."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def render(self, page_no: int) -> "Image":
+        """See PageRenderer."""
+        from PIL import Image, ImageOps
+
+        with Image.open(io.BytesIO(self._data)) as image:
+            image.seek(page_no - 1)
+            return ImageOps.exif_transpose(image).convert("RGB")

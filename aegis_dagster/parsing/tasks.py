@@ -1,0 +1,145 @@
+"""The parse task: one file in, one folder out. Runs in a worker process that may be killed at any time.
+
+Belongs here: reading the bytes once, the order of checks and steps, the manifest.
+Does not belong here: the process (`workers/`), the steps themselves.
+
+Equal bytes under equal suffixes give equal files, so that documents with equal bytes share them: neither
+the path nor the name of the original reaches the output. Only `seconds` in the manifest differs.
+"""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.parsing.checks import check_size, count_pages
+from aegis_dagster.parsing.formats import IMAGE_FORMATS, check_kind
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+
+
+def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
+    """Parse one file into `out_dir`: `document.json`, `pictures/*.png`, `manifest.json`. Returns the manifest.
+
+    payload: `path` (absolute), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes that are
+    expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `pdf_route`
+    ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool).
+
+    manifest: `format`, `route` ("docling-models", "rules", "docling", "plain-text"), `pages` (0 where the
+    format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
+    `seconds`.
+
+    Raises DocumentError with any code of this package: UNREADABLE_FILE, FILE_CHANGED (both retryable), TOO_LARGE,
+    EMPTY_FILE, UNSUPPORTED_FORMAT, WRONG_EXTENSION, ENCRYPTED_FILE, TRUNCATED_FILE, ZIP_BOMB, TOO_MANY_PAGES,
+    CORRUPT_FILE, NO_TEXT, MEMORY_LIMIT.
+    """
+    started = time.perf_counter()
+    options: dict[str, Any] = payload["options"]
+    suffix: str = payload["suffix"]
+    out_dir = Path(payload["out_dir"])
+    data = _read(Path(payload["path"]), max_megabytes=options["max_megabytes"])
+    revision = hashlib.sha256(data).hexdigest()
+    if payload["revision"] is not None and payload["revision"] != revision:
+        raise DocumentError(
+            FailureCode.FILE_CHANGED,
+            "The file changed after it was listed.",
+            remedy="nothing; the next run reads it again.",
+            retryable=True,
+        )
+    kind = check_kind(data, suffix)
+    pages = count_pages(data, kind, max_pages=options["max_pages"])
+    name = f"{revision[:16]}{suffix}"
+    document, manifest = _parse(data, name, kind, options)
+    manifest["warnings"] += _write_pictures(document, data, kind, out_dir)
+    document.name = Path(name).stem
+    manifest["pages"] = len(document.pages) or pages
+    manifest["tables"] = len(document.tables)
+    manifest["pictures"] = len(document.pictures)
+    manifest["characters"] = _count_characters(document)
+    _require_text(manifest, ocr=options["ocr"])
+    (out_dir / "document.json").write_text(document.model_dump_json(exclude_none=True, by_alias=True), "utf-8")
+    manifest["seconds"] = round(time.perf_counter() - started, 3)
+    (out_dir / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1), "utf-8")
+    return manifest
+
+
+def _read(path: Path, *, max_megabytes: int) -> bytes:
+    try:
+        check_size(path.stat().st_size, max_megabytes=max_megabytes)
+        data = path.read_bytes()
+    except OSError as error:
+        raise DocumentError(
+            FailureCode.UNREADABLE_FILE,
+            f"The file cannot be read: {error.strerror or error}.",
+            remedy="give the user of this process the right to read it, or check the disk.",
+            retryable=True,
+        ) from error
+    check_size(len(data), max_megabytes=max_megabytes)  # it may have grown in between
+    return data
+
+
+def _parse(data: bytes, name: str, kind: str, options: dict[str, Any]) -> tuple["DoclingDocument", dict[str, Any]]:
+    """The document, and what of the manifest is known only here."""
+    if kind == "text":
+        from aegis_dagster.parsing.text_document import parse_text
+
+        document, warnings = parse_text(data, name=name)
+        return document, {"format": kind, "route": "plain-text", "ocr_pages": 0, "warnings": warnings}
+    from aegis_dagster.parsing.converter import ConverterOptions, convert
+
+    paginated = kind == "pdf" or kind in IMAGE_FORMATS
+    converted = convert(
+        data,
+        name=name,
+        kind=kind,
+        options=ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"]),
+    )
+    route = {"models": "docling-models", "rules": "rules"}[options["pdf_route"]] if paginated else "docling"
+    return converted.document, {
+        "format": kind,
+        "route": route,
+        "ocr_pages": converted.ocr_pages,
+        "warnings": list(converted.warnings),
+    }
+
+
+def _write_pictures(document: "DoclingDocument", data: bytes, kind: str, out_dir: Path) -> list[str]:
+    if not document.pictures and not document.pages:
+        return []
+    from aegis_dagster.parsing.pictures import write_pictures
+
+    return write_pictures(document, data, kind, out_dir)
+
+
+def _count_characters(document: "DoclingDocument") -> int:
+    in_texts = sum(len(item.text.strip()) for item in document.texts)
+    return in_texts + sum(len(cell.text.strip()) for table in document.tables for cell in table.data.table_cells)
+
+
+def _require_text(manifest: dict[str, Any], *, ocr: bool) -> None:
+    """Raises DocumentError NO_TEXT for a document that nothing can be found in.
+
+    Pictures inside office files and web pages count as content, enrichment reads them; those of PDFs and
+    picture files were read by OCR already.
+    """
+    paginated = manifest["route"] in ("rules", "docling-models")
+    if manifest["characters"] > 0 or (manifest["pictures"] > 0 and not paginated):
+        return
+    if paginated and not ocr:
+        raise DocumentError(
+            FailureCode.NO_TEXT,
+            "The pages are pictures, and reading them is switched off.",
+            remedy="set parse.ocr to true in aegis.yaml.",
+        )
+    if paginated:
+        raise DocumentError(
+            FailureCode.NO_TEXT,
+            "No text was recognised on any page.",
+            remedy="scan it again at 300 dots per inch, or take it out if it is only a picture.",
+        )
+    raise DocumentError(
+        FailureCode.NO_TEXT, "The document holds no text and no pictures.", remedy="delete it, or fill it."
+    )

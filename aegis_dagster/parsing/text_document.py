@@ -1,0 +1,45 @@
+"""A DoclingDocument from plain text, without docling's converter (which takes 7-12 s to import).
+
+Belongs here: turning blocks into document items.
+Does not belong here: finding the blocks (`plain_text.py`).
+"""
+
+from typing import TYPE_CHECKING
+
+from aegis_dagster.parsing.plain_text import Block, BlockKind, decode, read_blocks
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+
+
+def parse_text(data: bytes, *, name: str) -> tuple["DoclingDocument", list[str]]:
+    """The document of a text file and warnings about its encoding."""
+    from docling_core.types.doc.document import DoclingDocument
+
+    text, encoding = decode(data)
+    warnings = [] if encoding.startswith("utf") else [f"The text is not UTF-8; it was read as {encoding}."]
+    document = DoclingDocument(name=name)
+    _fill(document, read_blocks(text))
+    return document, warnings
+
+
+def _fill(document: "DoclingDocument", blocks: list[Block]) -> None:
+    from docling_core.types.doc.labels import CodeLanguageLabel, DocItemLabel
+
+    languages = {language.value.lower(): language for language in CodeLanguageLabel}
+    group = None
+    for block in blocks:
+        if block.kind in (BlockKind.BULLET, BlockKind.NUMBERED):
+            group = group or document.add_list_group()
+            numbered = block.kind is BlockKind.NUMBERED
+            document.add_list_item(block.text, enumerated=numbered, marker=block.marker or "-", parent=group)
+            continue
+        group = None
+        if block.kind is BlockKind.TITLE:
+            document.add_title(block.text)
+        elif block.kind is BlockKind.HEADING:
+            document.add_heading(block.text, level=block.level)
+        elif block.kind is BlockKind.CODE:
+            document.add_code(block.text, code_language=languages.get(block.language.lower()))
+        else:
+            document.add_text(DocItemLabel.TEXT, block.text)
