@@ -1,0 +1,95 @@
+"""The chunk task: what runs in a worker process for one document.
+
+Belongs here: reading the task's payload, writing its files.
+Does not belong here: how passages are found (`hybrid.py`, `plain.py`), the worker (`workers/`), the stage (`stages/`).
+Everything heavy is imported by the task itself, so that naming the task costs nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aegis_dagster.chunking.passages import to_chunks
+from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
+from aegis_dagster.domain.chunks import Chunk
+from aegis_dagster.domain.coverage import text_coverage
+from aegis_dagster.errors import DocumentError, FailureCode
+
+
+def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
+    """Cut one parsed document into chunks.
+
+    The payload: `parse_dir`, a folder with document.json; `descriptions`, a list of {"picture", "text",
+    "described_by"}; `out_dir`, an empty folder; `options`, with `max_tokens`, `merge_peers` and `tokenizer` (path of a
+    tokenizer.json); `plain`, true for the fallback.
+
+    Writes chunks.json (a list of `Chunk.to_json`), document.md and report.json into `out_dir` and returns the report:
+    `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `missing_sample` (at most 200 characters), `chunker`
+    ("hybrid" or "plain"), `warnings`. Equal payloads give equal files.
+
+    Raises DocumentError CHUNKING_FAILED for a document that cannot be read or walked, ConfigurationError for a
+    tokenizer that cannot be loaded.
+    """
+    try:
+        return _chunk(payload)
+    except RecursionError as error:
+        raise DocumentError(
+            FailureCode.CHUNKING_FAILED,
+            "The document's lists or tables are nested too deeply to be walked.",
+            remedy="flatten them in the original.",
+        ) from error
+
+
+def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
+    from aegis_dagster.chunking.documents import (
+        PlaceFinder,
+        attach_descriptions,
+        document_text,
+        heading_texts,
+        load_document,
+        shorten_headings,
+        to_markdown,
+    )
+
+    options = payload["options"]
+    max_tokens = int(options["max_tokens"])
+    counter = TokenCounter(load_tokenizer(Path(options["tokenizer"])))
+    document = load_document(Path(payload["parse_dir"]) / "document.json")
+    warnings = attach_descriptions(document, payload["descriptions"])
+    markdown, whole_text, headings = to_markdown(document), document_text(document), heading_texts(document)
+    warnings += shorten_headings(document, counter, max_tokens // 2)
+
+    if payload["plain"]:
+        from aegis_dagster.chunking.plain import plain_passages
+
+        passages = plain_passages(document, counter, max_tokens=max_tokens)
+    else:
+        from aegis_dagster.chunking.hybrid import hybrid_passages
+
+        passages = hybrid_passages(document, counter, max_tokens=max_tokens, merge_peers=bool(options["merge_peers"]))
+    chunks = to_chunks(passages, PlaceFinder(document), counter, max_tokens)
+    coverage = text_coverage(whole_text, _texts(chunks, headings))
+    report = {
+        "chunks": len(chunks),
+        "coverage": round(coverage.share, 4),
+        "missing_sample": coverage.missing_sample,
+        "chunker": "plain" if payload["plain"] else "hybrid",
+        "warnings": warnings,
+        "tokens": sum(chunk.token_count for chunk in chunks),
+    }
+    out_dir = Path(payload["out_dir"])
+    (out_dir / "document.md").write_text(markdown, "utf-8")
+    (out_dir / "chunks.json").write_text(json.dumps([chunk.to_json() for chunk in chunks], ensure_ascii=False), "utf-8")
+    (out_dir / "report.json").write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+    return report
+
+
+def _texts(chunks: list[Chunk], document_headings: list[str]) -> Iterator[str]:
+    """The texts to look for words in: those of the chunks, and each of the document's headings that a chunk names.
+
+    A heading stands above many chunks, and equal headings above one; its words count as often as in the document.
+    """
+    named = {heading.strip() for chunk in chunks for heading in (*chunk.headings, chunk.text)}
+    yield from (heading for heading in document_headings if heading.strip() in named)
+    yield from (chunk.text for chunk in chunks)

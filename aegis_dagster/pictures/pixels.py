@@ -1,0 +1,38 @@
+"""Opening picture files.
+
+Belongs here: turning any picture file that Pillow reads into plain red, green and blue.
+Does not belong here: judging (`select.py`) or reading it (`ocr.py`).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_dagster.errors import DocumentError, FailureCode
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def open_rgb(path: Path) -> "Image":
+    """The picture as 8-bit RGB, transparency laid on white, turned as its EXIF data says.
+
+    Raises DocumentError ENRICHMENT_FAILED when the file is missing, damaged, of an unknown format, or far too large.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in ("RGB", "L", "1"):
+                return upright.convert("RGB")
+            opaque = Image.new("RGBA", upright.size, "white")
+            opaque.alpha_composite(
+                upright.convert("RGB" if upright.mode in ("CMYK", "I", "F") else "RGBA").convert("RGBA")
+            )
+            return opaque.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
+        raise DocumentError(
+            FailureCode.ENRICHMENT_FAILED,
+            f"The picture {path.name} cannot be read: {error}.",
+            remedy="nothing to do if the picture is decoration; otherwise save it as PNG in the document.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Tests of pictures: files drawn with Pillow, the real OCR engine."""
