@@ -1,0 +1,324 @@
+"""Aggregation: from what single chunks say to entities and relations, the same in any order.
+
+Belongs here: the key of an entity, the canonical form of a chunk's evidence, and the pure rules that
+turn groups of equal evidence into one entity or one relation.
+Does not belong here: how evidence is found (`extraction/`), tables and transactions (`stores/evidence.py`).
+
+The rules: the name and type said most often win, a tie goes to the smaller text. Descriptions are
+distinct and stand in the order of (first document that says it, text). Keywords are distinct, most
+frequent first. Weights are integers, so that no sum depends on its order.
+"""
+
+import hashlib
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aegis_dagster.domain.evidence import ChunkEvidence
+
+# Two keys fit in one B-tree entry of Postgres (2,704 bytes) even when every character takes four bytes.
+MAX_NAME_CHARACTERS = 200
+MAX_TYPE_CHARACTERS = 60
+MAX_KEYWORDS_CHARACTERS = 300
+MAX_EVIDENCE_DESCRIPTION_CHARACTERS = 1_000
+MAX_DESCRIPTION_CHARACTERS = 2_000  # of an entity or relation; a hub costs and shows no more than this
+
+MILLI = 1_000  # weights are kept in thousandths
+_MAX_WEIGHT = 1_000_000.0
+_UNKNOWN_TYPE = "unknown"
+_PAIR_SEPARATOR = "\x1f"
+_INVISIBLE = frozenset("\u00ad\u200b\u2060\ufeff")  # soft hyphen, zero-width space, word joiner, byte order mark
+
+
+@dataclass(frozen=True, slots=True)
+class MentionRecord:
+    """One chunk mentions one entity: at most one record for each chunk and key."""
+
+    key: str
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelationRecord:
+    """One chunk relates two different entities: at most one record for each chunk and directed pair."""
+
+    source_key: str
+    target_key: str
+    keywords: str  # comma-separated
+    description: str
+    weight_milli: int  # thousandths, at least 1
+
+    @property
+    def key(self) -> str:
+        """See `relation_key`."""
+        return relation_key(self.source_key, self.target_key)
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalEvidence:
+    """A chunk's evidence in its one form: records sorted by key. Equal content gives equal values."""
+
+    mentions: tuple[MentionRecord, ...] = ()
+    relations: tuple[RelationRecord, ...] = ()
+
+    def content_hash(self) -> str:
+        """sha256 hex digest of all records."""
+        return _hash([[_values(record) for record in self.mentions], [_values(record) for record in self.relations]])
+
+
+@dataclass(frozen=True, slots=True)
+class MentionGroup:
+    """Equal mentions of one entity, counted."""
+
+    name: str
+    type: str
+    description: str
+    count: int  # chunks
+    first_document: str  # smallest id of a document that says so
+    marks: int  # sum of `chunk_mark` over the chunks
+
+
+@dataclass(frozen=True, slots=True)
+class RelationGroup:
+    """Equal evidence of one relation, counted."""
+
+    keywords: str
+    description: str
+    count: int  # chunks
+    first_document: str
+    marks: int
+    weight_milli: int  # sum, thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What all documents together say about one thing."""
+
+    key: str
+    name: str
+    type: str
+    description: str
+    chunk_count: int
+    document_count: int
+    sources: int  # changes when the set of its chunks does: sum of `chunk_mark` over them
+
+    def content_hash(self) -> str:
+        """sha256 hex digest of all fields."""
+        return _hash(_values(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What all documents together say about one directed pair of entities."""
+
+    source_key: str
+    target_key: str
+    keywords: str
+    description: str
+    weight_milli: int  # thousandths, summed over the evidence
+    chunk_count: int
+    document_count: int
+    sources: int  # as in `Entity`
+
+    @property
+    def key(self) -> str:
+        """See `relation_key`."""
+        return relation_key(self.source_key, self.target_key)
+
+    def content_hash(self) -> str:
+        """sha256 hex digest of all fields."""
+        return _hash(_values(self))
+
+
+def entity_key(name: str) -> str:
+    """The key under which names of one entity meet: NFKC, case-folded, white space collapsed, at most 200 characters.
+
+    Empty when nothing visible is left.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _clean(name)).casefold())
+    return " ".join(folded.split())[:MAX_NAME_CHARACTERS].strip()
+
+
+def relation_key(source_key: str, target_key: str) -> str:
+    """The key of a directed pair. Unambiguous: no entity key holds a control character."""
+    return f"{source_key}{_PAIR_SEPARATOR}{target_key}"
+
+
+def split_relation_key(key: str) -> tuple[str, str]:
+    """The source's and the target's key."""
+    source_key, target_key = key.split(_PAIR_SEPARATOR)
+    return source_key, target_key
+
+
+def chunk_mark(chunk_id: str) -> int:
+    """A number of 40 bits that stands for a chunk in sums; eight million of them fit a 64-bit integer."""
+    return int(hashlib.sha256(chunk_id.encode()).hexdigest()[:10], 16)
+
+
+def canonical_evidence(evidence: ChunkEvidence) -> CanonicalEvidence:
+    """The one form of what a chunk says.
+
+    Mentions of one key become one: the first name and type, all distinct descriptions. Relations of one
+    directed pair become one: distinct keywords and descriptions, weights summed. Relations of an entity
+    with itself and names without a visible character are left out. An end that the chunk does not mention
+    becomes a mention of type "unknown", so that no relation hangs in the air. A weight that is not a
+    positive finite number counts as 1.
+    """
+    mentions: dict[str, list[MentionRecord]] = {}
+    for mention in evidence.mentions:
+        if key := entity_key(mention.name):
+            name = _cut(mention.name, MAX_NAME_CHARACTERS)
+            kind = _cut(mention.type, MAX_TYPE_CHARACTERS) or _UNKNOWN_TYPE
+            mentions.setdefault(key, []).append(MentionRecord(key, name, kind, _evidence_text(mention.description)))
+    relations: dict[tuple[str, str], list[RelationRecord]] = {}
+    for relation in evidence.relations:
+        source, target = entity_key(relation.source), entity_key(relation.target)
+        if not source or not target or source == target:
+            continue
+        for key, end in ((source, relation.source), (target, relation.target)):
+            mentions.setdefault(key, [MentionRecord(key, _cut(end, MAX_NAME_CHARACTERS), _UNKNOWN_TYPE, "")])
+        record = RelationRecord(
+            source,
+            target,
+            _cut(relation.keywords, MAX_KEYWORDS_CHARACTERS),
+            _evidence_text(relation.description),
+            _weight_milli(relation.weight),
+        )
+        relations.setdefault((source, target), []).append(record)
+    return CanonicalEvidence(
+        tuple(_merged_mention(mentions[key]) for key in sorted(mentions)),
+        tuple(_merged_relation(relations[pair]) for pair in sorted(relations)),
+    )
+
+
+def aggregate_entity(key: str, groups: Iterable[MentionGroup], document_count: int) -> Entity:
+    """One entity from all its mentions. The order of the groups does not matter; there is at least one."""
+    groups = list(groups)
+    names: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    for group in groups:
+        names[group.name] += group.count
+        types[group.type] += group.count
+    return Entity(
+        key=key,
+        name=_most_frequent(names),
+        type=_most_frequent(types),
+        description=_joined((group.first_document, group.description) for group in groups),
+        chunk_count=sum(group.count for group in groups),
+        document_count=document_count,
+        sources=sum(group.marks for group in groups),
+    )
+
+
+def aggregate_relation(key: str, groups: Iterable[RelationGroup], document_count: int) -> Relation:
+    """One relation from all its evidence. The order of the groups does not matter; there is at least one."""
+    source_key, target_key = split_relation_key(key)
+    groups = list(groups)
+    keywords: Counter[str] = Counter()
+    for group in groups:
+        for keyword in _keywords(group.keywords):
+            keywords[keyword] += group.count
+    ranked = sorted(keywords, key=lambda keyword: (-keywords[keyword], keyword))
+    return Relation(
+        source_key=source_key,
+        target_key=target_key,
+        keywords=_capped(ranked, ", ", MAX_KEYWORDS_CHARACTERS),
+        description=_joined((group.first_document, group.description) for group in groups),
+        weight_milli=sum(group.weight_milli for group in groups),
+        chunk_count=sum(group.count for group in groups),
+        document_count=document_count,
+        sources=sum(group.marks for group in groups),
+    )
+
+
+def _merged_mention(records: list[MentionRecord]) -> MentionRecord:
+    first = records[0]
+    if len(records) == 1:
+        return first
+    descriptions = dict.fromkeys(record.description for record in records if record.description)
+    text = _capped(descriptions, "\n", MAX_EVIDENCE_DESCRIPTION_CHARACTERS)
+    return MentionRecord(first.key, first.name, first.type, text)
+
+
+def _merged_relation(records: list[RelationRecord]) -> RelationRecord:
+    keywords = dict.fromkeys(keyword for record in records for keyword in _keywords(record.keywords))
+    descriptions = dict.fromkeys(record.description for record in records if record.description)
+    return RelationRecord(
+        records[0].source_key,
+        records[0].target_key,
+        _capped(keywords, ", ", MAX_KEYWORDS_CHARACTERS),
+        _capped(descriptions, "\n", MAX_EVIDENCE_DESCRIPTION_CHARACTERS),
+        sum(record.weight_milli for record in records),
+    )
+
+
+def _most_frequent(counts: Counter[str]) -> str:
+    return min(counts, key=lambda text: (-counts[text], text))
+
+
+def _joined(descriptions: Iterable[tuple[str, str]]) -> str:
+    """Distinct texts in the order of (first document, text)."""
+    first: dict[str, str] = {}
+    for document, text in descriptions:
+        if text:
+            first[text] = min(document, first.get(text, document))
+    ordered = sorted(first, key=lambda text: (first[text], text))
+    return _capped(ordered, "\n", MAX_DESCRIPTION_CHARACTERS)
+
+
+def _capped(texts: Iterable[str], separator: str, limit: int) -> str:
+    """Texts joined for as long as whole ones fit; the first one is cut when it alone is too long."""
+    joined = ""
+    for text in texts:
+        longer = f"{joined}{separator}{text}" if joined else text[:limit]
+        if len(longer) > limit:
+            break
+        joined = longer
+    return joined
+
+
+def _keywords(text: str) -> list[str]:
+    return [keyword for part in text.split(",") if (keyword := part.strip())]
+
+
+def _clean(text: str) -> str:
+    """Without what nobody sees or a database cannot hold: control characters, lone surrogates, invisible ones.
+
+    White space becomes spaces; among it are control characters, the separator of pairs one of them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    spaced = " ".join(text.split())
+    return "".join(
+        character
+        for character in spaced
+        if character not in _INVISIBLE and unicodedata.category(character) not in ("Cc", "Cs")
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return " ".join(_clean(text).split())[:limit].strip()
+
+
+def _evidence_text(text: str) -> str:
+    return _cut(text, MAX_EVIDENCE_DESCRIPTION_CHARACTERS)
+
+
+def _weight_milli(weight: float) -> int:
+    if not math.isfinite(weight) or weight <= 0:
+        return MILLI
+    return max(1, round(min(weight, _MAX_WEIGHT) * MILLI))
+
+
+def _values(record: MentionRecord | RelationRecord | Entity | Relation) -> list[object]:
+    """All fields in order; dataclasses.astuple copies deeply, which took a third of all writing."""
+    return [getattr(record, name) for name in record.__slots__]
+
+
+def _hash(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()

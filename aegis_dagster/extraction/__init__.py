@@ -1,0 +1,1 @@
+"""Finding entities and relations in a passage without a language model."""

@@ -1,0 +1,124 @@
+"""Entities and relations without a language model: names and phrases, related where they stand together.
+
+Belongs here: choosing a chunk's entities and relating them.
+Does not belong here: cutting text (`segments.py`), finding names (`candidates.py`).
+
+Nothing here looks beyond the chunk: a weight that depended on the corpus would change the evidence of every
+document with each new one.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from aegis_dagster.domain.aggregation import entity_key
+from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
+from aegis_dagster.extraction.candidates import Candidate, NameKind, candidates
+from aegis_dagster.extraction.segments import SegmentKind, segments
+
+_ALGORITHM = "statistical-1"  # a change of what is found needs the next number
+_KEYWORDS = "mentioned together"
+
+# How much one occurrence says, by kind; every further one adds half as much. Chosen by eye on PEPs and Re-DocRED.
+_WEIGHT = {NameKind.NAME: 3.0, NameKind.ACRONYM: 2.6, NameKind.IDENTIFIER: 2.4, NameKind.PHRASE: 2.0}
+_SINGLE_WORD_WEIGHT = 0.8  # of a phrase of one word, which must be said twice
+_CODE_SHARE = 0.5  # of the weight, for what only code names
+_MAX_OCCURRENCES = 5  # more say nothing more
+
+_SAME_SEGMENT = 1.0
+_NEXT_SEGMENT = 0.5
+
+
+@dataclass(slots=True)
+class _Found:
+    """All occurrences of one name in a chunk."""
+
+    candidate: Candidate  # the first one
+    position: int  # of the first one
+    segments: list[int] = field(default_factory=list)  # one entry an occurrence
+    in_prose: bool = False
+
+    def score(self) -> float:
+        """How much the chunk is about it; 0: not at all."""
+        occurrences = min(len(self.segments), _MAX_OCCURRENCES)
+        weight = _WEIGHT[self.candidate.kind]
+        if self.candidate.kind is NameKind.PHRASE and self.candidate.words == 1:
+            weight = _SINGLE_WORD_WEIGHT if occurrences > 1 else 0.0
+        return weight * (1.0 if self.in_prose else _CODE_SHARE) * (1 + (occurrences - 1) / 2)
+
+
+class StatisticalExtractor:
+    """Finds what a passage names and what it names together. Deterministic; needs no model and no corpus."""
+
+    def __init__(self, max_entities: int = 10, max_relations: int = 15) -> None:
+        self.name = f"{_ALGORITHM}/{max_entities}-{max_relations}"
+        self._max_entities = max_entities
+        self._max_relations = max_relations
+
+    async def extract(self, text: str) -> ChunkEvidence:
+        """What the text names: the same as `find`."""
+        return self.find(text)
+
+    def find(self, text: str) -> ChunkEvidence:
+        """At most `max_entities` mentions and `max_relations` relations, the strongest first.
+
+        Two entities are related when they stand in one sentence, heading or table row (weight 1 for each) or
+        in two that follow each other (0.5). That has no direction: the source is the one with the smaller key.
+        """
+        chosen = self._chosen(text)
+        mentions = tuple(Mention(one.candidate.name, one.candidate.kind) for one in chosen)
+        return ChunkEvidence(mentions, tuple(_relations(chosen)[: self._max_relations]))
+
+    def _chosen(self, text: str) -> list[_Found]:
+        chunk = list(segments(text))
+        found: dict[str, _Found] = {}
+        position = 0
+        for number, names in enumerate(candidates(chunk)):
+            for candidate in names:
+                one = found.setdefault(entity_key(candidate.name), _Found(candidate, position))
+                one.segments.append(number)
+                one.in_prose = one.in_prose or chunk[number].kind is not SegmentKind.CODE
+                position += 1
+        ranked = sorted(
+            (one for one in found.values() if one.score() > 0), key=lambda one: (-one.score(), one.position)
+        )
+        chosen: list[_Found] = []
+        for one in ranked:
+            if len(chosen) == self._max_entities:
+                break
+            if not _is_part(one, chosen):
+                chosen.append(one)
+        return chosen
+
+
+def _is_part(one: _Found, chosen: Sequence[_Found]) -> bool:
+    """Is it a phrase inside a phrase, or a phrase around one, that stands already?"""
+    if one.candidate.kind is not NameKind.PHRASE:
+        return False
+    mine = f" {one.candidate.name} "
+    phrases = (f" {other.candidate.name} " for other in chosen if other.candidate.kind is NameKind.PHRASE)
+    return any(mine in other or other in mine for other in phrases)
+
+
+def _relations(chosen: Sequence[_Found]) -> list[RelationEvidence]:
+    """Pairs that stand together, by descending weight, then by the rank of their entities."""
+    where: defaultdict[int, set[int]] = defaultdict(set)
+    for rank, one in enumerate(chosen):
+        for segment in one.segments:
+            where[segment].add(rank)
+    together: dict[tuple[int, int], float] = defaultdict(float)
+    for segment, ranks in sorted(where.items()):
+        for pair in combinations(sorted(ranks), 2):
+            together[pair] += _SAME_SEGMENT
+        for rank in ranks:
+            for other in where.get(segment + 1, ()):
+                if other != rank:
+                    together[min(rank, other), max(rank, other)] += _NEXT_SEGMENT
+    ordered = sorted(together, key=lambda pair: (-together[pair], pair))
+    return [_relation(chosen[first], chosen[second], together[first, second]) for first, second in ordered]
+
+
+def _relation(one: _Found, other: _Found, weight: float) -> RelationEvidence:
+    source, target = sorted((one.candidate.name, other.candidate.name), key=entity_key)
+    return RelationEvidence(source, target, _KEYWORDS, "", weight)

@@ -1,0 +1,1 @@
+"""Tests of the evidence tables and the graph aggregated from them."""
