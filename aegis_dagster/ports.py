@@ -5,15 +5,14 @@ and the values that cross them.
 Does not belong here: any implementation.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
@@ -21,7 +20,11 @@ from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
 from aegis_dagster.domain.stages import Outcome, Stage, StageState
 
-Vectors = NDArray[np.float32]  # shape (texts, dimensions), rows of length 1
+if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "NDArray[np.float32]"  # shape (texts, dimensions), rows of length 1
 
 
 class Clock(Protocol):

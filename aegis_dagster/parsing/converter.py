@@ -102,7 +102,8 @@ def _converter(options: ConverterOptions) -> "DocumentConverter":
         pipeline["pipeline_cls"] = RulesPdfPipeline
     # Two pages at a time: more only compete for the cores that other workers use.
     backend = ThreadedDoclingParseBackendOptions.model_validate({"parser_threads": 2, "max_concurrent_results": 8})
-    # Pictures inside the file (data: addresses) are read, everything outside it is not.
+    # Pictures inside the file (data: addresses) are read, everything outside it is not. What stands before the
+    # first heading of a page is text like any other: inferred furniture would be in no chunk.
     inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
     converter = DocumentConverter(
         allowed_formats=[
@@ -120,7 +121,7 @@ def _converter(options: ConverterOptions) -> "DocumentConverter":
         format_options={
             InputFormat.PDF: PdfFormatOption(backend_options=backend, **pipeline),
             InputFormat.IMAGE: ImageFormatOption(**pipeline),
-            InputFormat.HTML: HTMLFormatOption(backend_options=HTMLBackendOptions(**inside)),
+            InputFormat.HTML: HTMLFormatOption(backend_options=HTMLBackendOptions(infer_furniture=False, **inside)),
             InputFormat.MD: MarkdownFormatOption(backend_options=MarkdownBackendOptions(**inside)),
             InputFormat.EPUB: EpubFormatOption(backend_options=EpubBackendOptions(**inside)),
         },

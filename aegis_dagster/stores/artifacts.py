@@ -55,12 +55,10 @@ class FolderArtifacts:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise ServiceError(
-                    f"The artifact store cannot be written: {error.strerror}.",
-                    remedy=f"free space on, or make writable, {self.root}.",
-                ) from error
-            raise
+            raise ServiceError(
+                f"The artifact store cannot be written: {error.strerror or error}.",
+                remedy=f"free space on, or make writable, {self.root}.",
+            ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,9 +4,10 @@ Belongs here: embeddings by (model, text hash), picture descriptions by (describ
 Does not belong here: extraction results (`extraction_cache.py`), deciding what to compute (`stages/`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
@@ -25,6 +26,8 @@ class EmbeddingCache:
 
     def get(self, model: str, hashes: Collection[str]) -> dict[str, Vectors]:
         """Text hash to vector, shape (dimensions,), for those that are known."""
+        import numpy as np
+
         found: dict[str, Vectors] = {}
         table = embedding_cache
         wanted = list(hashes)
@@ -39,6 +42,8 @@ class EmbeddingCache:
 
     def put(self, model: str, vectors: Mapping[str, Vectors]) -> None:
         """Remember vectors by text hash. A hash that is known already keeps its vector."""
+        import numpy as np
+
         if not vectors:
             return
         rows = [

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.errors import ServiceError
@@ -61,7 +60,11 @@ def write(engine: Engine) -> Iterator[Connection]:
 def upsert(engine_or_connection: Engine | Connection, table: sa.Table) -> Any:
     """An INSERT that supports `on_conflict_do_update` and `on_conflict_do_nothing` on this engine."""
     if engine_or_connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
         return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
     return postgresql.insert(table)
 
 

@@ -8,6 +8,7 @@ stdin and stdout; whatever a library prints goes to stderr. When the parent is g
 process leaves at once, whatever it is doing.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -17,7 +18,10 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any
 
-from aegis_dagster.errors import AegisError, DocumentError, FailureCode
+from aegis_dagster.errors import AegisError, DocumentError, FailureCode, ServiceError
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not the document's fault
+_READ = "check that the file is still there and readable; `aegis retry` tries again."
 
 TASKS = {
     "parse": "aegis_dagster.parsing.tasks:parse_task",
@@ -51,8 +55,15 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"result": _task(request["task"])(request["payload"])}
     except DocumentError as error:
         return _failure(error.code, error.message, error.remedy, error.retryable)
+    except ServiceError as error:
+        return {"service_error": {"message": error.message, "remedy": error.remedy}}
     except AegisError as error:
-        return _failure(FailureCode.INTERNAL_ERROR, error.message, error.remedy, error.retryable)
+        return {"operator_error": {"message": error.message, "remedy": error.remedy}}
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            return _failure(FailureCode.UNREADABLE_FILE, f"It cannot be read: {error.strerror or error}.", _READ, True)
+        remedy = "free space on the disk of AEGIS_HOME, or make it writable."
+        return {"service_error": {"message": f"A result cannot be written: {error.strerror}.", "remedy": remedy}}
     except MemoryError:
         return _failure(FailureCode.MEMORY_LIMIT, "It needs more memory than there is.", "split the document.", True)
     except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
 
 _POLL_SECONDS = 0.25  # how often a busy worker's memory is looked at
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
@@ -36,7 +36,8 @@ class WorkerPool:
         """Run a task in a free worker; waits for one.
 
         Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED; those kill the
-        worker, and a new one takes its place.
+        worker, and a new one takes its place. ServiceError when the disk is full, ConfigurationError when
+        the task cannot work for any document.
         """
         async with self._slots:
             worker = self._idle.pop() if self._idle else await _Worker.start()
@@ -51,8 +52,11 @@ class WorkerPool:
                     self._idle.append(worker)
                 else:
                     await worker.kill()
-        error = answer.get("error")
-        if error is not None:
+        if service := answer.get("service_error"):
+            raise ServiceError(service["message"], remedy=service["remedy"])
+        if operator := answer.get("operator_error"):
+            raise ConfigurationError(operator["message"], remedy=operator["remedy"])
+        if error := answer.get("error"):
             raise DocumentError(
                 FailureCode(error["code"]), error["message"], remedy=error["remedy"], retryable=error["retryable"]
             )

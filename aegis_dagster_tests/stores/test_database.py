@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.base import PGDialect
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -33,6 +32,7 @@ def test_a_database_opens_again_with_its_rows(tmp_path: Path) -> None:
 
 
 def test_every_name_of_the_schema_fits_postgres() -> None:
+    dialect = sa.create_mock_engine("postgresql+psycopg2://", print).dialect
     for table in metadata.sorted_tables:
-        sa.schema.CreateTable(table).compile(dialect=PGDialect())
+        sa.schema.CreateTable(table).compile(dialect=dialect)
         assert all(len(str(index.name)) <= 63 for index in table.indexes)

@@ -1,0 +1,235 @@
+"""Builds the project from its settings: which adapter stands behind which port.
+
+Belongs here: choosing and constructing adapters, each when it is first asked for; identities of stages.
+Does not belong here: settings themselves, any work. The layers above (`defs/`, `cli/`, `pipeline.py`)
+take what they need from here and name no adapter.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy.engine import Engine
+
+from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.domain.fingerprints import CollectionRules, Identities
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.embedding.model_files import ensure_model, tokenizer_file
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.extraction.statistical import StatisticalExtractor
+from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
+from aegis_dagster.pictures.ocr import OcrDescriber
+from aegis_dagster.pins import pinned
+from aegis_dagster.ports import Clock, Progress
+from aegis_dagster.settings import Settings, load_settings
+from aegis_dagster.stages.upkeep import DeletionGuard
+from aegis_dagster.stages.workbench import StageOptions, Workbench
+from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.caches import EmbeddingCache, PictureCache
+from aegis_dagster.stores.catalog import Catalog
+from aegis_dagster.stores.catalog_reports import CatalogReports
+from aegis_dagster.stores.clock import SystemClock
+from aegis_dagster.stores.database import open_database
+from aegis_dagster.stores.documents import DocumentList
+from aegis_dagster.stores.evidence import EvidenceStore
+from aegis_dagster.stores.evidence_queries import EvidenceQueries
+from aegis_dagster.stores.extraction_cache import ExtractionCache
+from aegis_dagster.stores.folder import WatchedFolder
+from aegis_dagster.stores.sparse import SPARSE_VERSION
+from aegis_dagster.stores.vectors import QdrantStore
+from aegis_dagster.workers.pool import WorkerPool
+
+PARSE_VERSION = "1"
+ENRICH_VERSION = "1"
+EMBED_VERSION = "1"
+
+
+class Silent:
+    """Progress nobody looks at."""
+
+    def start(self, label: str, total: int) -> None: ...
+
+    def advance(self, label: str, done: int = 1) -> None: ...
+
+    def finish(self, label: str) -> None: ...
+
+
+class Project:
+    """One home with one watched root. Everything is built when first used."""
+
+    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings or load_settings()
+        self.clock = clock or SystemClock()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The SQL database, migrated."""
+        return open_database(self.settings.database_url)
+
+    @cached_property
+    def documents(self) -> DocumentList:
+        """The catalog's list of documents."""
+        return DocumentList(self.engine, self.clock)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Stage states; this object owns its claims."""
+        return Catalog(self.engine, self.clock, lease_seconds=self.settings.lease_seconds)
+
+    @cached_property
+    def reports(self) -> CatalogReports:
+        """What the catalog says to people."""
+        return CatalogReports(self.engine, self.catalog, self.documents, self.identities)
+
+    @cached_property
+    def artifacts(self) -> FolderArtifacts:
+        """Results of parse, enrich and chunk."""
+        return FolderArtifacts(self.settings.artifacts_dir)
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """What chunks say."""
+        return EvidenceStore(self.engine)
+
+    @cached_property
+    def graph(self) -> EvidenceQueries:
+        """Reading the graph."""
+        return EvidenceQueries(self.engine)
+
+    @cached_property
+    def embedder(self) -> MiniLmEmbedder:
+        """The embedding model, exported on first use."""
+        embed = self.settings.embed
+        return MiniLmEmbedder(
+            ensure_model(self.settings.model_cache), batch_size=embed.batch_size, threads=embed.threads
+        )
+
+    @cached_property
+    def vectors(self) -> QdrantStore:
+        """The vector store in local mode."""
+        qdrant = self.settings.qdrant
+        return QdrantStore(
+            self.settings.qdrant_dir,
+            alias=qdrant.collection,
+            model=MiniLmEmbedder.model,
+            dimensions=MiniLmEmbedder.dimensions,
+            lock_timeout_seconds=qdrant.lock_timeout_seconds,
+        )
+
+    @cached_property
+    def extractor(self) -> StatisticalExtractor:
+        """Entities and relations without a language model."""
+        graph = self.settings.graph
+        return StatisticalExtractor(
+            max_entities=graph.max_entities_per_chunk, max_relations=graph.max_relations_per_chunk
+        )
+
+    @cached_property
+    def pdf_route(self) -> str:
+        """How PDFs are laid out here: "models" or "rules"."""
+        return choose_pdf_route(self.settings.parse.pdf_route, self.settings.docling_models_dir)
+
+    @cached_property
+    def identities(self) -> Identities:
+        """What the result of each stage depends on besides its input."""
+        settings = self.settings
+        enrich, chunk = settings.enrich, settings.chunk
+        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
+        return Identities(
+            by_stage={
+                Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
+                Stage.ENRICH: f"{ENRICH_VERSION}/{OcrDescriber.name}/{limits}",
+                Stage.CHUNK: (
+                    f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
+                    f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
+                ),
+                Stage.EMBED: f"{EMBED_VERSION}/{MiniLmEmbedder.model}/{SPARSE_VERSION}/{settings.qdrant.collection}",
+                Stage.GRAPH: self.extractor.name,
+            },
+            rules={
+                CollectionName(name): CollectionRules(
+                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled
+                )
+                for name, policy in settings.collections.items()
+            },
+            default_rules=CollectionRules(enrich.enabled, settings.graph.enabled),
+        )
+
+    @property
+    def root(self) -> Path:
+        """The watched root. Raises ConfigurationError when there is none yet."""
+        if self.settings.root is None:
+            raise ConfigurationError(
+                "No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT."
+            )
+        return self.settings.root
+
+    @cached_property
+    def source(self) -> WatchedFolder:
+        """The watched root as a folder."""
+        listing = self.settings.listing
+        return WatchedFolder(self.root, ignore=listing.ignore, settle_seconds=listing.settle_seconds, clock=self.clock)
+
+    def guard(self, *, confirmed: bool = False) -> DeletionGuard:
+        """The guard against mass deletion."""
+        listing = self.settings.listing
+        return DeletionGuard(listing.max_deleted_share, listing.max_deleted_count, confirmed)
+
+    @asynccontextmanager
+    async def workbench(self, progress: Progress | None = None) -> AsyncIterator[Workbench]:
+        """The stages' ports, with worker processes that end with the block."""
+        parse = self.settings.parse
+        pool = WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb, tasks_per_worker=parse.documents_per_worker)
+        self.artifacts.clean_staging()
+        try:
+            yield self._bench(pool, progress or Silent())
+        finally:
+            await pool.close()
+            self.artifacts.close()
+
+    def _bench(self, pool: WorkerPool, progress: Progress) -> Workbench:
+        return Workbench(
+            catalog=self.catalog,
+            artifacts=self.artifacts,
+            source=self.source.path,
+            tasks=pool,
+            describer=OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds),
+            embedder=self.embedder,
+            vectors=self.vectors,
+            evidence=self.evidence,
+            extractor=self.extractor,
+            embedding_cache=EmbeddingCache(self.engine),
+            picture_cache=PictureCache(self.engine),
+            extraction_cache=ExtractionCache(self.engine),
+            identities=self.identities,
+            options=self._options(),
+            progress=progress,
+        )
+
+    def _options(self) -> StageOptions:
+        parse, enrich, chunk = self.settings.parse, self.settings.enrich, self.settings.chunk
+        return StageOptions(
+            concurrency=parse.workers,
+            parse_timeout_seconds=parse.timeout_seconds,
+            chunk_timeout_seconds=chunk.timeout_seconds,
+            min_coverage=chunk.min_coverage,
+            embed_window_chunks=self.settings.embed.window_chunks,
+            min_side_pixels=enrich.min_side_pixels,
+            max_aspect=enrich.max_aspect,
+            min_colors=enrich.min_colors,
+            parse_payload={
+                "max_pages": parse.max_pages,
+                "max_megabytes": parse.max_megabytes,
+                "pdf_route": self.pdf_route,
+                "docling_models": str(self.settings.docling_models_dir),
+                "ocr": parse.ocr,
+            },
+            chunk_payload={
+                "max_tokens": chunk.max_tokens,
+                "merge_peers": chunk.merge_peers,
+                "tokenizer": str(tokenizer_file(self.settings.model_cache)),
+            },
+        )

@@ -1,0 +1,107 @@
+"""all-MiniLM-L6-v2 on onnxruntime: texts to vectors without torch.
+
+Belongs here: tokenizing, batching by length, running the exported graph.
+Does not belong here: making the graph (`export.py`), caching vectors (`stores/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE
+from aegis_dagster.embedding.model_files import EXPORT_VERSION, MODEL
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.ports import Vectors
+
+DIMENSIONS = 384
+MAX_TOKENS = 256  # with [CLS] and [SEP]; sentence_bert_config.json of the model
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The open model."""
+
+    session: Any  # onnxruntime.InferenceSession
+    tokenizer: Any  # tokenizers.Tokenizer
+
+
+class MiniLmEmbedder:
+    """Implements ports.Embedder. The model is opened at the first text; `embed` may be called by many threads."""
+
+    model: str = f"{MODEL}/onnx-{EXPORT_VERSION}"
+    dimensions: int = DIMENSIONS
+    max_tokens: int = MAX_TOKENS
+
+    def __init__(self, model_dir: Path, *, batch_size: int, threads: int) -> None:
+        """`model_dir`: from `ensure_model`. `batch_size`: texts per run. `threads`: of one run; 0: one per core."""
+        self._model_dir = model_dir
+        self._batch_size = batch_size
+        self._threads = threads
+        self._opening = Lock()
+        self._loaded: _Loaded | None = None
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """float32 of shape (len(texts), 384), rows of length 1, in the order given.
+
+        What is beyond 256 tokens is cut off. Raises ConfigurationError when the model is not in its folder.
+        """
+        import numpy as np
+
+        vectors: Vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        if not texts:
+            return vectors
+        loaded = self._open()
+        # A lone surrogate (a broken document's) is no text to the tokenizer: it becomes a question mark.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        tokens = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(clean)]
+        # Texts of like length share a run, so that little of it is padding; the longest first, so that
+        # memory is at its largest at once.
+        order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            vectors[batch] = _run(loaded.session, [tokens[index] for index in batch])
+        return vectors
+
+    def _open(self) -> _Loaded:
+        with self._opening:
+            if self._loaded is None:
+                self._loaded = _load(self._model_dir, self._threads)
+            return self._loaded
+
+
+def _load(model_dir: Path, threads: int) -> _Loaded:
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    if not (model_dir / MODEL_FILE).is_file():
+        raise ConfigurationError(
+            f"There is no embedding model in {model_dir}.",
+            remedy="run `aegis doctor`, which exports it, or set AEGIS_MODEL_CACHE to where it is.",
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Shapes differ from run to run: a plan of the last run's memory does not fit the next.
+    options.enable_mem_pattern = False
+    session = onnxruntime.InferenceSession(str(model_dir / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return _Loaded(session, tokenizer)
+
+
+def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Vectors:
+    """One run of the graph over texts as token ids, padded to the longest."""
+    import numpy as np
+
+    shape = (len(tokens), max(len(ids) for ids in tokens))
+    input_ids = np.zeros(shape, dtype=np.int64)  # 0 is [PAD]
+    attention_mask = np.zeros(shape, dtype=np.int64)
+    for row, ids in enumerate(tokens):
+        input_ids[row, : len(ids)] = ids
+        attention_mask[row, : len(ids)] = 1
+    result: Vectors = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+    return result

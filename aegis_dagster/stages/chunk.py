@@ -1,0 +1,83 @@
+"""The chunk stage: a parsed document with its descriptions becomes passages.
+
+Belongs here: limits, the plain fallback, the verdict on lost text, reading chunks back.
+Does not belong here: cutting (`chunking/`, in a worker process).
+
+Artifact: `chunks.json` (list of `Chunk.to_json()`), `document.md`, `report.json`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aegis_dagster.domain.chunks import Chunk, LocatedChunk, locate
+from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.stages.enrich import read_descriptions
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster.stages.workbench import Workbench
+
+# What the plain chunker may repair: the hybrid one hung, grew, or crashed (notes/docling.md).
+_FALLBACK_CODES = (
+    FailureCode.TIMEOUT,
+    FailureCode.MEMORY_LIMIT,
+    FailureCode.WORKER_CRASHED,
+    FailureCode.CHUNKING_FAILED,
+    FailureCode.INTERNAL_ERROR,
+)
+
+
+async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
+    """Chunk what is stale. Raises ServiceError when the artifact store or the catalog is broken."""
+
+    async def chunk(work: Work, bench: Workbench, report: StageReport) -> Outcome:
+        fingerprint = work.fingerprint(Stage.CHUNK)
+        if work.force or not bench.artifacts.exists(Stage.CHUNK, fingerprint):
+            await _chunk(work, bench)
+            report.work["chunked"] += 1
+        facts = json.loads((bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json").read_text("utf-8"))
+        facts["marked"] = facts["coverage"] < bench.options.min_coverage
+        return Outcome(Status.DONE, facts)
+
+    return await run_each(Stage.CHUNK, documents, bench, chunk, force=force)
+
+
+def read_chunks(work_dir: Path) -> list[Chunk]:
+    """The chunks of a chunk artifact, in document order."""
+    return [Chunk.from_json(values) for values in json.loads((work_dir / "chunks.json").read_text("utf-8"))]
+
+
+def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
+    """The chunks of a document at a later stage, with their ids."""
+    folder = bench.artifacts.path(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
+    return locate(work.document.id, read_chunks(folder))
+
+
+async def _chunk(work: Work, bench: Workbench) -> None:
+    try:
+        await _run_task(work, bench, plain=False)
+    except DocumentError as error:
+        if error.code not in _FALLBACK_CODES:
+            raise
+        await _run_task(work, bench, plain=True)
+
+
+async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
+    descriptions = read_descriptions(bench.artifacts.path(Stage.ENRICH, work.fingerprint(Stage.ENRICH)))
+    described: list[dict[str, Any]] = [
+        {key: entry[key] for key in ("picture", "text", "described_by")} for entry in descriptions if entry["text"]
+    ]
+    with bench.artifacts.staging(Stage.CHUNK, work.fingerprint(Stage.CHUNK)) as folder:
+        await bench.tasks.run(
+            "chunk",
+            {
+                "parse_dir": str(bench.artifacts.path(Stage.PARSE, work.fingerprint(Stage.PARSE))),
+                "descriptions": described,
+                "out_dir": str(folder),
+                "options": bench.options.chunk_payload,
+                "plain": plain,
+            },
+            timeout_seconds=bench.options.chunk_timeout_seconds,
+        )

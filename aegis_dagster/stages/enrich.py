@@ -1,0 +1,110 @@
+"""The enrich stage: the pictures of a document get descriptions.
+
+Belongs here: which pictures are looked at, that equal pictures are looked at once, what is recorded.
+Does not belong here: looking at a picture (`PictureDescriber`), attaching the text (`chunk.py`'s task).
+
+Artifact: `descriptions.json`, one entry a picture: {"picture": JSON pointer, "page": 1-based or null,
+"text", "described_by", "skipped": reason or null}.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
+from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.ports import PictureDescription
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster.stages.workbench import Workbench
+
+DESCRIPTIONS = "descriptions.json"
+_FACTS_SECONDS = 120.0  # limit for measuring all pictures of a document
+
+
+async def enrich_images(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
+    """Describe the pictures of what is stale. Raises ServiceError when a store or the describer is broken."""
+    # One look at a time per picture content: the same logo in ten documents is described once.
+    looks: dict[str, asyncio.Lock] = {}
+
+    async def enrich(work: Work, bench: Workbench, report: StageReport) -> Outcome:
+        fingerprint = work.fingerprint(Stage.ENRICH)
+        if not bench.identities.rules_for(work.document.collection).enrich:
+            return Outcome(Status.SKIPPED, {"why": "enrichment is off for this collection"})
+        parsed = bench.artifacts.path(Stage.PARSE, work.fingerprint(Stage.PARSE))
+        pictures = pictures_of(parsed)
+        if not pictures:
+            return Outcome(Status.SKIPPED, {"why": "no pictures"})
+        if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
+            entries = await _describe_all(parsed, pictures, bench, report, looks)
+            with bench.artifacts.staging(Stage.ENRICH, fingerprint) as folder:
+                (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
+        return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
+
+    return await run_each(Stage.ENRICH, documents, bench, enrich, force=force)
+
+
+def pictures_of(parsed: Path) -> list[dict[str, Any]]:
+    """The pictures of a parsed document that were saved as files: {"picture", "page", "file"}."""
+    document = json.loads((parsed / "document.json").read_text("utf-8"))
+    pictures = []
+    for item in document.get("pictures", []):
+        uri = (item.get("image") or {}).get("uri")
+        if uri:
+            page = item["prov"][0]["page_no"] if item.get("prov") else None
+            pictures.append({"picture": item["self_ref"], "page": page, "file": uri})
+    return pictures
+
+
+def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
+    """The entries of an enrich artifact; none where the document has no such artifact."""
+    file = enriched / DESCRIPTIONS
+    entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    return entries
+
+
+async def _describe_all(
+    parsed: Path, pictures: list[dict[str, Any]], bench: Workbench, report: StageReport, looks: dict[str, asyncio.Lock]
+) -> list[dict[str, Any]]:
+    paths = [parsed / picture["file"] for picture in pictures]
+    answer = await bench.tasks.run(
+        "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
+    )
+    entries = []
+    for picture, path, values in zip(pictures, paths, answer["facts"], strict=True):
+        facts = PictureFacts(**values)
+        limits = bench.options
+        skipped = reason_to_skip(
+            facts,
+            min_side_pixels=limits.min_side_pixels,
+            max_aspect=limits.max_aspect,
+            min_colors=limits.min_colors,
+        )
+        seen = PictureDescription("", "")
+        if skipped is None:
+            async with looks.setdefault(facts.content_hash, asyncio.Lock()):
+                seen = await _describe(path, facts.content_hash, bench, report)
+        entry = {"picture": picture["picture"], "page": picture["page"], "text": seen.text}
+        entries.append({**entry, "described_by": seen.described_by, "skipped": skipped})
+    return entries
+
+
+async def _describe(path: Path, content_hash: str, bench: Workbench, report: StageReport) -> PictureDescription:
+    known = bench.picture_cache.get(bench.describer.name, content_hash)
+    if known is not None:
+        return known
+    description = await bench.describer.describe(path)
+    bench.picture_cache.put(bench.describer.name, content_hash, description)
+    report.work["pictures_described"] += 1
+    return description
+
+
+def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "pictures": len(entries),
+        "described": sum(1 for entry in entries if entry["text"]),
+        "without_text": sum(1 for entry in entries if not entry["text"] and entry["skipped"] is None),
+        "filtered": sum(1 for entry in entries if entry["skipped"] is not None),
+    }

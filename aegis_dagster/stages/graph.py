@@ -1,0 +1,80 @@
+"""The graph stage: chunks become evidence about entities and relations.
+
+Belongs here: batches of documents, the cache, replacing a document's evidence.
+Does not belong here: finding entities (`EvidenceExtractor`), aggregating them (`EvidenceStore`).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from aegis_dagster.domain.chunks import LocatedChunk
+from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
+from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
+from aegis_dagster.errors import DocumentError
+from aegis_dagster.stages.chunk import located_chunks
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
+from aegis_dagster.stages.workbench import Workbench
+
+
+async def extract_graph(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
+    """Extract evidence from what is stale. Raises ServiceError when a store or the extractor is broken.
+
+    force writes the evidence again; it does not extract again what the cache holds.
+    """
+    return await run_batches(Stage.GRAPH, documents, bench, _extract, _batches, force=force)
+
+
+def _batches(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
+    size = bench.options.graph_batch_documents
+    return [list(todo[start : start + size]) for start in range(0, len(todo), size)]
+
+
+async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
+    outcomes: dict[DocumentId, Outcome] = {}
+    said: list[DocumentEvidence] = []
+    for work in works:
+        document_id = work.document.id
+        if work.clear:
+            outcomes[document_id] = upstream_failed()
+        elif not bench.identities.rules_for(work.document.collection).graph:
+            outcomes[document_id] = Outcome(Status.SKIPPED, {"why": "the graph is off for this collection"})
+        else:
+            chunks = located_chunks(work, bench)
+            try:
+                found = await _evidence(chunks, bench, report)
+            except DocumentError as error:
+                outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
+                continue
+            evidence = [(chunk.id, found[chunk.content_hash]) for chunk in chunks]
+            said.append(DocumentEvidence(document_id, work.fingerprint(Stage.GRAPH), evidence))
+            outcomes[document_id] = Outcome(Status.DONE, _facts(evidence))
+    silent = [document_id for document_id, outcome in outcomes.items() if outcome.status is not Status.DONE]
+    await asyncio.to_thread(bench.evidence.replace_documents, said)
+    await asyncio.to_thread(bench.evidence.delete_documents, silent)
+    return outcomes
+
+
+async def _evidence(chunks: Sequence[LocatedChunk], bench: Workbench, report: StageReport) -> dict[str, ChunkEvidence]:
+    """What every text of the chunks says, from the cache or the extractor, by text hash."""
+    name = bench.extractor.name
+    texts = {chunk.content_hash: chunk.chunk.embedded_text for chunk in chunks}
+    found = bench.extraction_cache.get(name, texts)
+    new: dict[str, ChunkEvidence] = {}
+    try:
+        for key in texts:
+            if key not in found:
+                new[key] = await bench.extractor.extract(texts[key])
+                report.work["chunks_extracted"] += 1
+    finally:
+        bench.extraction_cache.put(name, new)  # also when a later chunk fails: what was extracted is kept
+    return {**found, **new}
+
+
+def _facts(evidence: Sequence[tuple[str, ChunkEvidence]]) -> dict[str, int]:
+    return {
+        "chunks": len(evidence),
+        "mentions": sum(len(found.mentions) for _, found in evidence),
+        "relations": sum(len(found.relations) for _, found in evidence),
+    }

@@ -1,0 +1,43 @@
+"""The parse stage: a document's bytes become a DoclingDocument with pages, boxes and pictures.
+
+Belongs here: when to parse, under which limits, and what to record.
+Does not belong here: how a format is parsed (`parsing/`, in a worker process).
+"""
+
+import json
+from collections.abc import Sequence
+
+from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster.stages.workbench import Workbench
+
+
+async def parse_documents(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
+    """Parse what is stale. Raises ServiceError when the artifact store or the catalog is broken."""
+
+    async def parse(work: Work, bench: Workbench, report: StageReport) -> Outcome:
+        fingerprint = work.fingerprint(Stage.PARSE)
+        if work.force or not bench.artifacts.exists(Stage.PARSE, fingerprint):
+            await _parse(work, bench)
+            report.work["parsed"] += 1
+        manifest = (bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json").read_text("utf-8")
+        return Outcome(Status.DONE, json.loads(manifest))
+
+    return await run_each(Stage.PARSE, documents, bench, parse, force=force)
+
+
+async def _parse(work: Work, bench: Workbench) -> None:
+    document = work.document
+    with bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE)) as folder:
+        await bench.tasks.run(
+            "parse",
+            {
+                "path": str(bench.source(document.id)),
+                "suffix": document.suffix,
+                "revision": document.revision,
+                "out_dir": str(folder),
+                "options": bench.options.parse_payload,
+            },
+            timeout_seconds=bench.options.parse_timeout_seconds,
+        )

@@ -1,0 +1,224 @@
+"""Runs one stage over documents: plan, claim, work, record.
+
+Belongs here: what all stages have in common: staleness, claims, side-by-side work, leases, stopping.
+Does not belong here: what a stage computes (`parse.py`, `enrich.py`, `chunk.py`, `embed.py`, `graph.py`).
+
+One bad document is recorded and the others go on. A broken service stops the run: what was claimed is
+given back, and the error reaches the caller, who retries the step.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from aegis_dagster.domain.fingerprints import wanted_fingerprints
+from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.stages import (
+    UPSTREAM_FAILED,
+    Document,
+    Failure,
+    Outcome,
+    Readiness,
+    Stage,
+    StageState,
+    Status,
+    readiness,
+)
+from aegis_dagster.errors import OperatorError, ServiceError
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.upkeep import sweep_artifacts
+from aegis_dagster.stages.workbench import Workbench
+
+_POLL_SECONDS = 0.5  # how often a document that another process works on is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed document at one stage."""
+
+    document: Document
+    wanted: Mapping[Stage, str]
+    states: Mapping[Stage, StageState]
+    clear: bool  # the stage above failed for good: remove what was published
+    force: bool  # compute again even if the result is there
+
+    def fingerprint(self, stage: Stage) -> str:
+        """The fingerprint the document should have at a stage."""
+        return self.wanted[stage]
+
+
+Handler = Callable[[Work, Workbench, StageReport], Awaitable[Outcome]]
+BatchHandler = Callable[[Sequence[Work], Workbench, StageReport], Awaitable[dict[DocumentId, Outcome]]]
+Batcher = Callable[[Sequence[Work], Workbench], list[list[Work]]]
+
+
+async def run_each(
+    stage: Stage, documents: Sequence[Document], bench: Workbench, handler: Handler, *, force: bool = False
+) -> StageReport:
+    """Bring documents up to date at a stage that takes them one by one, `options.concurrency` at a time."""
+
+    # Two files with equal bytes share one artifact: the second waits for the first instead of working too.
+    locks: dict[str, asyncio.Lock] = {}
+
+    async def one_by_one(todo: list[Work], report: StageReport) -> list[DocumentId]:
+        queue = iter(todo)
+        missed: list[DocumentId] = []
+
+        async def worker() -> None:
+            for work in queue:
+                if not _claim(stage, [work], bench):
+                    missed.append(work.document.id)
+                    continue
+                async with locks.setdefault(work.fingerprint(stage), asyncio.Lock()):
+                    await _handle(stage, [work], bench, report, _single(handler))
+
+        await _all_or_stop([worker() for _ in range(min(bench.options.concurrency, len(todo)))])
+        return missed
+
+    return await _run(stage, documents, bench, one_by_one, force)
+
+
+async def run_batches(
+    stage: Stage,
+    documents: Sequence[Document],
+    bench: Workbench,
+    handler: BatchHandler,
+    batcher: Batcher,
+    *,
+    force: bool = False,
+) -> StageReport:
+    """Bring documents up to date at a stage that works on many at once."""
+
+    async def in_batches(todo: list[Work], report: StageReport) -> list[DocumentId]:
+        missed: list[DocumentId] = []
+        for batch in batcher(todo, bench):
+            claimed = set(_claim(stage, batch, bench))
+            missed.extend(work.document.id for work in batch if work.document.id not in claimed)
+            mine = [work for work in batch if work.document.id in claimed]
+            if mine:
+                await _handle(stage, mine, bench, report, handler)
+        return missed
+
+    return await _run(stage, documents, bench, in_batches, force)
+
+
+async def _run(
+    stage: Stage,
+    documents: Sequence[Document],
+    bench: Workbench,
+    pass_over: Callable[[list[Work], StageReport], Awaitable[list[DocumentId]]],
+    force: bool,
+) -> StageReport:
+    started = time.perf_counter()
+    report = StageReport(stage, documents=len(documents))
+    remaining = list(documents)
+    first = True
+    async with _leases_renewed(bench):
+        while remaining:
+            todo, blocked = _plan(stage, remaining, bench, force)
+            if first:
+                report.blocked = blocked
+                report.up_to_date = len(documents) - len(todo) - blocked
+                bench.progress.start(stage, len(todo))
+                first = False
+            missed = set(await pass_over(todo, report)) if todo else set()
+            # Missed: another process holds it (wait, then look again), or it changed (the next listing's turn).
+            held = bench.catalog.held_by_others(stage, missed)
+            remaining = [document for document in remaining if document.id in held]
+            if remaining:
+                await asyncio.sleep(_POLL_SECONDS)
+    sweep_artifacts(bench)
+    bench.progress.finish(stage)
+    report.failures.sort(key=lambda item: item[0])
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: bool) -> tuple[list[Work], int]:
+    """What is stale and can be worked on, and how many documents wait for the stage above."""
+    states = bench.catalog.states([document.id for document in documents])
+    todo, blocked = [], 0
+    for document in documents:
+        mine = states[document.id]
+        wanted = wanted_fingerprints(document, bench.identities, mine)
+        ready = readiness(stage, mine, wanted)
+        if ready is Readiness.BLOCKED:
+            blocked += 1
+            continue
+        state = mine.get(stage)
+        if force or state is None or not state.settled(wanted[stage]):
+            todo.append(Work(document, wanted, mine, ready is Readiness.CLEAR, force))
+    return todo, blocked
+
+
+def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[DocumentId]:
+    wanted = {work.document.id: (work.document.revision, work.fingerprint(stage)) for work in works}
+    return bench.catalog.claim(stage, wanted, force=works[0].force)
+
+
+async def _handle(
+    stage: Stage, works: Sequence[Work], bench: Workbench, report: StageReport, handler: BatchHandler
+) -> None:
+    """Work on claimed documents and record how they ended; give them back if they did not."""
+    outcomes: dict[DocumentId, Outcome] = {}
+    try:
+        outcomes = await handler(works, bench, report)
+    finally:
+        done = [work for work in works if work.document.id in outcomes]
+        bench.catalog.finish(
+            stage, {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in done}
+        )
+        bench.catalog.release(stage, [work.document.id for work in works if work.document.id not in outcomes])
+    for document_id, outcome in outcomes.items():
+        report.add(document_id, outcome)
+        bench.progress.advance(stage)
+
+
+def _single(handler: Handler) -> BatchHandler:
+    async def batch(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
+        (work,) = works
+        started = time.perf_counter()
+        try:
+            outcome = upstream_failed() if work.clear else await handler(work, bench, report)
+        except (ServiceError, OperatorError):
+            raise  # not this document's fault
+        except Exception as error:
+            outcome = Outcome(Status.FAILED, failure=Failure.of(error))
+        seconds = round(time.perf_counter() - started, 3)
+        return {work.document.id: Outcome(outcome.status, outcome.facts, outcome.failure, seconds)}
+
+    return batch
+
+
+def upstream_failed() -> Outcome:
+    """The outcome of a document that has nothing to work on."""
+    return Outcome(Status.SKIPPED, {UPSTREAM_FAILED: True, "why": "an earlier stage failed"})
+
+
+async def _all_or_stop(coroutines: list[Awaitable[None]]) -> None:
+    """Wait for all; when one fails, cancel the others and raise its error."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _leases_renewed(bench: Workbench) -> AsyncIterator[None]:
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(bench.catalog.lease_seconds / 3)
+            bench.catalog.renew()
+
+    task = asyncio.ensure_future(renew())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

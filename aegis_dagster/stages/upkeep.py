@@ -1,0 +1,79 @@
+"""Keeping the catalog in line with the watched root, and the stores in line with the catalog.
+
+Belongs here: applying a listing with its guard, removing every trace of deleted documents, sweeping
+artifacts that nobody uses.
+Does not belong here: scanning (`DocumentSource`), the diff itself (`domain/listing.py`).
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from aegis_dagster.domain.listing import ListingDiff, PassedOver, deletions_need_confirmation, diff_listing
+from aegis_dagster.ports import DocumentList, DocumentSource
+from aegis_dagster.stages.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionGuard:
+    """When deletions are held: more than both limits at once, unless somebody confirmed them."""
+
+    max_share: float
+    max_count: int
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListingReport:
+    """What a scan found and what was done about it."""
+
+    diff: ListingDiff
+    passed_over: tuple[PassedOver, ...]
+    ignored: int
+    deletions_held: int  # documents that are gone from the root but kept until somebody confirms
+
+    @property
+    def held_message(self) -> str:
+        """What is held and how to go on; "" when nothing is."""
+        if not self.deletions_held:
+            return ""
+        return (
+            f"{self.deletions_held} documents are gone from the watched root at once; they are kept for now. "
+            "Remedy: if the root is mounted and complete, run `aegis ingest --confirm-deletions`."
+        )
+
+
+def update_listing(
+    source: DocumentSource, documents: DocumentList, guard: DeletionGuard, scope: str = ""
+) -> ListingReport:
+    """Scan below `scope` and bring the catalog's list up to date. Raises RootUnreadable."""
+    known = documents.known(scope)
+    listing = source.scan(known, scope)
+    diff = diff_listing(listing, known)
+    held = not guard.confirmed and deletions_need_confirmation(
+        diff.deleted, len(known), max_share=guard.max_share, max_count=guard.max_count
+    )
+    documents.apply(listing, diff, delete=not held, scope=scope)
+    return ListingReport(diff, listing.passed_over, listing.ignored, len(diff.deleted) if held else 0)
+
+
+async def remove_deleted(documents: DocumentList, bench: Workbench) -> int:
+    """Remove points, evidence and catalog rows of deleted documents, then unused artifacts.
+
+    Killed anywhere, the next call goes on: a document is forgotten last. Returns how many were removed.
+    Raises ServiceError when a store is broken.
+    """
+    gone = documents.deleted()
+    if gone:
+        await asyncio.to_thread(bench.vectors.delete_documents, gone)
+        await asyncio.to_thread(bench.evidence.delete_documents, gone)
+        documents.forget(gone)
+    sweep_artifacts(bench)
+    return len(gone)
+
+
+def sweep_artifacts(bench: Workbench) -> int:
+    """Delete the artifacts that no document uses any more. Returns how many."""
+    return sum(
+        bench.catalog.sweep(stage, fingerprint, bench.artifacts.delete)
+        for stage, fingerprint in bench.catalog.garbage()
+    )

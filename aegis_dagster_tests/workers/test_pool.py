@@ -1,0 +1,141 @@
+"""Worker processes keep their limits, and a bad one costs nobody else."""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.workers.pool import WorkerPool
+
+
+@asynccontextmanager
+async def pool(workers: int = 1, memory_mb: int = 2000, tasks_per_worker: int = 10) -> AsyncIterator[WorkerPool]:
+    made = WorkerPool(workers=workers, memory_mb=memory_mb, tasks_per_worker=tasks_per_worker)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def request(folder: Path, text: str = "A paragraph.") -> dict[str, Any]:
+    """A parse task on a text file."""
+    file = folder / "a.txt"
+    file.write_text(text)
+    return payload(file, folder, hashlib.sha256(text.encode()).hexdigest())
+
+
+def payload(file: Path, folder: Path, revision: str | None) -> dict[str, Any]:
+    out = folder / f"out-{os.urandom(4).hex()}"
+    out.mkdir()
+    options = {"max_pages": 10, "max_megabytes": 10, "pdf_route": "rules", "docling_models": None, "ocr": False}
+    return {"path": str(file), "suffix": ".txt", "revision": revision, "out_dir": str(out), "options": options}
+
+
+def hanging(folder: Path) -> dict[str, Any]:
+    """A parse task that waits for ever: its file is a pipe nobody writes to."""
+    pipe = folder / f"pipe-{os.urandom(4).hex()}"
+    os.mkfifo(pipe)
+    return payload(pipe, folder, None)
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "aegis_dagster.workers.child" in child.cmdline()]
+
+
+async def failure_of(awaitable: Awaitable[object]) -> DocumentError:
+    with pytest.raises(DocumentError) as caught:
+        await awaitable
+    return caught.value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError
+
+
+async def test_a_task_answers_and_its_worker_is_used_again(tmp_path: Path) -> None:
+    async with pool() as workers:
+        first = await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        before = children()
+        await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        assert first["characters"] == len("A paragraph.")
+        assert children() == before and len(before) == 1
+    assert children() == []
+
+
+async def test_a_worker_is_replaced_after_its_share_of_tasks(tmp_path: Path) -> None:
+    async with pool(tasks_per_worker=1) as workers:
+        await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        assert children() == []
+
+
+async def test_a_task_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
+    async with pool() as workers:
+        error = await failure_of(workers.run("parse", hanging(tmp_path), timeout_seconds=1.0))
+        assert (error.code, error.retryable) == (FailureCode.TIMEOUT, True)
+        assert children() == []
+        assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["format"]
+
+
+async def test_a_worker_that_dies_is_a_failure_of_its_document_alone(tmp_path: Path) -> None:
+    async with pool(workers=2) as workers:
+        doomed = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        await until(children)
+        victim = children()[0]
+        other = asyncio.ensure_future(workers.run("parse", request(tmp_path), timeout_seconds=60))
+        victim.kill()
+        error = await failure_of(doomed)
+        assert error.code is FailureCode.WORKER_CRASHED
+        assert (await other)["characters"] > 0
+
+
+async def test_a_worker_that_grows_too_large_is_killed(tmp_path: Path) -> None:
+    async with pool(memory_mb=8) as workers:  # less than any Python process needs
+        error = await failure_of(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        assert (error.code, error.retryable) == (FailureCode.MEMORY_LIMIT, True)
+
+
+async def test_what_a_task_raises_crosses_the_process_with_its_remedy(tmp_path: Path) -> None:
+    async with pool() as workers:
+        error = await failure_of(workers.run("parse", request(tmp_path, ""), timeout_seconds=60))
+        assert error.code is FailureCode.EMPTY_FILE
+        assert error.remedy
+
+
+async def test_a_cancelled_task_takes_its_worker_with_it(tmp_path: Path) -> None:
+    async with pool() as workers:
+        task = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        await until(children)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await until(lambda: not children())
+        assert not children()
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, json, sys\n"
+        "from aegis_dagster.workers.pool import WorkerPool\n"
+        "pool = WorkerPool(workers=1, memory_mb=2000, tasks_per_worker=9)\n"
+        "asyncio.run(pool.run('parse', json.loads(sys.argv[1]), timeout_seconds=60))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, json.dumps(hanging(tmp_path))])
+    asyncio.run(until(lambda: psutil.Process(parent.pid).children()))
+    worker = psutil.Process(parent.pid).children()[0]
+    parent.kill()
+    parent.wait()
+    worker.wait(timeout=20)
+    assert not worker.is_running()
