@@ -1,0 +1,154 @@
+"""The five assets. A materialization brings one collection up to date and touches only what is stale.
+
+Belongs here: how Dagster sees the stages: names, partitions, dependencies, metadata.
+Does not belong here: any work of a stage (`stages/`), checks (`checks.py`).
+"""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from aegis_dagster.composition import Project
+from aegis_dagster.defs.config import ParseConfig, StageConfig, chosen, collections
+from aegis_dagster.defs.failures import dagster_errors
+from aegis_dagster.defs.metadata import stage_metadata
+from aegis_dagster.defs.previews import preview_of
+from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.stages.table import STAGES
+from aegis_dagster.stages.upkeep import ListingReport, remove_deleted, update_listing
+
+GROUP = "ingestion"
+OWNERS = ["team:knowledge"]
+
+
+async def _run_stage(
+    context: dg.AssetExecutionContext, stage: Stage, config: StageConfig, resource: ProjectResource
+) -> dg.MaterializeResult[None]:
+    with dagster_errors(resource.seconds_before_retry):
+        project = resource.open()
+        async with project.workbench(resource.progress(context.log.info)) as bench:
+            documents = chosen(project.documents.all(CollectionName(context.partition_key)), config)
+            report = await STAGES[stage](documents, bench, force=config.force)
+        resource.stage_finished(report)
+        failed = [item for item in project.reports.failures(documents) if item.stage is stage]
+        rows = _rows(project, stage, documents)
+        return dg.MaterializeResult(
+            metadata=stage_metadata(report, failed, rows, preview_of(project, stage, documents))
+        )
+
+
+def _rows(project: Project, stage: Stage, documents: Sequence[Document]) -> int:
+    """What the asset holds of these documents: documents, described pictures, chunks, points, mentions."""
+    counted: dict[Stage, Callable[[dict[str, int]], int]] = {
+        Stage.PARSE: lambda facts: 1,
+        Stage.ENRICH: lambda facts: facts.get("described", 0),
+        Stage.CHUNK: lambda facts: facts.get("chunks", 0),
+        Stage.EMBED: lambda facts: facts.get("points", 0),
+        Stage.GRAPH: lambda facts: facts.get("mentions", 0),
+    }
+    return sum(counted[stage](facts) for facts in project.reports.facts(stage, documents).values())
+
+
+async def scan_and_remove(
+    project: Project, resource: ProjectResource, config: ParseConfig, context: dg.OpExecutionContext
+) -> ListingReport:
+    """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
+    listing = update_listing(project.source, project.documents, project.guard(confirmed=config.confirm_deletions))
+    async with project.workbench(resource.progress(context.log.info)) as bench:
+        await remove_deleted(project.documents, bench)
+    if listing.held_message:
+        context.log.warning(listing.held_message)
+    context.instance.add_dynamic_partitions(str(collections.name), list(project.documents.collections()))
+    return listing
+
+
+@dg.asset(
+    partitions_def=collections,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"docling", "python"},
+    code_version="1",
+    description="Documents of the collection as DoclingDocuments with pages, boxes and pictures, in the artifact "
+    "store. Looks at the watched root first. Repair: mend the files listed under `failures` and materialize again.",
+)
+async def parsed_documents(
+    context: dg.AssetExecutionContext, config: ParseConfig, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Parse what is new or changed."""
+    if config.scan_root:
+        with dagster_errors(project.seconds_before_retry):
+            await scan_and_remove(project.open(), project, config, context.op_execution_context)
+    return await _run_stage(context, Stage.PARSE, config, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[parsed_documents],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "rapidocr"},
+    code_version="1",
+    description="Descriptions of the pictures that say something; equal pictures are looked at once over all "
+    "collections. Repair: materialize again; a document goes on without descriptions meanwhile.",
+)
+async def enriched_images(
+    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Describe the pictures of new or changed documents."""
+    return await _run_stage(context, Stage.ENRICH, config, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[enriched_images],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"docling", "python"},
+    code_version="1",
+    description="Passages with headings, pages, boxes and picture descriptions, below the embedding model's limit. "
+    "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`.",
+)
+async def chunks(
+    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Chunk new or changed documents."""
+    return await _run_stage(context, Stage.CHUNK, config, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[chunks],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"qdrant", "onnx"},
+    code_version="1",
+    description="Dense and sparse vectors of the chunks in Qdrant, behind the alias `aegis_documents`. A view: "
+    "materializing with force publishes it again from the cache, without embedding anything twice.",
+)
+async def embeddings(
+    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Embed and publish new or changed chunks."""
+    return await _run_stage(context, Stage.EMBED, config, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[chunks],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "sqlite"},
+    code_version="1",
+    description="Evidence of entities and relations, chunk by chunk, and the graph it adds up to. Repair: "
+    "materialize with force; what was extracted is cached.",
+)
+async def knowledge_graph(
+    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Extract evidence from new or changed chunks."""
+    return await _run_stage(context, Stage.GRAPH, config, project)
+
+
+ASSETS = [parsed_documents, enriched_images, chunks, embeddings, knowledge_graph]

@@ -1,0 +1,56 @@
+"""The jobs an operator starts.
+
+Belongs here: selections, executors and the scan of the watched root. Does not belong here: work.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from aegis_dagster.defs.assets import ASSETS, scan_and_remove
+from aegis_dagster.defs.config import ParseConfig
+from aegis_dagster.defs.failures import dagster_errors
+from aegis_dagster.defs.resources import ProjectResource
+
+# What a step of its own process would otherwise import anew, 3-4 s each time.
+PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition", "qdrant_client", "alembic"]
+
+_selection = dg.AssetSelection.assets(*ASSETS)
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=_selection,
+    executor_def=dg.in_process_executor,
+    description="Bring one collection up to date, all five stages in one process. For everyday amounts.",
+)
+
+ingest_parallel = dg.define_asset_job(
+    "ingest_parallel",
+    selection=_selection,
+    executor_def=dg.multiprocess_executor.configured(
+        {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+    ),
+    description="Bring one collection up to date, each step in its own process; embeddings and graph side by side. "
+    "For first ingestions and re-embedding.",
+)
+
+
+@dg.op(description="Compare the watched root with the catalog; new collections become partitions.")
+async def scan_watched_root(context: dg.OpExecutionContext, config: ParseConfig, project: ProjectResource) -> None:
+    """Record what is new, changed, moved and deleted; parse nothing."""
+    with dagster_errors(project.seconds_before_retry):
+        listing = await scan_and_remove(project.open(), project, config, context)
+    diff = listing.diff
+    context.log.info(
+        f"{len(diff.new)} new, {len(diff.changed)} changed, {len(diff.moved)} moved, {len(diff.deleted)} deleted, "
+        f"{diff.unchanged} unchanged, {len(listing.passed_over)} passed over"
+    )
+
+
+@dg.job(description="Look at the watched root without processing anything. Run it once so that partitions appear.")
+def scan_root() -> None:
+    """The scan as a job."""
+    scan_watched_root()
+
+
+JOBS: list[Any] = [ingest, ingest_parallel, scan_root]

@@ -1,0 +1,54 @@
+"""What a materialization shows an operator.
+
+Belongs here: metadata of a stage's run. Keys are stable, so that the UI plots numbers over time.
+Does not belong here: counting (`stages/report.py`), layout of the command line (`cli/`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from aegis_dagster.domain.stages import Status
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stores.catalog_reports import FailedDocument
+
+_ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
+
+
+def stage_metadata(
+    report: StageReport, failed: Sequence[FailedDocument], rows: int, preview: str
+) -> Mapping[str, dg.MetadataValue]:
+    """Counts, seconds, work done, failures with remedies, a preview."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "documents": dg.MetadataValue.int(report.documents),
+        "documents_done": dg.MetadataValue.int(report.outcomes[Status.DONE]),
+        "documents_up_to_date": dg.MetadataValue.int(report.up_to_date),
+        "documents_skipped": dg.MetadataValue.int(report.outcomes[Status.SKIPPED]),
+        "documents_failed": dg.MetadataValue.int(len(failed)),
+        "documents_waiting": dg.MetadataValue.int(report.blocked),
+        "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
+        "dagster/partition_row_count": dg.MetadataValue.int(rows),
+    }
+    metadata |= {f"work/{name}": dg.MetadataValue.int(count) for name, count in sorted(report.work.items())}
+    if report.skipped:
+        metadata["skipped_because"] = dg.MetadataValue.json(dict(report.skipped))
+    if failed:
+        metadata["failures"] = dg.MetadataValue.md(failure_table(failed))
+    if preview:
+        metadata["preview"] = dg.MetadataValue.md(preview)
+    return metadata
+
+
+def failure_table(failed: Sequence[FailedDocument]) -> str:
+    """Failed documents as a Markdown table with reasons and remedies."""
+    lines = ["| document | reason | what happened | remedy |", "|---|---|---|---|"]
+    for item in failed[:_ROWS]:
+        cells = (item.document_id, item.failure.code, item.failure.message, item.failure.remedy)
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    if len(failed) > _ROWS:
+        lines.append(f"\n{len(failed) - _ROWS} more: `aegis status --failed`")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

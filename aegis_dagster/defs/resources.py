@@ -1,0 +1,95 @@
+"""The resources: settings become a project, and somebody watches how far a run is.
+
+Belongs here: ConfigurableResources that build plain objects.
+Does not belong here: work; reading the environment (`settings.py`).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Protocol
+
+import dagster as dg
+from pydantic import Field
+
+from aegis_dagster.composition import Project
+from aegis_dagster.ports import Progress
+from aegis_dagster.settings import load_settings
+from aegis_dagster.stages.report import StageReport
+
+_LOG_SECONDS = 10.0  # a line in Dagster's event log costs 20-35 ms on Postgres: never one per document
+
+
+class RunObserver(Protocol):
+    """Somebody who wants to see a run from inside its process: the command line."""
+
+    def progress(self) -> Progress: ...
+
+    def stage_finished(self, report: StageReport) -> None: ...
+
+
+# Not a field of the resource: dagster builds a new resource object for every run.
+_observer: ContextVar[RunObserver | None] = ContextVar("aegis_run_observer", default=None)
+
+
+@contextmanager
+def observed_by(observer: RunObserver) -> Iterator[None]:
+    """Runs inside the block, in this process, tell the observer how far they are."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+class ProjectResource(dg.ConfigurableResource[None]):
+    """Opens the project: catalog, artifacts, vector store, evidence."""
+
+    home: str | None = Field(default=None, description="The project's home; default: AEGIS_HOME.")
+    seconds_before_retry: float = Field(
+        default=10.0, description="How long a step waits before it tries again when a service is broken."
+    )
+
+    def open(self) -> Project:
+        """The project of these settings. Raises ConfigurationError."""
+        settings = load_settings()
+        if self.home is not None:
+            settings = settings.model_copy(update={"home": Path(self.home).absolute()})
+        return Project(settings)
+
+    def progress(self, log: Callable[[str], None]) -> Progress:
+        """Where the stages report how far they are."""
+        observer = _observer.get()
+        return observer.progress() if observer else LoggedProgress(log)
+
+    def stage_finished(self, report: StageReport) -> None:
+        """Tell the observer, if there is one."""
+        observer = _observer.get()
+        if observer:
+            observer.stage_finished(report)
+
+
+class LoggedProgress:
+    """Progress as one log line every ten seconds."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._totals: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def start(self, label: str, total: int) -> None:
+        """Begin counting towards a total."""
+        self._totals[label], self._done[label] = total, 0
+
+    def advance(self, label: str, done: int = 1) -> None:
+        """Count; say so when the last line is old enough."""
+        self._done[label] = self._done.get(label, 0) + done
+        if time.monotonic() - self._last > _LOG_SECONDS:
+            self._last = time.monotonic()
+            self._log(f"{label}: {self._done[label]} of {self._totals.get(label, 0)}")
+
+    def finish(self, label: str) -> None:
+        """Nothing to say: the materialization tells."""
