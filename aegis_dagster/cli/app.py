@@ -1,0 +1,189 @@
+"""The commands of `aegis` and their options.
+
+Belongs here: typer declarations. Does not belong here: work (`ingesting.py`), layout (`views.py`).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aegis_dagster.cli import views
+from aegis_dagster.cli.output import EXIT_FAILED_DOCUMENTS, EXIT_OPERATOR, Bars, err, errors_shown, print_json
+
+app = typer.Typer(
+    help="Folders of documents, kept searchable and askable.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Parts of the watched root; default: all of it.")] = None,
+    confirm_deletions: Annotated[
+        bool, typer.Option("--confirm-deletions", help="Delete as many documents as are gone from the root.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring documents up to date: parse, describe pictures, chunk, embed, extract; remove what was deleted.
+
+    The first folder ever given becomes the home's watched root. A folder runs the Dagster job on its
+    collections, a file runs the pipeline.
+    """
+    from aegis_dagster.cli import ingesting
+
+    with errors_shown(as_json):
+        project = ingesting.open_project(paths or [])
+        with Bars() as bars:
+            done = ingesting.ingest(project, paths or [], bars, confirm_deletions=confirm_deletions)
+        summary = done.summary(project)
+        if as_json:
+            print_json(summary)
+        else:
+            views.print_ingestion(project, done.scope, summary)
+    if done.held:
+        raise typer.Exit(EXIT_OPERATOR)
+    if summary["failed"]:
+        raise typer.Exit(EXIT_FAILED_DOCUMENTS)
+
+
+@app.command()
+def retry(
+    documents: Annotated[list[str] | None, typer.Argument(help="Document ids; default: all that failed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Try failed documents again, also those that failed for good or too often."""
+    from aegis_dagster.cli import ingesting
+
+    with errors_shown(as_json):
+        project = ingesting.open_project([])
+        if documents:
+            chosen = [project.reports.find(name) for name in documents]
+        else:
+            chosen = project.documents.get({item.document_id for item in project.reports.failures()})
+        project.catalog.reset_failures([document.id for document in chosen])
+        with Bars() as bars:
+            done = ingesting.run_documents(project, chosen, bars)
+        summary = done.summary(project)
+        if as_json:
+            print_json(summary)
+        else:
+            views.print_ingestion(project, done.scope, summary)
+    if summary["failed"]:
+        raise typer.Exit(EXIT_FAILED_DOCUMENTS)
+
+
+@app.command()
+def status(
+    failed: Annotated[bool, typer.Option("--failed", help="List failed documents with reasons and remedies.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Where the documents stand, by collection, stage and status."""
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        project = Project()
+        if as_json:
+            print_json(views.status_values(project))
+        else:
+            views.print_status(project, failed)
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="What to look for, in your own words.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many passages.")] = 5,
+    mode: Annotated[str, typer.Option(help="fused, dense or sparse.")] = "fused",
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the passages that answer a question."""
+    from aegis_dagster.composition import Project
+    from aegis_dagster.search import find_passages
+
+    with errors_shown(as_json):
+        hits = find_passages(Project(), question, limit=limit, mode=mode, collection=collection)
+        if as_json:
+            print_json({"hits": [hit.to_json() for hit in hits]})
+        else:
+            views.print_hits(hits)
+
+
+@app.command()
+def show(
+    document: Annotated[str, typer.Argument(help="A document's id, or an unambiguous part of it.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Only its text as Markdown.")] = False,
+    chunks: Annotated[bool, typer.Option("--chunks", help="Only its chunks.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Only its pictures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What was understood of a document."""
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        values = views.document_values(Project(), document)
+        if as_json:
+            print_json(values)
+        else:
+            everything = not (markdown or chunks or pictures)
+            views.print_document(
+                values, markdown=markdown or everything, chunks=chunks or everything, pictures=pictures or everything
+            )
+
+
+@app.command()
+def graph(
+    entity: Annotated[str | None, typer.Argument(help="An entity's name; default: the biggest entities.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many neighbours and passages.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """An entity with its neighbours and the passages they come from."""
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        project = Project()
+        values = views.graph_values(project, entity, limit) if entity else views.biggest_values(project, limit)
+        if as_json:
+            print_json(values)
+        else:
+            views.print_graph(values)
+
+
+@app.command()
+def digest(as_json: Json = False) -> None:
+    """One hash a store over what it holds: equal digests, equal knowledge."""
+    from aegis_dagster.composition import Project
+    from aegis_dagster.digests import digests
+
+    with errors_shown(as_json):
+        values = digests(Project())
+        if as_json:
+            print_json(dict(values))
+        else:
+            for name, value in values.items():
+                print(f"{name:<10} {value}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is configured, what is reachable, what each default stands in for, and how to move up."""
+    from aegis_dagster.cli.doctor import examine, print_findings
+
+    with errors_shown(as_json):
+        findings = examine()
+        if as_json:
+            print_json({"findings": [finding.to_json() for finding in findings]})
+        else:
+            print_findings(findings)
+    if any(not finding.ok for finding in findings):
+        err.print("Something needs attention.")
+        raise typer.Exit(EXIT_OPERATOR)

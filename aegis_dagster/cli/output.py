@@ -1,0 +1,79 @@
+"""Where a command writes: one JSON object or a layout for people on stdout, all else on stderr.
+
+Belongs here: consoles, the JSON contract, errors as people and programs read them, exit codes.
+Does not belong here: what a command says.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from aegis_dagster.errors import AegisError, ServiceError
+
+EXIT_FAILED_DOCUMENTS = 1
+EXIT_OPERATOR = 2  # somebody must mend something
+EXIT_SERVICE = 3  # a service is broken; the same command may succeed later
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Exactly one object on stdout."""
+    print(json.dumps(values, ensure_ascii=False))
+
+
+@contextmanager
+def errors_shown(as_json: bool) -> Iterator[None]:
+    """Errors raised on purpose end the command with their remedy and an exit code, without a traceback."""
+    try:
+        yield
+    except AegisError as error:
+        if as_json:
+            print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})
+        err.print(f"[bold red]error:[/] {_plain(error.message)}\n[bold]remedy:[/] {_plain(error.remedy)}")
+        raise typer.Exit(EXIT_SERVICE if isinstance(error, ServiceError) else EXIT_OPERATOR) from error
+
+
+class Bars:
+    """Progress bars on stderr, one a stage. Implements `ports.Progress`."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=err, transient=False)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def start(self, label: str, total: int) -> None:
+        """Show a bar; one without work is not shown."""
+        if total == 0:
+            return
+        if label in self._tasks:
+            task = self._tasks[label]
+            known = next(item.total or 0 for item in self._progress.tasks if item.id == task)
+            self._progress.update(task, total=known + total, visible=True)
+        else:
+            self._tasks[label] = self._progress.add_task(label, total=total)
+
+    def advance(self, label: str, done: int = 1) -> None:
+        """Move a bar."""
+        if label in self._tasks:
+            self._progress.advance(self._tasks[label], done)
+
+    def finish(self, label: str) -> None:
+        """Leave the bar as it ended."""
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

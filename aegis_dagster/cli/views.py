@@ -1,0 +1,255 @@
+"""What the commands show: values for `--json`, tables and text for people.
+
+Belongs here: reading the project into plain values, laying them out.
+Does not belong here: typer options (`app.py`), the doctor's findings (`doctor.py`).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from aegis_dagster.cli.output import out
+from aegis_dagster.composition import Project
+from aegis_dagster.domain.chunks import locate
+from aegis_dagster.domain.stages import Document, Stage, Status, document_status
+from aegis_dagster.search import PassageHit, passages_of
+from aegis_dagster.stages.chunk import read_chunks
+from aegis_dagster.stages.enrich import read_descriptions
+
+_PASSAGE_CHARACTERS = 400
+_SHOWN_STATUSES = (Status.DONE, Status.FAILED, Status.SKIPPED, Status.DEFERRED, Status.PENDING)
+
+
+def status_values(project: Project, only: Collection[Document] | None = None) -> dict[str, Any]:
+    """The JSON contract of `status`."""
+    return {
+        "root": str(project.settings.root) if project.settings.root else None,
+        "collections": [
+            {
+                "name": summary.name,
+                "documents": summary.documents,
+                **{str(status): summary.by_status[status] for status in _SHOWN_STATUSES},
+                "stages": {
+                    str(stage): {str(status): count for status, count in sorted(counts.items())}
+                    for stage, counts in summary.by_stage.items()
+                },
+            }
+            for summary in project.reports.summaries(only)
+        ],
+        "failures": [
+            {
+                "document": item.document_id,
+                "stage": str(item.stage),
+                "code": str(item.failure.code),
+                "message": item.failure.message,
+                "remedy": item.failure.remedy,
+                "retryable": item.failure.retryable,
+                "attempts": item.attempts,
+            }
+            for item in project.reports.failures(only)
+        ],
+        "marked": [
+            {"document": document, "coverage": coverage, "missing_sample": sample}
+            for document, coverage, sample in project.reports.marked(only)
+        ],
+        "passed_over": [
+            {"path": item.path, "reason": item.reason, "remedy": item.remedy}
+            for item in project.documents.passed_over()
+        ],
+    }
+
+
+def print_status(project: Project, failed: bool) -> None:
+    """Collections and stages as a table; failures as a list."""
+    values = status_values(project)
+    out.print(_status_table(values["collections"]))
+    for item in values["passed_over"]:
+        out.print(f"passed over: {escape(item['path'])} ({item['reason']}): {escape(item['remedy'])}")
+    for item in values["marked"]:
+        out.print(f"text missing in chunks: {escape(item['document'])} ({item['coverage']:.1%} found)")
+    if failed:
+        _print_failures(values["failures"])
+    elif values["failures"]:
+        out.print(f"{len(values['failures'])} failures: `aegis status --failed` lists them with their remedies.")
+
+
+def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[str, Any]) -> None:
+    """What an ingestion did, as a table, the work, and the failures."""
+    values = status_values(project, scope)
+    if values["collections"]:
+        out.print(_status_table(values["collections"]))
+    work = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in summary["work"].items() if count)
+    out.print(
+        f"{summary['documents']} documents in {summary['seconds']:.1f} s. Work: {work or 'none, all up to date'}."
+    )
+    if summary["deleted"]:
+        out.print(f"{summary['deleted']} deleted documents removed from every store.")
+    _print_failures(values["failures"])
+
+
+def print_hits(hits: Sequence[PassageHit]) -> None:
+    """Passages with where they stand."""
+    if not hits:
+        out.print("Nothing found. `aegis status` shows what has been ingested.")
+    for number, hit in enumerate(hits, 1):
+        pages = f", page {', '.join(map(str, hit.pages))}" if hit.pages else ""
+        out.print(f"[bold]{number}. {escape(hit.document)}[/]{pages}  [dim]{hit.score:.4f}[/]")
+        if hit.headings:
+            out.print(f"   [cyan]{escape(' › '.join(hit.headings))}[/]")
+        out.print(f"   {escape(_shortened(hit.text))}\n")
+
+
+def document_values(project: Project, name: str) -> dict[str, Any]:
+    """The JSON contract of `show`. Raises UnknownDocument."""
+    document = project.reports.find(name)
+    states, wanted = project.reports.wanted(document)
+    parsed, enriched, chunked = (
+        project.artifacts.path(stage, wanted[stage]) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
+    )
+    chunks = locate(document.id, read_chunks(chunked)) if chunked.is_dir() else []
+    markdown = (chunked / "document.md").read_text("utf-8") if chunked.is_dir() else ""
+    return {
+        "document": document.id,
+        "status": str(document_status(states, wanted)),
+        "markdown": markdown,
+        "chunks": [
+            {
+                "chunk": item.id,
+                "pages": list(item.chunk.pages),
+                "boxes": [asdict(box) for box in item.chunk.boxes],
+                "headings": list(item.chunk.headings),
+                "text": item.chunk.text,
+            }
+            for item in chunks
+        ],
+        "pictures": [
+            {
+                "page": entry["page"],
+                "description": entry["text"],
+                "described_by": entry["described_by"],
+                "skipped": entry["skipped"],
+                "file": _file_of(parsed, entry["picture"]),
+            }
+            for entry in read_descriptions(enriched)
+        ],
+        "stages": {
+            str(stage): {
+                "status": str(states[stage].status),
+                "facts": states[stage].facts,
+                "code": failure.code if (failure := states[stage].failure) else None,
+            }
+            for stage in Stage
+            if stage in states
+        },
+    }
+
+
+def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pictures: bool) -> None:
+    """Parts of a document, as chosen."""
+    out.print(f"[bold]{escape(values['document'])}[/] ({values['status']})")
+    for stage, state in values["stages"].items():
+        facts = ", ".join(f"{key}: {value}" for key, value in state["facts"].items() if value not in ("", [], None))
+        out.print(f"  {stage}: {state['status']}  [dim]{escape(facts)}[/]")
+    if markdown:
+        out.print("\n" + values["markdown"], markup=False)
+    if chunks:
+        for number, chunk in enumerate(values["chunks"], 1):
+            out.print(
+                f"\n[bold]chunk {number}[/] pages {chunk['pages']} [cyan]{escape(' › '.join(chunk['headings']))}[/]"
+            )
+            out.print(chunk["text"], markup=False)
+    if pictures:
+        for picture in values["pictures"]:
+            said = picture["description"] or f"({picture['skipped'] or 'no text found'})"
+            out.print(f"\n[bold]picture[/] page {picture['page']} {picture['file']}\n{escape(said)}")
+
+
+def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
+    """An entity, its neighbours, and the passages that mention it. Raises UnknownDocument with suggestions."""
+    entity = project.graph.find_entity(name)
+    places = project.graph.passages(entity, limit)
+    texts = passages_of(project, {place.document_id for place in places})
+    return {
+        "entity": {"name": entity.name, "type": entity.type, "description": entity.description},
+        "neighbours": [
+            {
+                "name": item.entity.name,
+                "type": item.entity.type,
+                "keywords": item.relation.keywords,
+                "description": item.relation.description,
+                "weight": item.relation.weight_milli / 1000,
+                "outgoing": item.outgoing,
+            }
+            for item in project.graph.neighbours(entity, limit)
+        ],
+        "passages": [
+            {
+                "document": place.document_id,
+                "chunk": place.chunk_id,
+                "pages": list(found.chunk.pages) if found else [],
+                "text": found.chunk.text if found else "",
+            }
+            for place in places
+            for found in [texts.get(place.chunk_id)]
+        ],
+    }
+
+
+def biggest_values(project: Project, limit: int) -> dict[str, Any]:
+    """The entities that most passages mention."""
+    return {
+        "entities": [
+            {"name": entity.name, "type": entity.type, "chunks": entity.chunk_count}
+            for entity in project.graph.biggest_entities(limit)
+        ]
+    }
+
+
+def print_graph(values: dict[str, Any]) -> None:
+    """An entity with its surroundings, or the biggest entities."""
+    if "entities" in values:
+        table = Table("entity", "type", "passages", title="Biggest entities")
+        for item in values["entities"]:
+            table.add_row(escape(item["name"]), item["type"], str(item["chunks"]))
+        out.print(table)
+        return
+    entity = values["entity"]
+    out.print(f"[bold]{escape(entity['name'])}[/] ({entity['type']}) {escape(entity['description'])}")
+    table = Table("related to", "type", "how", "weight")
+    for item in values["neighbours"]:
+        how = item["description"] or item["keywords"]
+        table.add_row(escape(item["name"]), item["type"], escape(_shortened(how)), f"{item['weight']:g}")
+    out.print(table)
+    for place in values["passages"]:
+        pages = f", page {', '.join(map(str, place['pages']))}" if place["pages"] else ""
+        out.print(f"[bold]{escape(place['document'])}[/]{pages}\n   {escape(_shortened(place['text']))}\n")
+
+
+def _status_table(collections: Sequence[dict[str, Any]]) -> Table:
+    table = Table("collection", "documents", *[str(status) for status in _SHOWN_STATUSES])
+    for item in collections:
+        table.add_row(
+            escape(item["name"]), str(item["documents"]), *[str(item[status] or "") for status in _SHOWN_STATUSES]
+        )
+    return table
+
+
+def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
+    for item in failures:
+        out.print(f"[red]failed[/] {escape(item['document'])} at {item['stage']}: [bold]{item['code']}[/]")
+        out.print(f"   {escape(item['message'])}\n   remedy: {escape(item['remedy'])}")
+
+
+def _shortened(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _PASSAGE_CHARACTERS else flat[: _PASSAGE_CHARACTERS - 1] + "…"
+
+
+def _file_of(parsed: Path, picture: str) -> str:
+    """The file of a picture, by its pointer: docling numbers pictures in the order of the document."""
+    number = int(picture.rsplit("/", 1)[1])
+    return str(parsed / "pictures" / f"picture-{number:04d}.png")

@@ -1,0 +1,65 @@
+"""Answering a question with passages.
+
+Belongs here: embedding the question, asking the vector store, reading the passages' text from the artifacts.
+Does not belong here: ranking (`stores/vectors.py`), layout (`cli/`).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aegis_dagster.composition import Project
+from aegis_dagster.domain.chunks import LocatedChunk, locate
+from aegis_dagster.domain.identifiers import ChunkId, DocumentId
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.stages.chunk import read_chunks
+
+MODES = ("fused", "dense", "sparse")
+
+
+@dataclass(frozen=True, slots=True)
+class PassageHit:
+    """One passage that answers a question."""
+
+    document: DocumentId
+    chunk: ChunkId
+    score: float
+    pages: tuple[int, ...]
+    headings: tuple[str, ...]
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract of `search`."""
+        return asdict(self)
+
+
+def find_passages(
+    project: Project, question: str, *, limit: int = 5, mode: str = "fused", collection: str | None = None
+) -> list[PassageHit]:
+    """The best passages first. mode: "fused", "dense" or "sparse".
+
+    Raises ConfigurationError for another mode or an empty question, ServiceError when the store is broken.
+    """
+    if mode not in MODES:
+        raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
+    if not question.strip():
+        raise ConfigurationError("The question is empty.", remedy="say what to look for.")
+    vector = project.embedder.embed([question])[0] if mode != "sparse" else None
+    hits = project.vectors.search(question, vector, limit=limit, mode=mode, collection=collection)
+    passages = passages_of(project, {hit.document_id for hit in hits})
+    return [
+        PassageHit(hit.document_id, hit.chunk_id, round(hit.score, 6), hit.pages, hit.headings, found.chunk.text)
+        for hit in hits
+        if (found := passages.get(hit.chunk_id)) is not None
+    ]
+
+
+def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, LocatedChunk]:
+    """All passages of these documents by chunk id; a document that is being worked on now has none."""
+    found: dict[ChunkId, LocatedChunk] = {}
+    for document in project.documents.get(ids):
+        _, wanted = project.reports.wanted(document)
+        folder = project.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK])
+        if folder.is_dir():
+            found.update((chunk.id, chunk) for chunk in locate(document.id, read_chunks(folder)))
+    return found

@@ -1,0 +1,106 @@
+"""Imports go down one table only, and the definitions load fast."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
+
+BASE = {"errors"}
+DOMAIN = {"domain", *BASE}
+PORTS = {"ports", *DOMAIN}
+ADAPTERS = {"chunking", "embedding", "extraction", "parsing", "pictures", "stores", "workers"}
+BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "stages", "settings", "pins"}
+PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
+
+# Which parts of the package each part may import, besides itself.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "pins": set(),
+    "memory": set(),
+    "domain": BASE,
+    "settings": DOMAIN,
+    "ports": DOMAIN,
+    "stages": PORTS,
+    **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
+    "composition": BELOW_COMPOSITION,
+    "search": {"composition", *BELOW_COMPOSITION},
+    "digests": {"composition", *BELOW_COMPOSITION},
+    **{name: {*PIPELINE, "composition", "memory", *BELOW_COMPOSITION} for name in PIPELINE},
+    "defs": {"composition", *BELOW_COMPOSITION},
+    "definitions": {"defs"},
+    "cli": {"composition", "search", "digests", "memory", "definitions", "defs", *PIPELINE, *BELOW_COMPOSITION},
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(module: str) -> str:
+    """aegis_dagster.stores.catalog -> stores"""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports_of(file: Path) -> set[str]:
+    """Every module a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
+    part = part_of("aegis_dagster." + str(file.relative_to(PACKAGE)).removesuffix(".py").replace("/", "."))
+    own = {part_of(name) for name in imports_of(file) if name.startswith("aegis_dagster.")}
+    assert own - {part} <= ALLOWED.get(part, set())
+
+
+def test_only_the_definitions_and_what_starts_their_jobs_import_dagster() -> None:
+    users = {
+        str(file.relative_to(PACKAGE))
+        for file in MODULES
+        if any(n.split(".")[0] == "dagster" for n in imports_of(file))
+    }
+    assert {name for name in users if not name.startswith("defs/")} == {"definitions.py", "cli/dagster_runs.py"}
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = {str(file.relative_to(PACKAGE)) for file in MODULES if "os.environ" in file.read_text("utf-8")}
+    assert readers == {"settings.py"}
+
+
+def test_every_module_says_what_belongs_in_it() -> None:
+    silent = [str(file.relative_to(PACKAGE)) for file in MODULES if file.stat().st_size and not _docstring(file)]
+    assert silent == []
+
+
+def _docstring(file: Path) -> str | None:
+    return ast.get_docstring(ast.parse(file.read_text("utf-8")))
+
+
+def test_the_definitions_and_the_command_import_nothing_heavy() -> None:
+    heavy = "docling torch transformers onnxruntime rapidocr qdrant_client pandas litellm langgraph cv2 scipy"
+    script = (
+        "import sys, aegis_dagster.definitions, aegis_dagster.cli.app\n"
+        f"print(*[name for name in {heavy.split()!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == ""
+
+
+def test_the_definitions_load_within_two_and_a_half_seconds() -> None:
+    # CPU time of a fresh process: what it takes on an idle core, whatever else the machine does now.
+    script = "import time, aegis_dagster.definitions; print(time.process_time())"
+
+    def seconds() -> float:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+        return float(done.stdout)
+
+    assert min(seconds() for _ in range(3)) < 2.5
