@@ -60,4 +60,4 @@ def sync_at_checkpoints(client: QdrantClient, collection: str) -> sqlite3.Connec
 def checkpoint(connection: sqlite3.Connection | None) -> None:
     """Sync what was written; without it a power cut could take the last points, though nothing else."""
     if connection is not None:
-        connection.execute("PRAGMA walcheckpoint(TRUNCATE)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
