@@ -39,6 +39,7 @@ class FailureCode(StrEnum):
     CHUNKING_FAILED = "chunking_failed"
     ENRICHMENT_FAILED = "enrichment_failed"
     EXTRACTION_FAILED = "extraction_failed"
+    ARTIFACT_DAMAGED = "artifact_damaged"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -50,9 +50,21 @@ def read_chunks(work_dir: Path) -> list[Chunk]:
 
 
 def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
-    """The chunks of a document at a later stage, with their ids."""
+    """The chunks of a document at a later stage, with their ids.
+
+    Raises DocumentError ARTIFACT_DAMAGED: somebody changed the artifact by hand, or the document was chunked
+    anew by another run meanwhile.
+    """
     folder = bench.artifacts.path(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
-    return locate(work.document.id, read_chunks(folder))
+    try:
+        return locate(work.document.id, read_chunks(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise DocumentError(
+            FailureCode.ARTIFACT_DAMAGED,
+            f"Its chunks cannot be read from {folder}: {error}.",
+            remedy=f"run `aegis ingest` again; if it stays, delete {folder} and run `aegis retry {work.document.id}`.",
+            retryable=True,
+        ) from error
 
 
 async def _chunk(work: Work, bench: Workbench) -> None:
@@ -69,7 +81,7 @@ async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
     described: list[dict[str, Any]] = [
         {key: entry[key] for key in ("picture", "text", "described_by")} for entry in descriptions if entry["text"]
     ]
-    with bench.artifacts.staging(Stage.CHUNK, work.fingerprint(Stage.CHUNK)) as folder:
+    with bench.artifacts.staging(Stage.CHUNK, work.fingerprint(Stage.CHUNK), replace=work.force) as folder:
         await bench.tasks.run(
             "chunk",
             {

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
+from aegis_dagster.errors import DocumentError
 from aegis_dagster.ports import VectorPoint, Vectors
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.report import StageReport
@@ -45,21 +46,27 @@ def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
 
 
 async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
-    chunks = {work.document.id: [] if work.clear else located_chunks(work, bench) for work in works}
+    outcomes: dict[DocumentId, Outcome] = {}
+    chunks: dict[DocumentId, list[LocatedChunk]] = {}
+    for work in works:
+        document_id = work.document.id
+        try:
+            chunks[document_id] = [] if work.clear else located_chunks(work, bench)
+        except DocumentError as error:
+            outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
+            continue
+        facts = {"points": len(chunks[document_id]), "model": bench.embedder.model}
+        outcomes[document_id] = upstream_failed() if work.clear else Outcome(Status.DONE, facts)
     vectors = await _vectors([chunk for found in chunks.values() for chunk in found], bench, report)
+    readable = [work for work in works if work.document.id in chunks]
     points = [
         VectorPoint(chunk, work.document.collection, work.fingerprint(Stage.EMBED), vectors[chunk.content_hash])
-        for work in works
+        for work in readable
         for chunk in chunks[work.document.id]
     ]
-    fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in works}
+    fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in readable}
     await asyncio.to_thread(bench.vectors.replace_documents, points, fingerprints)
-    return {
-        work.document.id: upstream_failed()
-        if work.clear
-        else Outcome(Status.DONE, {"points": len(chunks[work.document.id]), "model": bench.embedder.model})
-        for work in works
-    }
+    return outcomes
 
 
 async def _vectors(chunks: Sequence[LocatedChunk], bench: Workbench, report: StageReport) -> dict[str, Vectors]:

@@ -39,7 +39,7 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
             entries = await _describe_all(parsed, pictures, bench, report, looks)
-            with bench.artifacts.staging(Stage.ENRICH, fingerprint) as folder:
+            with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
                 (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
 

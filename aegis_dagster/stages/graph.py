@@ -11,7 +11,7 @@ from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
-from aegis_dagster.errors import DocumentError
+from aegis_dagster.errors import OperatorError, ServiceError
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
@@ -41,10 +41,12 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
         elif not bench.identities.rules_for(work.document.collection).graph:
             outcomes[document_id] = Outcome(Status.SKIPPED, {"why": "the graph is off for this collection"})
         else:
-            chunks = located_chunks(work, bench)
             try:
+                chunks = located_chunks(work, bench)
                 found = await _evidence(chunks, bench, report)
-            except DocumentError as error:
+            except (ServiceError, OperatorError):
+                raise
+            except Exception as error:
                 outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
                 continue
             evidence = [(chunk.id, found[chunk.content_hash]) for chunk in chunks]

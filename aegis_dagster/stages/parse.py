@@ -29,7 +29,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
 async def _parse(work: Work, bench: Workbench) -> None:
     document = work.document
-    with bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE)) as folder:
+    with bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force) as folder:
         await bench.tasks.run(
             "parse",
             {

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from aegis_dagster.domain.listing import ListingDiff, PassedOver, deletions_need_confirmation, diff_listing
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.ports import DocumentList, DocumentSource
 from aegis_dagster.stages.workbench import Workbench
 
@@ -62,11 +63,15 @@ async def remove_deleted(documents: DocumentList, bench: Workbench) -> int:
     Killed anywhere, the next call goes on: a document is forgotten last. Returns how many were removed.
     Raises ServiceError when a store is broken.
     """
-    gone = documents.deleted()
+    gone = bench.catalog.claim_deleted()
     if gone:
-        await asyncio.to_thread(bench.vectors.delete_documents, gone)
-        await asyncio.to_thread(bench.evidence.delete_documents, gone)
-        documents.forget(gone)
+        try:
+            await asyncio.to_thread(bench.vectors.delete_documents, gone)
+            await asyncio.to_thread(bench.evidence.delete_documents, gone)
+            documents.forget(gone)
+        finally:  # of those that came back meanwhile, or of all when a store is broken
+            for stage in (Stage.EMBED, Stage.GRAPH):
+                bench.catalog.release(stage, gone)
     sweep_artifacts(bench)
     return len(gone)
 

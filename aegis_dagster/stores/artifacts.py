@@ -40,14 +40,19 @@ class FolderArtifacts:
         return self.path(stage, fingerprint).is_dir()
 
     @contextmanager
-    def staging(self, stage: Stage, fingerprint: str) -> Iterator[Path]:
-        """An empty folder to write a result into; published when the block ends without an exception."""
+    def staging(self, stage: Stage, fingerprint: str, *, replace: bool) -> Iterator[Path]:
+        """An empty folder to write a result into; published when the block ends without an exception.
+
+        replace: put it in the place of one that is there. Raises ServiceError when the disk cannot be written.
+        """
         folder = self.root / "staging" / self._owner / f"{stage}-{uuid.uuid4().hex}"
         try:
             folder.mkdir(parents=True)
             yield folder
             target = self.path(stage, fingerprint)
             target.parent.mkdir(parents=True, exist_ok=True)
+            if replace:
+                self.delete(stage, fingerprint)
             try:
                 folder.rename(target)
             except OSError as error:

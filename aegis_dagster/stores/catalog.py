@@ -24,6 +24,8 @@ from aegis_dagster.stores.owners import is_dead, new_owner
 
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
+_REMOVED = "removed"  # fingerprint of a published stage while its traces are removed; no document wants it
+
 ARTIFACT_STAGES = (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
 
 
@@ -65,7 +67,11 @@ class Catalog:
                         continue
                     if row.status is not None and not force and _state(row).settled(fingerprint):
                         continue
-                    self._take(connection, stage, document_id, fingerprint, row)
+                    again = row.status is not None and row.fingerprint == fingerprint
+                    attempts = row.attempts + 1 if again and row.status != Status.DONE else 1
+                    self._take(connection, stage, document_id, fingerprint, attempts=attempts)
+                    if row.status is not None and not again:
+                        discard(connection, [(stage, row.fingerprint)])
                     claimed.append(document_id)
         return claimed
 
@@ -133,14 +139,43 @@ class Catalog:
                     )
                 )
 
-    def reset_failures(self, ids: Collection[DocumentId]) -> int:
-        """Forget failed attempts, so that the next run tries again. Returns how many stages."""
+    def claim_deleted(self) -> list[DocumentId]:
+        """Take the deleted documents that nobody works on, so that their traces can be removed.
+
+        Their published stages no longer count as done from here on: a file that comes back meanwhile is
+        published again, and not before `release` or `DocumentList.forget`.
+        """
+        gone = sa.select(documents.c.id).where(documents.c.deleted)
+        claimed = []
         with write(self.engine) as connection:
-            changed = 0
+            leases = sa.select(stage_states).where(
+                stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
+            )
+            busy = {row.document_id for row in connection.execute(leases) if self._held(row)}
+            for document_id in connection.execute(gone.order_by(documents.c.id)).scalars():
+                if document_id not in busy:
+                    claimed.append(DocumentId(document_id))
+                    for stage in (Stage.EMBED, Stage.GRAPH):
+                        self._take(connection, stage, DocumentId(document_id), _REMOVED, attempts=1)
+        return claimed
+
+    def reset_failures(self, ids: Collection[DocumentId]) -> int:
+        """Forget failed attempts, so that the next run tries again. Returns how many stages.
+
+        Where an artifact was damaged, every stage of the document counts as not done.
+        """
+        failed = stage_states.c.status == Status.FAILED
+        changed = 0
+        with write(self.engine) as connection:
             for part in slices(ids):
+                mine = stage_states.c.document_id.in_(part)
+                damaged = sa.select(stage_states.c.document_id).where(
+                    mine, failed, stage_states.c.error_code == FailureCode.ARTIFACT_DAMAGED
+                )
+                chosen = sa.or_(failed, stage_states.c.document_id.in_(damaged))
                 changed += connection.execute(
                     sa.update(stage_states)
-                    .where(stage_states.c.document_id.in_(part), stage_states.c.status == Status.FAILED)
+                    .where(mine, chosen)
                     .values(status=Status.PENDING, attempts=0, error_code=None, error_message=None, error_remedy=None)
                 ).rowcount
         return changed
@@ -187,13 +222,12 @@ class Catalog:
         return bool(row.lease_expires_ms > self._now_ms()) and not is_dead(row.lease_owner)
 
     def _take(
-        self, connection: Connection, stage: Stage, document_id: DocumentId, fingerprint: str, row: Row[Any]
+        self, connection: Connection, stage: Stage, document_id: DocumentId, fingerprint: str, *, attempts: int
     ) -> None:
-        again = row.status is not None and row.fingerprint == fingerprint
         values = {
             "status": Status.RUNNING,
             "fingerprint": fingerprint,
-            "attempts": row.attempts + 1 if again and row.status != Status.DONE else 1,
+            "attempts": attempts,
             "started_ms": self._now_ms(),
             "finished_ms": None,
             "lease_owner": self._owner,
@@ -202,8 +236,6 @@ class Catalog:
         }
         statement = upsert(connection, stage_states).values(document_id=document_id, stage=stage, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["document_id", "stage"], set_=values))
-        if row.status is not None and row.fingerprint != fingerprint:
-            discard(connection, [(stage, row.fingerprint)])
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)

@@ -18,7 +18,6 @@ from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog import ARTIFACT_STAGES, discard, slices
 from aegis_dagster.stores.catalog_schema import documents, passed_over_files, stage_states
 from aegis_dagster.stores.database import read, upsert, write
-from aegis_dagster.stores.owners import is_dead
 
 
 class DocumentList:
@@ -85,23 +84,20 @@ class DocumentList:
             return [PassedOver(row.path, row.reason, row.remedy, False) for row in rows]
 
     def deleted(self) -> list[DocumentId]:
-        """Deleted documents whose traces are still to be removed and that nobody works on now."""
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        gone = sa.select(documents.c.id).where(documents.c.deleted)
-        leased = sa.select(stage_states.c.document_id, stage_states.c.lease_owner).where(
-            stage_states.c.document_id.in_(gone),
-            stage_states.c.lease_owner.is_not(None),
-            stage_states.c.lease_expires_ms > now_ms,
-        )
+        """Deleted documents whose traces are still to be removed."""
+        query = sa.select(documents.c.id).where(documents.c.deleted).order_by(documents.c.id)
         with read(self.engine) as connection:
-            busy = {row.document_id for row in connection.execute(leased) if not is_dead(row.lease_owner)}
-            ids = connection.execute(gone.order_by(documents.c.id)).scalars()
-            return [DocumentId(document_id) for document_id in ids if document_id not in busy]
+            return [DocumentId(document_id) for document_id in connection.execute(query).scalars()]
 
     def forget(self, ids: Collection[DocumentId]) -> None:
-        """Remove deleted documents from the catalog; their artifacts go on the garbage list."""
+        """Remove deleted documents from the catalog; their artifacts go on the garbage list.
+
+        One that came back meanwhile stays.
+        """
         with write(self.engine) as connection:
             for part in slices(ids):
+                still = sa.select(documents.c.id).where(documents.c.id.in_(part), documents.c.deleted)
+                part = [DocumentId(document_id) for document_id in connection.execute(still).scalars()]
                 rows = connection.execute(
                     sa.select(stage_states.c.stage, stage_states.c.fingerprint).where(
                         stage_states.c.document_id.in_(part)

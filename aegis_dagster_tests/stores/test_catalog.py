@@ -123,11 +123,11 @@ def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
             catalog.sweep(stage, fingerprint, lambda stage, fingerprint: swept.append(fingerprint))
 
     put(documents, {twin: "r1"})
-    documents.forget(documents.deleted())
+    documents.forget(catalog.claim_deleted())
     sweep()
     assert swept == []
     put(documents, {})
-    documents.forget(documents.deleted())
+    documents.forget(catalog.claim_deleted())
     sweep()
     assert swept == ["f1"]
     assert catalog.garbage() == []
@@ -136,11 +136,28 @@ def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
 def test_a_deleted_document_is_not_removed_while_somebody_works_on_it(
     catalog: Catalog, documents: DocumentList, clock: SetClock
 ) -> None:
-    catalog.claim(Stage.EMBED, WANT)
+    other = Catalog(catalog.engine, clock, lease_seconds=60)
+    other.claim(Stage.EMBED, WANT)
     put(documents, {})
-    assert documents.deleted() == []
+    assert catalog.claim_deleted() == []
+    other.release(Stage.EMBED, [A])
+    assert catalog.claim_deleted() == [A]
+
+
+def test_a_document_that_comes_back_while_it_is_removed_is_published_again(
+    catalog: Catalog, documents: DocumentList, clock: SetClock
+) -> None:
+    other = Catalog(catalog.engine, clock, lease_seconds=60)
+    catalog.claim(Stage.EMBED, WANT)
+    catalog.finish(Stage.EMBED, {A: ("f1", DONE)})
+    put(documents, {})
+    assert catalog.claim_deleted() == [A]  # from here on its points are being removed
+    put(documents, {A: "r1"})
+    assert other.claim(Stage.EMBED, WANT) == []
+    assert documents.known().keys() == {A}
+    documents.forget([A])
     catalog.release(Stage.EMBED, [A])
-    assert documents.deleted() == [A]
+    assert other.claim(Stage.EMBED, WANT) == [A]
 
 
 def test_a_moved_document_keeps_its_finished_artifacts(catalog: Catalog, documents: DocumentList) -> None:
