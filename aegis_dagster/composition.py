@@ -5,6 +5,7 @@ Does not belong here: settings themselves, any work. The layers above (`defs/`, 
 take what they need from here and name no adapter.
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -18,7 +19,7 @@ from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import ensure_model, tokenizer_file
-from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.errors import ConfigurationError, OutsideRoot
 from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
@@ -87,7 +88,7 @@ class Project:
     @cached_property
     def artifacts(self) -> FolderArtifacts:
         """Results of parse, enrich and chunk."""
-        return FolderArtifacts(self.settings.artifacts_dir)
+        return FolderArtifacts(self.settings.artifacts_dir, self.clock)
 
     @cached_property
     def evidence(self) -> EvidenceStore:
@@ -166,6 +167,22 @@ class Project:
                 "No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT."
             )
         return self.settings.root
+
+    def scope_of(self, path: Path) -> str:
+        """A path relative to the watched root, "" for the root itself; the file need not exist.
+
+        Raises OutsideRoot with the command that would take it.
+        """
+        written = Path(os.path.normpath(path.absolute()))
+        for candidate, root in ((written, self.root), (written.resolve(), self.root.resolve())):
+            if candidate.is_relative_to(root):
+                relative = candidate.relative_to(root)
+                return "" if relative == Path() else relative.as_posix()
+        folder = written if written.is_dir() else written.parent
+        raise OutsideRoot(
+            f"{path} is not below the watched root {self.root}.",
+            remedy=f"copy it there, or use a home of its own: AEGIS_HOME=.aegis-{folder.name} aegis ingest {folder}",
+        )
 
     @cached_property
     def source(self) -> WatchedFolder:

@@ -15,12 +15,12 @@ from typing import Any, cast
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
-from aegis_dagster.errors import AegisError, OutsideRoot, UnknownDocument
+from aegis_dagster.errors import AegisError, UnknownDocument
 from aegis_dagster.pipeline_state import PROGRESS, STATUS_KEYS, STATUS_WORDS, IngestionState
 from aegis_dagster.settings import load_settings, remember_root
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.table import STAGES
-from aegis_dagster.stages.upkeep import remove_deleted, update_listing
+from aegis_dagster.stages.upkeep import tidy_up, update_listing
 from aegis_dagster.stages.workbench import Workbench
 
 
@@ -44,22 +44,6 @@ def project_for(path: Path) -> Project:
         remember_root(settings.home, root)
         settings = settings.model_copy(update={"root": root})
     return Project(settings)
-
-
-def document_id_of(project: Project, path: Path) -> DocumentId:
-    """The id of the document at a path. Raises OutsideRoot with the command that would take it."""
-    absolute = path.absolute()
-    try:
-        return DocumentId(absolute.relative_to(project.root).as_posix())
-    except ValueError:
-        pass
-    try:  # the root may have been reached through a link, or the path written with `..`
-        return DocumentId(absolute.resolve().relative_to(project.root.resolve()).as_posix())
-    except ValueError:
-        raise OutsideRoot(
-            f"{absolute} is not below the watched root {project.root}.",
-            remedy=f"copy it there, or use a home of its own: AEGIS_HOME=OTHER aegis ingest {absolute.parent}",
-        ) from None
 
 
 def _not_a_document(project: Project, document_id: DocumentId) -> AegisError:
@@ -87,9 +71,9 @@ async def session_for(path: Path) -> AsyncIterator[Session]:
 async def take_in(session: Session, path: Path) -> DocumentId:
     """Record the file at a path in the catalog. Raises OutsideRoot, UnknownDocument, RootUnreadable."""
     project = session.project
-    document_id = document_id_of(project, path)
+    document_id = DocumentId(project.scope_of(path))
     await asyncio.to_thread(update_listing, project.source, project.documents, project.guard(), document_id)
-    await remove_deleted(project.documents, session.bench)
+    await tidy_up(project.documents, session.bench)
     if not project.documents.get([document_id]):
         raise _not_a_document(project, document_id)
     return document_id
@@ -122,7 +106,7 @@ def _status(state: StageState | None, wanted: str) -> Status:
 
 
 def _document(session: Session, state: IngestionState) -> Document:
-    document_id = state["document_id"] or document_id_of(session.project, Path(state["document_path"]))
+    document_id = state["document_id"] or session.project.scope_of(Path(state["document_path"]))
     found = session.project.documents.get([DocumentId(document_id)])
     if not found:
         raise _not_a_document(session.project, DocumentId(document_id))

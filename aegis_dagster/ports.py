@@ -122,6 +122,10 @@ class SearchHit:
 class VectorStore(Protocol):
     """Dense and sparse vectors of chunks. A view: it can be rebuilt without a paid call."""
 
+    def exists(self) -> bool:
+        """Whether there is a store at all; cheap."""
+        ...
+
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every point of these documents with another fingerprint."""
         ...
@@ -167,10 +171,19 @@ class Catalog(Protocol):
     def states(self, ids: Collection[DocumentId]) -> dict[DocumentId, dict[Stage, StageState]]: ...
 
     def claim(
-        self, stage: Stage, wanted: Mapping[DocumentId, tuple[Revision, str]], *, force: bool = False
+        self,
+        stage: Stage,
+        wanted: Mapping[DocumentId, tuple[Revision, str]],
+        *,
+        force: Collection[DocumentId] = (),
+        clear: Collection[DocumentId] = (),
     ) -> list[DocumentId]: ...
 
     def claim_deleted(self) -> list[DocumentId]: ...
+
+    def reset_stage(self, stage: Stage) -> int: ...
+
+    def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]: ...
 
     def held_by_others(self, stage: Stage, ids: Collection[DocumentId]) -> set[DocumentId]: ...
 

@@ -14,6 +14,7 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.stages.chunk import read_chunks
 
+_SPARE = 10
 MODES = ("fused", "dense", "sparse")
 
 
@@ -45,21 +46,23 @@ def find_passages(
     if not question.strip():
         raise ConfigurationError("The question is empty.", remedy="say what to look for.")
     vector = project.embedder.embed([question])[0] if mode != "sparse" else None
-    hits = project.vectors.search(question, vector, limit=limit, mode=mode, collection=collection)
+    # More than asked for: the text of a document that is being chunked anew right now is not there.
+    hits = project.vectors.search(question, vector, limit=limit + _SPARE, mode=mode, collection=collection)
     passages = passages_of(project, {hit.document_id for hit in hits})
     return [
         PassageHit(hit.document_id, hit.chunk_id, round(hit.score, 6), hit.pages, hit.headings, found.chunk.text)
         for hit in hits
         if (found := passages.get(hit.chunk_id)) is not None
-    ]
+    ][:limit]
 
 
 def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, LocatedChunk]:
     """All passages of these documents by chunk id; a document that is being worked on now has none."""
     found: dict[ChunkId, LocatedChunk] = {}
     for document in project.documents.get(ids):
-        _, wanted = project.reports.wanted(document)
-        folder = project.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK])
-        if folder.is_dir():
+        # By what was chunked last, not by what is wanted now: a document that waits to be chunked anew is found too.
+        state = project.catalog.states([document.id])[document.id].get(Stage.CHUNK)
+        folder = project.artifacts.path(Stage.CHUNK, state.fingerprint) if state else None
+        if folder is not None and folder.is_dir():
             found.update((chunk.id, chunk) for chunk in locate(document.id, read_chunks(folder)))
     return found

@@ -220,8 +220,11 @@ def config_file() -> Path:
     return Path(os.environ.get("AEGIS_CONFIG", "aegis.yaml"))
 
 
-def load_settings() -> Settings:
-    """Read the environment and aegis.yaml. Raises ConfigurationError that names the setting."""
+def load_settings(home: Path | None = None) -> Settings:
+    """Read the environment and aegis.yaml; `home` goes before both.
+
+    Raises ConfigurationError that names the setting.
+    """
     if "AEGIS_CONFIG" in os.environ and not config_file().is_file():
         raise ConfigurationError(
             f"AEGIS_CONFIG names {config_file()}, which is no file.", remedy="correct or unset AEGIS_CONFIG."
@@ -235,7 +238,7 @@ def load_settings() -> Settings:
             f"Setting `{name}`: {first['msg']}.",
             remedy=f"correct it in {config_file()} or AEGIS_{name.upper().replace('.', '__')}; docs/guides/SETTINGS.md lists all.",
         ) from error
-    home = settings.home.absolute()
+    home = (home or settings.home).absolute()
     root = settings.root or remembered_root(home)
     return settings.model_copy(update={"home": home, "root": root.absolute() if root else None})
 

@@ -9,7 +9,7 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import ListingSettings, Settings
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.table import STAGES
-from aegis_dagster.stages.upkeep import ListingReport, remove_deleted, update_listing
+from aegis_dagster.stages.upkeep import ListingReport, tidy_up, update_listing
 
 TOPICS = ("harbour", "lighthouse", "tide gauge", "ferry", "cable", "storm", "survey", "pilot", "dredger", "anchor")
 
@@ -58,7 +58,7 @@ async def bring_up(
     """Scan, remove, and run the stages: what every orchestration does."""
     scan(project, confirmed=confirmed)
     async with project.workbench() as bench:
-        await remove_deleted(project.documents, bench)
+        await tidy_up(project.documents, bench)
         documents = project.documents.all(CollectionName(collection) if collection else None)
         return {stage: await STAGES[stage](documents, bench, force=force) for stage in stages}
 

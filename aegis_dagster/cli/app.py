@@ -4,12 +4,25 @@ Belongs here: typer declarations. Does not belong here: work (`ingesting.py`), l
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from aegis_dagster.cli import views
-from aegis_dagster.cli.output import EXIT_FAILED_DOCUMENTS, EXIT_OPERATOR, Bars, err, errors_shown, print_json
+from aegis_dagster.cli.output import (
+    EXIT_FAILED_DOCUMENTS,
+    EXIT_OPERATOR,
+    EXIT_SERVICE,
+    Bars,
+    err,
+    errors_shown,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from aegis_dagster.cli.ingesting import Ingestion
+    from aegis_dagster.composition import Project
 
 app = typer.Typer(
     help="Folders of documents, kept searchable and askable.",
@@ -45,15 +58,7 @@ def ingest(
         project = ingesting.open_project(paths or [])
         with Bars() as bars:
             done = ingesting.ingest(project, paths or [], bars, confirm_deletions=confirm_deletions)
-        summary = done.summary(project)
-        if as_json:
-            print_json(summary)
-        else:
-            views.print_ingestion(project, done.scope, summary)
-    if done.held:
-        raise typer.Exit(EXIT_OPERATOR)
-    if summary["failed"]:
-        raise typer.Exit(EXIT_FAILED_DOCUMENTS)
+        _finish(project, done, as_json)
 
 
 @app.command()
@@ -70,14 +75,27 @@ def retry(
             chosen = [project.reports.find(name) for name in documents]
         else:
             chosen = project.documents.get({item.document_id for item in project.reports.failures()})
+        ingesting.forget_damaged(project, chosen)
         project.catalog.reset_failures([document.id for document in chosen])
         with Bars() as bars:
             done = ingesting.run_documents(project, chosen, bars)
-        summary = done.summary(project)
-        if as_json:
-            print_json(summary)
-        else:
-            views.print_ingestion(project, done.scope, summary)
+        _finish(project, done, as_json)
+
+
+def _finish(project: "Project", done: "Ingestion", as_json: bool) -> None:
+    """The summary of an ingestion, and its exit code: the worst of what happened."""
+    summary = done.summary(project)
+    if as_json:
+        print_json(summary)
+    else:
+        views.print_ingestion(project, done.scope, summary)
+    for failure in done.failed_runs:
+        err.print(f"[bold red]error:[/] {escape(failure)}")
+    if done.failed_runs:
+        err.print(f"The runs are recorded in {project.settings.dagster_home}; run again when it is mended.")
+        raise typer.Exit(EXIT_SERVICE)
+    if done.held:
+        raise typer.Exit(EXIT_OPERATOR)
     if summary["failed"]:
         raise typer.Exit(EXIT_FAILED_DOCUMENTS)
 

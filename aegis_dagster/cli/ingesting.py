@@ -8,20 +8,24 @@ import asyncio
 import glob
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from aegis_dagster.cli.output import Bars, err
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import Document, Status
-from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError, UnknownDocument
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Status
+from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
 from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, load_settings, remember_root
 from aegis_dagster.stages.report import StageReport
-from aegis_dagster.stages.upkeep import remove_deleted, update_listing
+from aegis_dagster.stages.upkeep import tidy_up, update_listing
+
+_DAMAGED_CODES = (FailureCode.ARTIFACT_DAMAGED, FailureCode.CHUNKING_FAILED)
 
 WORK_KEYS = ("parsed", "pictures_described", "chunked", "chunks_embedded", "chunks_from_cache", "chunks_extracted")
 
@@ -35,7 +39,13 @@ class Ingestion:
     scope: list[Document] = field(default_factory=list)
     deleted: int = 0
     held: str = ""
+    failed_runs: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
+
+    def cover(self, documents: Sequence[Document]) -> None:
+        """Add documents to the scope, each once."""
+        known = {document.id for document in self.scope}
+        self.scope.extend(document for document in documents if document.id not in known)
 
     def progress(self) -> Progress:
         """Where the stages show how far they are."""
@@ -63,6 +73,7 @@ class Ingestion:
             "deleted": self.deleted,
             "seconds": round(time.perf_counter() - self.started, 3),
             "work": {key: work[key] for key in WORK_KEYS},
+            "failed_runs": self.failed_runs,
             "passed_over": [
                 {"path": item.path, "reason": item.reason, "remedy": item.remedy}
                 for item in project.documents.passed_over()
@@ -81,24 +92,38 @@ def open_project(paths: Sequence[Path]) -> Project:
 def ingest(project: Project, paths: Sequence[Path], bars: Bars, *, confirm_deletions: bool) -> Ingestion:
     """Bring the whole root, or these parts of it, up to date.
 
-    Raises OutsideRoot, UnknownDocument, RootUnreadable, ServiceError.
+    A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
+    UnknownDocument, RootUnreadable, ServiceError.
     """
     done = Ingestion(bars)
-    scopes = _scopes(project, paths)
-    files = [scope for scope in scopes if (project.root / scope).is_file()]
-    folders = [scope for scope in scopes if scope not in files]
-    for scope in folders:
-        _bring_up(project, scope, done, confirm_deletions)
-    for scope in files:
-        _run_pipeline(project, scope, done)
+    scopes = [_scope(project, path) for path in paths] or [""]
+    for scope in scopes:
+        if (project.root / scope).is_file():
+            _run_pipeline(project, scope, done)
+        else:
+            _bring_up(project, scope, done, confirm_deletions)
     return done
 
 
 def run_documents(project: Project, documents: Sequence[Document], bars: Bars) -> Ingestion:
     """Bring just these documents up to date."""
-    done = Ingestion(bars, scope=list(documents))
-    _run_jobs(project, documents, done)
+    done = Ingestion(bars)
+    done.cover(documents)
+    by_collection: dict[CollectionName, list[str]] = {}
+    for document in documents:
+        by_collection.setdefault(document.collection, []).append(document.id)
+    _run_jobs(project, by_collection, done)
     return done
+
+
+def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
+    """Delete the artifacts of documents that failed because one cannot be read: they are made anew."""
+    damaged = {item.document_id for item in project.reports.failures(documents) if item.failure.code in _DAMAGED_CODES}
+    for document_id, states in project.catalog.states(damaged).items():
+        for stage in ARTIFACT_STAGES:
+            if stage in states:
+                project.artifacts.delete(stage, states[stage].fingerprint)
+        err.print(f"{escape(document_id)} is parsed anew: what was stored of it could not be read.")
 
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool) -> None:
@@ -107,71 +132,58 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
         done.held = listing.held_message
         err.print(f"[yellow]held:[/] {listing.held_message}")
     for item in listing.passed_over:
-        err.print(f"[yellow]passed over:[/] {item.path}: {item.reason}. {item.remedy}", markup=True)
-    if project.documents.deleted() or project.catalog.garbage():
-        done.deleted += asyncio.run(_remove(project, done))
+        err.print(f"[yellow]passed over:[/] {escape(item.path)}: {item.reason}. {escape(item.remedy)}")
+    if project.documents.deleted() or project.catalog.garbage() or not project.vectors.exists():
+        done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)
-    done.scope.extend(document for document in documents if document not in done.scope)
-    _run_jobs(project, project.reports.stale(documents), done)
+    done.cover(documents)
+    stale = project.reports.stale(project.artifacts.exists, documents)
+    patterns = _patterns(scope)
+    _run_jobs(project, {document.collection: patterns for document in stale}, done)
 
 
-async def _remove(project: Project, done: Ingestion) -> int:
+def _patterns(scope: str) -> list[str]:
+    """The run config that picks a part of a collection; all of it where the scope is the whole collection."""
+    return [] if "/" not in scope else [f"{glob.escape(scope)}/*"]
+
+
+async def _tidy_up(project: Project, done: Ingestion) -> int:
     async with project.workbench(done.bars) as bench:
-        return await remove_deleted(project.documents, bench)
+        return await tidy_up(project.documents, bench)
 
 
 def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
     from aegis_dagster.pipeline import IngestionPipeline
 
     pipeline = IngestionPipeline(project, done.bars)
-    asyncio.run(pipeline.run(project.root / scope))
+    state = asyncio.run(pipeline.run(project.root / scope))
     done.reports.extend(pipeline.reports)
-    done.scope.extend(project.documents.get([DocumentId(scope)]))
+    done.cover(project.documents.get([DocumentId(scope)]))
+    if not state["memory_check_passed"]:
+        raise ServiceError(
+            f"{state['current_memory_mb']:.0f} MiB of memory are free, {project.settings.memory_needed_mb} are needed.",
+            remedy="end other programs, or lower AEGIS_MEMORY_NEEDED_MB.",
+        )
 
 
-def _run_jobs(project: Project, stale: Sequence[Document], done: Ingestion) -> None:
-    """One Dagster run for each collection that has something to do."""
-    if not stale:
+def _run_jobs(project: Project, work: Mapping[CollectionName, Sequence[str]], done: Ingestion) -> None:
+    """One Dagster run for each collection that has something to do; `work` has the documents each is limited to."""
+    if not work:
         return
     from aegis_dagster.cli.dagster_runs import run_collection
 
-    by_collection: dict[CollectionName, list[Document]] = {}
-    for document in stale:
-        by_collection.setdefault(document.collection, []).append(document)
-    for collection, documents in by_collection.items():
-        everything = len(documents) == len(project.documents.all(collection))
-        patterns = [] if everything else [glob.escape(document.id) for document in documents]
+    for collection, patterns in work.items():
         failure = run_collection(project, collection, patterns, done)
         if failure:
-            raise ServiceError(
-                f"The run for collection {collection} failed: {failure}",
-                remedy=f"mend what it names and run again; the run is recorded in {project.settings.dagster_home}.",
-            )
+            done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 
 
-def _scopes(project: Project, paths: Sequence[Path]) -> list[str]:
-    """The paths relative to the root; the root itself is ""."""
-    scopes = []
-    for path in paths or [project.root]:
-        absolute = path.absolute()
-        if not absolute.is_relative_to(project.root):
-            absolute = path.resolve()
-        try:
-            relative = absolute.relative_to(project.root)
-        except ValueError:
-            raise OutsideRoot(
-                f"{path} is not below the watched root {project.root}.",
-                remedy=f"use a home of its own for it: AEGIS_HOME={_other_home(path)} aegis ingest {path}",
-            ) from None
-        scope = "" if relative == Path() else relative.as_posix()
-        if not absolute.exists() and not project.documents.within(scope):
-            raise UnknownDocument(f"There is no {path}.", remedy="check the path.")
-        scopes.append(scope)
-    return scopes
-
-
-def _other_home(path: Path) -> str:
-    return f".aegis-{path.absolute().name or 'other'}"
+def _scope(project: Project, path: Path) -> str:
+    """The path relative to the root; the root itself is ""."""
+    scope = project.scope_of(path)
+    if not (project.root / scope).exists() and not project.documents.within(scope):
+        raise UnknownDocument(f"There is no {path}.", remedy="check the path.")
+    return scope
 
 
 def _first_root(settings: Settings, paths: Sequence[Path]) -> Settings:

@@ -17,7 +17,7 @@ from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.stages.table import STAGES
-from aegis_dagster.stages.upkeep import ListingReport, remove_deleted, update_listing
+from aegis_dagster.stages.upkeep import ListingReport, tidy_up, update_listing
 
 GROUP = "ingestion"
 OWNERS = ["team:knowledge"]
@@ -30,8 +30,11 @@ async def _run_stage(
         project = resource.open()
         async with project.workbench(resource.progress(context.log.info)) as bench:
             documents = chosen(project.documents.all(CollectionName(context.partition_key)), config)
-            report = await STAGES[stage](documents, bench, force=config.force)
-        resource.stage_finished(report)
+            try:
+                report = await STAGES[stage](documents, bench, force=config.force)
+            finally:  # what was done counts, also when a broken service stops the stage
+                for begun in bench.reports:
+                    resource.stage_finished(begun)
         failed = [item for item in project.reports.failures(documents) if item.stage is stage]
         rows = _rows(project, stage, documents)
         return dg.MaterializeResult(
@@ -57,7 +60,7 @@ async def scan_and_remove(
     """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
     listing = update_listing(project.source, project.documents, project.guard(confirmed=config.confirm_deletions))
     async with project.workbench(resource.progress(context.log.info)) as bench:
-        await remove_deleted(project.documents, bench)
+        await tidy_up(project.documents, bench)
     if listing.held_message:
         context.log.warning(listing.held_message)
     context.instance.add_dynamic_partitions(str(collections.name), list(project.documents.collections()))

@@ -4,6 +4,7 @@ Belongs here: the collection partitions and typed run config. Does not belong he
 """
 
 import fnmatch
+import re
 from collections.abc import Sequence
 
 import dagster as dg
@@ -19,8 +20,8 @@ class StageConfig(dg.Config):
 
     documents: list[str] = Field(
         default_factory=list,
-        description="Only documents whose id (path below the watched root) matches one of these patterns, "
-        "e.g. 'handbook/*.pdf'. Empty: all.",
+        description="Only documents whose id (path below the watched root) is one of these, or matches one of "
+        "these patterns, e.g. 'handbook/*.pdf'. Empty: all.",
     )
     force: bool = Field(
         default=False, description="Do again what is up to date. Caches still answer: nothing is paid twice."
@@ -40,8 +41,10 @@ def chosen(documents: Sequence[Document], config: StageConfig) -> list[Document]
     """The documents that the run config picks."""
     if not config.documents:
         return list(documents)
+    literal = set(config.documents)
+    patterns = [re.compile(fnmatch.translate(pattern)) for pattern in literal if set(pattern) & set("*?[")]
     return [
         document
         for document in documents
-        if any(fnmatch.fnmatchcase(document.id, pattern) for pattern in config.documents)
+        if document.id in literal or any(pattern.match(document.id) for pattern in patterns)
     ]

@@ -21,10 +21,14 @@ def preview_of(project: Project, stage: Stage, documents: Sequence[Document]) ->
         return "\n".join(["Biggest entities of all collections:", "", *names]) if names else ""
     facts = project.reports.facts(stage, documents)
     for document in documents:
-        if document.id in facts:
+        if document.id not in facts:
+            continue
+        try:
             text = _document_preview(project, stage, document)
-            if text:
-                return f"From `{document.id}`:\n\n{text[:_CHARACTERS]}"
+        except (OSError, ValueError, KeyError):  # another run works on it now, or it was damaged: no preview
+            continue
+        if text:
+            return f"From `{document.id}`:\n\n{text[:_CHARACTERS]}"
     return ""
 
 

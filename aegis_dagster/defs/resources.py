@@ -54,10 +54,7 @@ class ProjectResource(dg.ConfigurableResource[None]):
 
     def open(self) -> Project:
         """The project of these settings. Raises ConfigurationError."""
-        settings = load_settings()
-        if self.home is not None:
-            settings = settings.model_copy(update={"home": Path(self.home).absolute()})
-        return Project(settings)
+        return Project(load_settings(Path(self.home) if self.home else None))
 
     def progress(self, log: Callable[[str], None]) -> Progress:
         """Where the stages report how far they are."""

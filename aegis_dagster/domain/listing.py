@@ -54,7 +54,7 @@ class ListingDiff:
     new: tuple[DocumentId, ...]
     changed: tuple[DocumentId, ...]
     touched: tuple[DocumentId, ...]  # other stamp, same bytes
-    moved: tuple[tuple[DocumentId, DocumentId], ...]  # (from, to); `to` is not in `new`, `from` not in `deleted`
+    moved: tuple[tuple[DocumentId, DocumentId], ...]  # (from, to); `to` is in neither `new` nor `changed`
     deleted: tuple[DocumentId, ...]
     unchanged: int
 
@@ -78,11 +78,11 @@ def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> Lis
         if before is None or before.stamp == seen.stamp:
             continue
         (touched if before.revision == seen.revision else changed).append(path)
-    moved = _pair_moves(new, gone, listing.files, known)
+    moved = _pair_moves([*new, *sorted(changed)], gone, listing.files, known)
     sources, targets = {source for source, _ in moved}, {target for _, target in moved}
     return ListingDiff(
         new=tuple(path for path in new if path not in targets),
-        changed=tuple(sorted(changed)),
+        changed=tuple(path for path in sorted(changed) if path not in targets),
         touched=tuple(sorted(touched)),
         moved=tuple(moved),
         deleted=tuple(path for path in gone if path not in sources),

@@ -28,6 +28,8 @@ class Stage(StrEnum):
     GRAPH = "graph"
 
 
+ARTIFACT_STAGES = (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)  # their results are folders of the artifact store
+
 UPSTREAM: Mapping[Stage, Stage | None] = {
     Stage.PARSE: None,
     Stage.ENRICH: Stage.PARSE,
@@ -103,12 +105,18 @@ class StageState:
     failure: Failure | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def settled(self, wanted: str) -> bool:
-        """Nothing is to do for the wanted fingerprint, unless it is forced."""
+    def settled(self, wanted: str, *, clear: bool) -> bool:
+        """Nothing is to do for the wanted fingerprint, unless it is forced.
+
+        clear: the stage above failed for good. A stage that was skipped because of that has work again as
+        soon as the stage above succeeds, under the same fingerprint.
+        """
         if self.fingerprint != wanted:
             return False
-        if self.status in (Status.DONE, Status.SKIPPED):
-            return True
+        if self.status is Status.SKIPPED:
+            return clear or UPSTREAM_FAILED not in self.facts
+        if self.status is Status.DONE:
+            return not clear
         return self.status is Status.FAILED and not self.worth_retrying()
 
     def worth_retrying(self) -> bool:
@@ -143,6 +151,13 @@ def readiness(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[
     return Readiness.BLOCKED
 
 
+def up_to_date(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> bool:
+    """Whether a document needs nothing at a stage, by its states."""
+    state = states.get(stage)
+    clear = readiness(stage, states, wanted) is Readiness.CLEAR
+    return state is not None and state.settled(wanted[stage], clear=clear)
+
+
 def document_status(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> Status:
     """One word for a document: failed before deferred before pending before done.
 
@@ -153,8 +168,7 @@ def document_status(states: Mapping[Stage, StageState], wanted: Mapping[Stage, s
         return Status.FAILED
     if any(state is not None and state.status is Status.DEFERRED for state in current):
         return Status.DEFERRED
-    for stage, state in zip(Stage, current, strict=True):
-        if state is None or not state.settled(wanted[stage]):
-            return Status.PENDING
+    if not all(up_to_date(stage, states, wanted) for stage in Stage):
+        return Status.PENDING
     parsed = states[Stage.PARSE]
     return Status.SKIPPED if parsed.status is Status.SKIPPED else Status.DONE

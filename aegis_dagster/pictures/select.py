@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.pictures import PictureFacts
+from aegis_dagster.errors import DocumentError
 from aegis_dagster.pictures.pixels import open_rgb
 
 _MOST_COLORS = 256
@@ -34,8 +35,15 @@ def picture_facts(path: Path) -> PictureFacts:
 
 
 def picture_facts_task(payload: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the pictures at `paths`: {"facts": [{"content_hash", "width", "height", "colors"}]}.
+    """The facts of the pictures at `paths`: {"facts": [{"content_hash", "width", "height", "colors"} or null]}.
 
-    Runs in a worker. Raises DocumentError ENRICHMENT_FAILED when a file is no readable picture.
+    Runs in a worker. null: the file is no readable picture.
     """
-    return {"facts": [asdict(picture_facts(Path(path))) for path in payload["paths"]]}
+    return {"facts": [_facts_or_none(Path(path)) for path in payload["paths"]]}
+
+
+def _facts_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        return asdict(picture_facts(path))
+    except DocumentError:
+        return None

@@ -62,7 +62,7 @@ def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
         raise DocumentError(
             FailureCode.ARTIFACT_DAMAGED,
             f"Its chunks cannot be read from {folder}: {error}.",
-            remedy=f"run `aegis ingest` again; if it stays, delete {folder} and run `aegis retry {work.document.id}`.",
+            remedy="run `aegis ingest` again; if it stays, `aegis retry` starts anew.",
             retryable=True,
         ) from error
 

@@ -58,7 +58,8 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
         facts = {"points": len(chunks[document_id]), "model": bench.embedder.model}
         outcomes[document_id] = upstream_failed() if work.clear else Outcome(Status.DONE, facts)
     vectors = await _vectors([chunk for found in chunks.values() for chunk in found], bench, report)
-    readable = [work for work in works if work.document.id in chunks]
+    held = bench.catalog.still_held(Stage.EMBED, {work.document.id: work.fingerprint(Stage.EMBED) for work in works})
+    readable = [work for work in works if work.document.id in chunks and work.document.id in held]
     points = [
         VectorPoint(chunk, work.document.collection, work.fingerprint(Stage.EMBED), vectors[chunk.content_hash])
         for work in readable

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
-from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
+from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
@@ -38,7 +39,9 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if not pictures:
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
-            entries = await _describe_all(parsed, pictures, bench, report, looks)
+            before = work.states.get(Stage.ENRICH)
+            last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
+            entries = await _describe_all(parsed, pictures, bench, report, looks, last_attempt=last)
             with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
                 (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
@@ -47,8 +50,18 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
 
 
 def pictures_of(parsed: Path) -> list[dict[str, Any]]:
-    """The pictures of a parsed document that were saved as files: {"picture", "page", "file"}."""
-    document = json.loads((parsed / "document.json").read_text("utf-8"))
+    """The pictures of a parsed document that were saved as files: {"picture", "page", "file"}.
+
+    Raises DocumentError ARTIFACT_DAMAGED.
+    """
+    try:
+        document = json.loads((parsed / "document.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DocumentError(
+            FailureCode.ARTIFACT_DAMAGED,
+            f"The parsed document in {parsed} cannot be read: {error}.",
+            remedy="`aegis retry` parses it again.",
+        ) from error
     pictures = []
     for item in document.get("pictures", []):
         uri = (item.get("image") or {}).get("uri")
@@ -66,7 +79,13 @@ def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
 
 
 async def _describe_all(
-    parsed: Path, pictures: list[dict[str, Any]], bench: Workbench, report: StageReport, looks: dict[str, asyncio.Lock]
+    parsed: Path,
+    pictures: list[dict[str, Any]],
+    bench: Workbench,
+    report: StageReport,
+    looks: dict[str, asyncio.Lock],
+    *,
+    last_attempt: bool,
 ) -> list[dict[str, Any]]:
     paths = [parsed / picture["file"] for picture in pictures]
     answer = await bench.tasks.run(
@@ -74,21 +93,32 @@ async def _describe_all(
     )
     entries = []
     for picture, path, values in zip(pictures, paths, answer["facts"], strict=True):
-        facts = PictureFacts(**values)
-        limits = bench.options
-        skipped = reason_to_skip(
-            facts,
-            min_side_pixels=limits.min_side_pixels,
-            max_aspect=limits.max_aspect,
-            min_colors=limits.min_colors,
-        )
-        seen = PictureDescription("", "")
+        seen, skipped = PictureDescription("", ""), _reason(values, bench)
         if skipped is None:
-            async with looks.setdefault(facts.content_hash, asyncio.Lock()):
-                seen = await _describe(path, facts.content_hash, bench, report)
+            content_hash = values["content_hash"]
+            try:
+                async with looks.setdefault(content_hash, asyncio.Lock()):
+                    seen = await _describe(path, content_hash, bench, report)
+            except DocumentError as error:
+                if error.retryable and not last_attempt:
+                    raise
+                skipped = error.code  # one picture that cannot be looked at costs the others nothing
         entry = {"picture": picture["picture"], "page": picture["page"], "text": seen.text}
         entries.append({**entry, "described_by": seen.described_by, "skipped": skipped})
     return entries
+
+
+def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:
+    """Why a picture is not looked at; None when it is."""
+    if values is None:
+        return "unreadable"
+    limits = bench.options
+    return reason_to_skip(
+        PictureFacts(**values),
+        min_side_pixels=limits.min_side_pixels,
+        max_aspect=limits.max_aspect,
+        min_colors=limits.min_colors,
+    )
 
 
 async def _describe(path: Path, content_hash: str, bench: Workbench, report: StageReport) -> PictureDescription:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import (
+    ARTIFACT_STAGES,
     UPSTREAM_FAILED,
     Document,
     Failure,
@@ -25,6 +26,7 @@ from aegis_dagster.domain.stages import (
     StageState,
     Status,
     readiness,
+    up_to_date,
 )
 from aegis_dagster.errors import OperatorError, ServiceError
 from aegis_dagster.stages.report import StageReport
@@ -68,11 +70,11 @@ async def run_each(
 
         async def worker() -> None:
             for work in queue:
-                if not _claim(stage, [work], bench):
-                    missed.append(work.document.id)
-                    continue
                 async with locks.setdefault(work.fingerprint(stage), asyncio.Lock()):
-                    await _handle(stage, [work], bench, report, _single(handler))
+                    if _claim(stage, [work], bench):
+                        await _handle(stage, [work], bench, report, _single(handler))
+                    else:
+                        missed.append(work.document.id)
 
         await _all_or_stop([worker() for _ in range(min(bench.options.concurrency, len(todo)))])
         return missed
@@ -113,7 +115,9 @@ async def _run(
 ) -> StageReport:
     started = time.perf_counter()
     report = StageReport(stage, documents=len(documents))
+    bench.reports.append(report)
     remaining = list(documents)
+    looked_twice: set[DocumentId] = set()
     first = True
     async with _leases_renewed(bench):
         while remaining:
@@ -124,10 +128,13 @@ async def _run(
                 bench.progress.start(stage, len(todo))
                 first = False
             missed = set(await pass_over(todo, report)) if todo else set()
-            # Missed: another process holds it (wait, then look again), or it changed (the next listing's turn).
+            # Missed: another process holds it (wait, then look again), or gave it back just now (look again), or
+            # it changed (it is the next listing's turn).
             held = bench.catalog.held_by_others(stage, missed)
-            remaining = [document for document in remaining if document.id in held]
-            if remaining:
+            again = held | (missed - looked_twice)
+            looked_twice |= missed - held
+            remaining = [document for document in remaining if document.id in again]
+            if held:
                 await asyncio.sleep(_POLL_SECONDS)
     sweep_artifacts(bench)
     bench.progress.finish(stage)
@@ -147,15 +154,25 @@ def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: 
         if ready is Readiness.BLOCKED:
             blocked += 1
             continue
-        state = mine.get(stage)
-        if force or state is None or not state.settled(wanted[stage]):
-            todo.append(Work(document, wanted, mine, ready is Readiness.CLEAR, force))
+        lost = _is_lost(stage, mine, wanted, bench)
+        if force or lost or not up_to_date(stage, mine, wanted):
+            todo.append(Work(document, wanted, mine, ready is Readiness.CLEAR, force or lost))
     return todo, blocked
+
+
+def _is_lost(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str], bench: Workbench) -> bool:
+    """Whether the artifact of a finished stage is gone from the store."""
+    state = states.get(stage)
+    if stage not in ARTIFACT_STAGES or state is None or state.status is not Status.DONE:
+        return False
+    return state.fingerprint == wanted[stage] and not bench.artifacts.exists(stage, wanted[stage])
 
 
 def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[DocumentId]:
     wanted = {work.document.id: (work.document.revision, work.fingerprint(stage)) for work in works}
-    return bench.catalog.claim(stage, wanted, force=works[0].force)
+    clear = {work.document.id for work in works if work.clear}
+    forced = {work.document.id for work in works if work.force}
+    return bench.catalog.claim(stage, wanted, force=forced, clear=clear)
 
 
 async def _handle(
@@ -167,10 +184,12 @@ async def _handle(
         outcomes = await handler(works, bench, report)
     finally:
         done = [work for work in works if work.document.id in outcomes]
-        bench.catalog.finish(
-            stage, {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in done}
-        )
-        bench.catalog.release(stage, [work.document.id for work in works if work.document.id not in outcomes])
+        try:
+            bench.catalog.finish(
+                stage, {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in done}
+            )
+        finally:  # what `finish` recorded is no longer held, so this gives back the rest
+            bench.catalog.release(stage, [work.document.id for work in works])
     for document_id, outcome in outcomes.items():
         report.add(document_id, outcome)
         bench.progress.advance(stage)
@@ -212,8 +231,9 @@ async def _all_or_stop(coroutines: list[Awaitable[None]]) -> None:
 async def _leases_renewed(bench: Workbench) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
-            await asyncio.sleep(bench.catalog.lease_seconds / 3)
-            bench.catalog.renew()
+            await asyncio.sleep(bench.catalog.lease_seconds / 6)
+            with suppress(ServiceError):  # a busy database now; there are five more tries before a lease expires
+                bench.catalog.renew()
 
     task = asyncio.ensure_future(renew())
     try:

@@ -57,12 +57,14 @@ def update_listing(
     return ListingReport(diff, listing.passed_over, listing.ignored, len(diff.deleted) if held else 0)
 
 
-async def remove_deleted(documents: DocumentList, bench: Workbench) -> int:
-    """Remove points, evidence and catalog rows of deleted documents, then unused artifacts.
+async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
+    """Notice a lost vector store; remove points, evidence and rows of deleted documents, then unused artifacts.
 
     Killed anywhere, the next call goes on: a document is forgotten last. Returns how many were removed.
     Raises ServiceError when a store is broken.
     """
+    if not bench.vectors.exists():  # somebody deleted it, or it never was: published again, from the cache
+        bench.catalog.reset_stage(Stage.EMBED)
     gone = bench.catalog.claim_deleted()
     if gone:
         try:

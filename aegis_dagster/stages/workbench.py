@@ -25,6 +25,7 @@ from aegis_dagster.ports import (
     TaskRunner,
     VectorStore,
 )
+from aegis_dagster.stages.report import StageReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,4 @@ class Workbench:
     identities: Identities
     options: StageOptions
     progress: Progress
+    reports: list[StageReport] = field(default_factory=list)  # of every stage run so far, broken off ones too

@@ -19,7 +19,10 @@ from pathlib import Path
 
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ServiceError
+from aegis_dagster.ports import Clock
 from aegis_dagster.stores.owners import is_dead, new_owner
+
+_ABANDONED_SECONDS = 86_400.0  # no result takes so long to make
 
 MANIFEST = "manifest.json"  # the only file whose contents vary between equal results: its "seconds"
 
@@ -27,8 +30,9 @@ MANIFEST = "manifest.json"  # the only file whose contents vary between equal re
 class FolderArtifacts:
     """Artifacts in a local folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock) -> None:
         self.root = root
+        self._clock = clock
         self._owner = new_owner()
 
     def path(self, stage: Stage, fingerprint: str) -> Path:
@@ -78,10 +82,11 @@ class FolderArtifacts:
         shutil.rmtree(trash, ignore_errors=True)
 
     def clean_staging(self) -> None:
-        """Remove what killed processes left in the making."""
+        """Remove what killed processes left in the making; of other hosts, what is older than a day."""
         staging = self.root / "staging"
         for folder in staging.iterdir() if staging.is_dir() else ():
-            if is_dead(folder.name):
+            abandoned = folder.is_dir() and self._clock.now().timestamp() - folder.stat().st_mtime > _ABANDONED_SECONDS
+            if is_dead(folder.name) or abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from aegis_dagster.domain.identifiers import DocumentId, Revision
-from aegis_dagster.domain.stages import Failure, Outcome, Stage, StageState, Status
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Outcome, Stage, StageState, Status
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog_schema import artifact_garbage, documents, stage_states
@@ -25,8 +25,6 @@ from aegis_dagster.stores.owners import is_dead, new_owner
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
 _REMOVED = "removed"  # fingerprint of a published stage while its traces are removed; no document wants it
-
-ARTIFACT_STAGES = (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
 
 
 class Catalog:
@@ -49,12 +47,18 @@ class Catalog:
         return found
 
     def claim(
-        self, stage: Stage, wanted: Mapping[DocumentId, tuple[Revision, str]], *, force: bool = False
+        self,
+        stage: Stage,
+        wanted: Mapping[DocumentId, tuple[Revision, str]],
+        *,
+        force: Collection[DocumentId] = (),
+        clear: Collection[DocumentId] = (),
     ) -> list[DocumentId]:
         """Take the documents that still need work at this stage and that nobody else holds.
 
         wanted: revision and fingerprint the work was planned for; a document that has another revision by
-        now, or was deleted, is not given out. force: also what is settled for the wanted fingerprint.
+        now, or was deleted, is not given out. force: those to give out even if they are settled.
+        clear: those whose stage above failed for good.
         """
         claimed = []
         with write(self.engine) as connection:
@@ -65,7 +69,8 @@ class Catalog:
                     row = rows.get(document_id)
                     if row is None or row.deleted or row.revision != revision or self._held(row):
                         continue
-                    if row.status is not None and not force and _state(row).settled(fingerprint):
+                    settled = row.status is not None and _state(row).settled(fingerprint, clear=document_id in clear)
+                    if settled and document_id not in force:
                         continue
                     again = row.status is not None and row.fingerprint == fingerprint
                     attempts = row.attempts + 1 if again and row.status != Status.DONE else 1
@@ -160,25 +165,39 @@ class Catalog:
         return claimed
 
     def reset_failures(self, ids: Collection[DocumentId]) -> int:
-        """Forget failed attempts, so that the next run tries again. Returns how many stages.
-
-        Where an artifact was damaged, every stage of the document counts as not done.
-        """
-        failed = stage_states.c.status == Status.FAILED
+        """Forget failed attempts, so that the next run tries again. Returns how many stages."""
         changed = 0
         with write(self.engine) as connection:
             for part in slices(ids):
-                mine = stage_states.c.document_id.in_(part)
-                damaged = sa.select(stage_states.c.document_id).where(
-                    mine, failed, stage_states.c.error_code == FailureCode.ARTIFACT_DAMAGED
-                )
-                chosen = sa.or_(failed, stage_states.c.document_id.in_(damaged))
                 changed += connection.execute(
                     sa.update(stage_states)
-                    .where(mine, chosen)
+                    .where(stage_states.c.document_id.in_(part), stage_states.c.status == Status.FAILED)
                     .values(status=Status.PENDING, attempts=0, error_code=None, error_message=None, error_remedy=None)
                 ).rowcount
         return changed
+
+    def reset_stage(self, stage: Stage) -> int:
+        """Let every document count as not done at a stage: its view was lost. Returns how many."""
+        with write(self.engine) as connection:
+            return connection.execute(
+                sa.update(stage_states)
+                .where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
+                .values(status=Status.PENDING, attempts=0)
+            ).rowcount
+
+    def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
+        """Which of these claims, by document and fingerprint, this owner has not lost meanwhile."""
+        held: set[DocumentId] = set()
+        with read(self.engine) as connection:
+            for part in slices(wanted):
+                query = sa.select(stage_states.c.document_id, stage_states.c.fingerprint).where(
+                    stage_states.c.document_id.in_(part),
+                    stage_states.c.stage == stage,
+                    stage_states.c.lease_owner == self._owner,
+                )
+                rows = connection.execute(query)
+                held.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
+        return held
 
     def garbage(self) -> list[tuple[Stage, str]]:
         """Artifacts that some document stopped using; `sweep` deletes those that no other uses."""

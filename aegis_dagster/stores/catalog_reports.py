@@ -7,7 +7,7 @@ Does not belong here: anything that changes a row (`catalog.py`, `documents.py`)
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,16 @@ from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import Document, Failure, Stage, StageState, Status, document_status
+from aegis_dagster.domain.stages import (
+    ARTIFACT_STAGES,
+    Document,
+    Failure,
+    Stage,
+    StageState,
+    Status,
+    document_status,
+    up_to_date,
+)
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog import Catalog
 from aegis_dagster.stores.catalog_schema import documents
@@ -66,12 +75,13 @@ class CatalogReports:
                 summary.by_stage[stage][state.status if state and current else Status.PENDING] += 1
         return [found[name] for name in sorted(found)]
 
-    def stale(self, only: Collection[Document] | None = None) -> list[Document]:
-        """The documents that have work left at some stage."""
+    def stale(self, exists: Callable[[Stage, str], bool], only: Collection[Document] | None = None) -> list[Document]:
+        """The documents that have work left at some stage, or whose artifact is lost (`exists` looks)."""
         return [
             document
             for document, states, wanted in self._with_states(only)
-            if any(stage not in states or not states[stage].settled(wanted[stage]) for stage in Stage)
+            if not all(up_to_date(stage, states, wanted) for stage in Stage)
+            or not all(exists(stage, wanted[stage]) for stage in ARTIFACT_STAGES if states[stage].status is Status.DONE)
         ]
 
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
@@ -95,8 +105,8 @@ class CatalogReports:
         """What was recorded of each document that is done at a stage."""
         return {
             document.id: states[stage].facts
-            for document, states, _ in self._with_states(only)
-            if stage in states and states[stage].status is Status.DONE
+            for document, states, wanted in self._with_states(only)
+            if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
         }
 
     def find(self, name: str) -> Document:

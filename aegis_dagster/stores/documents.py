@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision, collection_of
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff, PassedOver, SeenFile
-from aegis_dagster.domain.stages import Document, Stage, Status
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.ports import Clock
-from aegis_dagster.stores.catalog import ARTIFACT_STAGES, discard, slices
+from aegis_dagster.stores.catalog import discard, slices
 from aegis_dagster.stores.catalog_schema import documents, passed_over_files, stage_states
 from aegis_dagster.stores.database import read, upsert, write
 
@@ -140,7 +140,15 @@ def _copy_states(connection: Connection, source: DocumentId, target: DocumentId)
     ).mappings()
     for row in states.all():
         values = {**row, "document_id": target, "lease_owner": None, "lease_expires_ms": None}
-        connection.execute(upsert(connection, stage_states).values(**values).on_conflict_do_nothing())
+        replaced = connection.execute(
+            sa.select(stage_states.c.fingerprint).where(
+                stage_states.c.document_id == target, stage_states.c.stage == row["stage"]
+            )
+        ).scalar()
+        if replaced is not None and replaced != row["fingerprint"]:
+            discard(connection, [(Stage(row["stage"]), replaced)])
+        statement = upsert(connection, stage_states).values(**values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["document_id", "stage"], set_=values))
 
 
 def _note_passed_over(connection: Connection, items: Collection[PassedOver], scope: str) -> None:

@@ -50,11 +50,7 @@ class WatchedFolder:
                 remedy="mount or create it, or set AEGIS_ROOT; nothing was deleted.",
             )
         found = _Scan()
-        start = self.root / scope if scope else self.root
-        if start.is_dir():
-            self._walk(start, f"{scope}/" if scope else "", found)
-        elif start.is_file() and not self._is_ignored(start.name):
-            found.files[DocumentId(scope)] = start.stat()
+        self._begin(scope, found)
         self._drop_growing(found, known)
         files: dict[DocumentId, SeenFile] = {}
         for document_id, status in found.files.items():
@@ -64,6 +60,22 @@ class WatchedFolder:
     def path(self, document_id: DocumentId) -> Path:
         """Where a document's bytes are."""
         return self.root / document_id
+
+    def _begin(self, scope: str, found: _Scan) -> None:
+        """Walk from the root down to the scope by the rules of every walk, then everything below it."""
+        prefix, parts = "", scope.split("/") if scope else []
+        for number, name in enumerate(parts):
+            with os.scandir(self.root / prefix) as entries:
+                entry = next((entry for entry in entries if entry.name == name), None)
+            pending: list[tuple[str, str]] = []
+            if entry is not None:
+                self._sort_in(entry, prefix, pending, found)
+            if not pending:  # gone, a file, or nothing that is followed
+                if number < len(parts) - 1:
+                    found.files.clear()
+                return
+            prefix = pending[0][1]
+        self._walk(self.root / scope, prefix, found)
 
     def _walk(self, folder: Path, prefix: str, found: _Scan) -> None:
         pending = [(str(folder), prefix)]

@@ -19,9 +19,10 @@ def new_owner() -> str:
 
 def is_dead(owner: str) -> bool:
     """True when the owner ran on this host and its process is gone. Another host's is never known dead."""
-    host, pid, started, _ = owner.split("|")
-    if host != socket.gethostname():
+    parts = owner.split("|")
+    if len(parts) != 4 or parts[0] != socket.gethostname():
         return False
+    _, pid, started, _ = parts
     if int(pid) == os.getpid():
         return abs(psutil.Process().create_time() - float(started)) > 1
     try:

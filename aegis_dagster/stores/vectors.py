@@ -80,6 +80,10 @@ class QdrantStore:
                 if self._users == 0:
                     self._close()
 
+    def exists(self) -> bool:
+        """Whether this model's collection is there. Does not open the store."""
+        return (self._path / "collection" / self._collection).is_dir()
+
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every point of the documents in `fingerprints` with another fingerprint.
 

@@ -10,14 +10,18 @@ the process can be killed.
 import asyncio
 import contextlib
 import json
+import os
 import sys
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import IO, Any
 
 import psutil
 
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
 
 _POLL_SECONDS = 0.25  # how often a busy worker's memory is looked at
+_LAST_WORDS = 2000  # bytes of a crashed worker's stderr that are looked at
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
 
 
@@ -74,22 +78,30 @@ class WorkerPool:
 class _Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
         self.tasks_done = 0
         self._process = process
+        self._errors = errors
 
     @staticmethod
     async def start() -> "_Worker":
+        # A file, because a pipe that nobody empties would stop a talkative library. It has no name any more, and
+        # `kill` closes it.
+        descriptor, name = tempfile.mkstemp(prefix="aegis-worker-")
+        Path(name).unlink()
+        errors = os.fdopen(descriptor, "w+b")
         return _Worker(
             await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the working directory may be a folder of documents, with a json.py of its own
                 "-m",
                 "aegis_dagster.workers.child",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+                stderr=errors,
                 limit=_LINE_LIMIT,
-            )
+            ),
+            errors,
         )
 
     async def ask(
@@ -108,7 +120,7 @@ class _Worker:
             code = await self._process.wait()
             raise DocumentError(
                 FailureCode.WORKER_CRASHED,
-                f"The worker process ended with code {code} while it worked on this document.",
+                f"The worker process ended with code {code} while it worked on this document. {self._last_words()}",
                 remedy="`aegis retry` tries again; if it happens again the file upsets a library: convert or split it.",
                 retryable=True,
             )
@@ -138,6 +150,13 @@ class _Worker:
                     retryable=True,
                 )
 
+    def _last_words(self) -> str:
+        """The last line the process wrote to stderr."""
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _LAST_WORDS))
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
     def above(self, memory_bytes: int) -> bool:
         try:
             resident: int = psutil.Process(self._process.pid).memory_info().rss
@@ -149,6 +168,7 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
+        self._errors.close()
         # The pipe's transport is closed here: left to the garbage collector it outlives its event loop.
         transport = getattr(self._process, "_transport", None)
         if transport is not None:

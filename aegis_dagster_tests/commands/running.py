@@ -41,10 +41,10 @@ class Aegis:
     def command(self, *arguments: str | Path) -> list[str]:
         return [str(Path(sys.executable).parent / "aegis"), *map(str, arguments)]
 
-    def __call__(self, *arguments: str | Path, cwd: Path | None = None) -> Answer:
+    def __call__(self, *arguments: str | Path, cwd: Path | None = None, **settings: str) -> Answer:
         done = subprocess.run(
             self.command(*arguments),
-            env=self.environment(),
+            env=self.environment() | settings,
             cwd=cwd or self.home.parent,
             capture_output=True,
             text=True,

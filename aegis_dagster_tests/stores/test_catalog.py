@@ -79,7 +79,7 @@ def test_what_is_done_is_not_given_out_again_unless_forced_or_stale(catalog: Cat
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})
     assert catalog.states([A])[A][Stage.PARSE].facts == {"pages": 2}
     assert catalog.claim(Stage.PARSE, WANT) == []
-    assert catalog.claim(Stage.PARSE, WANT, force=True) == [A]
+    assert catalog.claim(Stage.PARSE, WANT, force=[A]) == [A]
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})
     assert catalog.claim(Stage.PARSE, {A: (Revision("r1"), "f2")}) == [A]
 

@@ -115,6 +115,15 @@ async def test_what_a_task_raises_crosses_the_process_with_its_remedy(tmp_path: 
         assert error.remedy
 
 
+async def test_a_module_in_the_working_directory_is_not_taken_for_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    async with pool() as workers:
+        assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["characters"] > 0
+
+
 async def test_a_cancelled_task_takes_its_worker_with_it(tmp_path: Path) -> None:
     async with pool() as workers:
         task = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))

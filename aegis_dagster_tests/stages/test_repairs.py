@@ -1,0 +1,175 @@
+"""What was lost, damaged or interrupted is mended by the next run."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from aegis_dagster.composition import Project
+from aegis_dagster.digests import digests
+from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.errors import OutsideRoot, ServiceError
+from aegis_dagster.search import find_passages
+from aegis_dagster.settings import ListingSettings, ParseSettings, Settings, load_settings
+from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster.stages.workbench import Workbench
+from aegis_dagster_tests.projects import bring_up, make_project, scan, work_of, write_documents
+
+NAMES = ["c/ant.txt", "c/bee.txt"]
+
+
+async def built(folder: Path) -> Project:
+    project = make_project(folder)
+    write_documents(project.root, NAMES)
+    await bring_up(project)
+    return project
+
+
+async def test_a_document_that_is_parsed_after_a_final_failure_goes_through_all_stages(tmp_path: Path) -> None:
+    project = make_project(tmp_path, parse=ParseSettings(max_megabytes=1))
+    write_documents(project.root, NAMES)
+    (project.root / NAMES[0]).write_text("A long sentence about the harbour of Eastmere. " * 30_000)
+    await bring_up(project)
+    failed = {item.document_id for item in project.reports.failures()}
+    assert failed == {NAMES[0]}
+    project.catalog.reset_failures(list(failed))
+    generous = make_project(tmp_path, parse=ParseSettings(max_megabytes=200))
+    await bring_up(generous, stages=(Stage.PARSE,))
+    assert {document.id for document in generous.reports.stale(generous.artifacts.exists)} == {NAMES[0]}
+    work = work_of(await bring_up(generous))
+    assert work["chunked"] == 1
+    assert NAMES[0] in generous.vectors.counts_by_document()
+
+
+async def test_a_vector_store_that_was_deleted_is_published_again_from_the_cache(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    before = digests(project)
+    shutil.rmtree(project.settings.qdrant_dir)
+    again = make_project(tmp_path)
+    work = work_of(await bring_up(again))
+    assert work.keys() == {"chunks_from_cache"}
+    assert digests(again) == before
+
+
+async def test_artifacts_that_were_deleted_are_made_again(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    before = digests(project)
+    shutil.rmtree(project.settings.artifacts_dir)
+    assert len(project.reports.stale(project.artifacts.exists)) == len(NAMES)
+    work = work_of(await bring_up(project))
+    assert (work["parsed"], work["chunked"], work.get("chunks_embedded", 0)) == (2, 2, 0)
+    assert digests(project) == before
+
+
+async def test_a_damaged_artifact_fails_its_document_alone(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    document = project.documents.all()[0]
+    _, wanted = project.reports.wanted(document)
+    (project.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK]) / "chunks.json").write_text("{")
+    await bring_up(project, stages=(Stage.EMBED, Stage.GRAPH), force=True)
+    failures = project.reports.failures()
+    assert {(item.document_id, item.stage, item.failure.code) for item in failures} == {
+        (document.id, Stage.EMBED, "artifact_damaged"),
+        (document.id, Stage.GRAPH, "artifact_damaged"),
+    }
+
+
+async def test_a_file_that_comes_back_before_its_traces_are_removed_is_published_again(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    before = digests(project)
+    content = (project.root / NAMES[0]).read_bytes()
+    (project.root / NAMES[0]).unlink()
+    scan(project)
+    gone = project.catalog.claim_deleted()
+    project.vectors.delete_documents(gone)  # the removal is killed here
+    (project.root / NAMES[0]).write_bytes(content)
+    scan(project)
+    for stage in (Stage.EMBED, Stage.GRAPH):
+        project.catalog.release(stage, gone)
+    await bring_up(project)
+    assert digests(project) == before
+
+
+async def test_a_document_moved_over_another_is_not_parsed_again(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    (project.root / NAMES[0]).replace(project.root / NAMES[1])
+    assert work_of(await bring_up(project)).keys() == {"chunks_from_cache"}
+    assert project.vectors.counts_by_document().keys() == {NAMES[1]}
+
+
+async def test_search_finds_a_document_that_waits_to_be_chunked_anew(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    (project.root / NAMES[0]).write_text("Something else entirely.")
+    scan(project)
+    found = {hit.document for hit in find_passages(project, "What was inspected by Priya Raman?", limit=20)}
+    assert found == set(NAMES)
+
+
+async def test_a_service_that_breaks_leaves_no_claim_behind(tmp_path: Path) -> None:
+    project = make_project(tmp_path, parse=ParseSettings(workers=3))
+    write_documents(project.root, ["c/a.txt"])
+    for copy in ("c/b.txt", "c/c.txt"):
+        shutil.copy(project.root / "c/a.txt", project.root / copy)
+    scan(project)
+
+    async def breaks(work: Work, bench: Workbench, report: StageReport) -> Outcome:
+        await asyncio.sleep(0.1)
+        raise ServiceError("The store is down.", remedy="start it.")
+
+    async with project.workbench() as bench:
+        documents: Sequence[Document] = project.documents.all()
+        with pytest.raises(ServiceError):
+            await run_each(Stage.PARSE, documents, bench, breaks)
+        states = project.catalog.states([document.id for document in documents])
+        assert {found[Stage.PARSE].status for found in states.values() if found} == {Status.PENDING}
+    other = make_project(tmp_path)
+    assert work_of(await bring_up(other))["parsed"] == 1
+
+
+async def test_something_foreign_in_the_staging_folder_stops_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_documents(project.root, NAMES)
+    staging = project.settings.artifacts_dir / "staging"
+    staging.mkdir(parents=True)
+    (staging / ".DS_Store").write_bytes(b"x")
+    (staging / "otherhost|12|1.00|ab").mkdir()
+    assert work_of(await bring_up(project))["parsed"] == 2
+
+
+def test_a_path_is_taken_by_where_it_leads(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_documents(project.root, NAMES)
+    assert project.scope_of(project.root / "c" / ".." / "c" / "ant.txt") == "c/ant.txt"
+    assert project.scope_of(project.root / "c" / "..") == ""
+    (tmp_path / "link").symlink_to(project.root)
+    assert project.scope_of(tmp_path / "link" / "c") == "c"
+    with pytest.raises(OutsideRoot, match="aegis ingest"):
+        project.scope_of(project.root / ".." / "elsewhere.txt")
+
+
+def test_a_scope_is_scanned_by_the_rules_of_the_whole_root(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_documents(project.root, ["c/ant.txt", ".git/config.txt", "d/.x/y.txt"])
+    write_documents(tmp_path / "outside", ["o.txt"])
+    (project.root / "leaves").symlink_to(tmp_path / "outside")
+    (project.root / "inner").symlink_to(project.root / "c")
+
+    def seen(scope: str) -> list[str]:
+        return sorted(project.source.scan({}, scope).files)
+
+    assert seen("c") == seen("c/ant.txt") == ["c/ant.txt"]
+    for scope in (".git", ".git/config.txt", "d/.x/y.txt", "leaves", "leaves/o.txt", "inner", "inner/ant.txt", "none"):
+        assert seen(scope) == []
+
+
+def test_another_home_has_its_own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "first"))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "root").write_text(str(tmp_path / f"{name}-documents"))
+    assert load_settings().root == tmp_path / "first-documents"
+    assert load_settings(tmp_path / "second").root == tmp_path / "second-documents"
+    assert Settings(listing=ListingSettings(settle_seconds=0)).root is None
