@@ -25,6 +25,7 @@ from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
 from aegis_dagster.ports import Clock, Progress
+from aegis_dagster.progress import Silent
 from aegis_dagster.settings import Settings, load_settings
 from aegis_dagster.stages.upkeep import DeletionGuard
 from aegis_dagster.stages.workbench import StageOptions, Workbench
@@ -46,16 +47,6 @@ from aegis_dagster.workers.pool import WorkerPool
 PARSE_VERSION = "1"
 ENRICH_VERSION = "1"
 EMBED_VERSION = "1"
-
-
-class Silent:
-    """Progress nobody looks at."""
-
-    def start(self, label: str, total: int) -> None: ...
-
-    def advance(self, label: str, done: int = 1) -> None: ...
-
-    def finish(self, label: str) -> None: ...
 
 
 class Project:
@@ -188,7 +179,13 @@ class Project:
     def source(self) -> WatchedFolder:
         """The watched root as a folder."""
         listing = self.settings.listing
-        return WatchedFolder(self.root, ignore=listing.ignore, settle_seconds=listing.settle_seconds, clock=self.clock)
+        return WatchedFolder(
+            self.root,
+            ignore=listing.ignore,
+            settle_seconds=listing.settle_seconds,
+            clock=self.clock,
+            home=self.settings.home,
+        )
 
     def guard(self, *, confirmed: bool = False) -> DeletionGuard:
         """The guard against mass deletion."""

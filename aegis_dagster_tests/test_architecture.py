@@ -13,7 +13,7 @@ BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
 PORTS = {"ports", *DOMAIN}
 ADAPTERS = {"chunking", "embedding", "extraction", "parsing", "pictures", "stores", "workers"}
-BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "stages", "settings", "pins"}
+BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "stages", "settings", "pins", "progress"}
 PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
 
 # Which parts of the package each part may import, besides itself.
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "pins": set(),
     "memory": set(),
+    "progress": set(),
     "domain": BASE,
     "settings": DOMAIN,
     "ports": DOMAIN,

@@ -14,10 +14,10 @@ from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_OPERATOR,
     EXIT_SERVICE,
-    Bars,
     err,
     errors_shown,
     print_json,
+    progress_shown,
 )
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def ingest(
 
     with errors_shown(as_json):
         project = ingesting.open_project(paths or [])
-        with Bars() as bars:
-            done = ingesting.ingest(project, paths or [], bars, confirm_deletions=confirm_deletions)
+        with progress_shown() as progress:
+            done = ingesting.ingest(project, paths or [], progress, confirm_deletions=confirm_deletions)
         _finish(project, done, as_json)
 
 
@@ -77,8 +77,8 @@ def retry(
             chosen = project.documents.get({item.document_id for item in project.reports.failures()})
         ingesting.forget_damaged(project, chosen)
         project.catalog.reset_failures([document.id for document in chosen])
-        with Bars() as bars:
-            done = ingesting.run_documents(project, chosen, bars)
+        with progress_shown() as progress:
+            done = ingesting.run_documents(project, chosen, progress)
         _finish(project, done, as_json)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from aegis_dagster.cli.output import Bars, err
+from aegis_dagster.cli.output import err
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Status
@@ -34,7 +34,7 @@ WORK_KEYS = ("parsed", "pictures_described", "chunked", "chunks_embedded", "chun
 class Ingestion:
     """What one `aegis ingest` did. Also the observer of its Dagster runs."""
 
-    bars: Bars
+    shown: Progress
     reports: list[StageReport] = field(default_factory=list)
     scope: list[Document] = field(default_factory=list)
     deleted: int = 0
@@ -49,7 +49,7 @@ class Ingestion:
 
     def progress(self) -> Progress:
         """Where the stages show how far they are."""
-        return self.bars
+        return self.shown
 
     def stage_finished(self, report: StageReport) -> None:
         """Keep what a stage did."""
@@ -89,13 +89,13 @@ def open_project(paths: Sequence[Path]) -> Project:
     return Project(settings)
 
 
-def ingest(project: Project, paths: Sequence[Path], bars: Bars, *, confirm_deletions: bool) -> Ingestion:
+def ingest(project: Project, paths: Sequence[Path], progress: Progress, *, confirm_deletions: bool) -> Ingestion:
     """Bring the whole root, or these parts of it, up to date.
 
     A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
     UnknownDocument, RootUnreadable, ServiceError.
     """
-    done = Ingestion(bars)
+    done = Ingestion(progress)
     scopes = [_scope(project, path) for path in paths] or [""]
     for scope in scopes:
         if (project.root / scope).is_file():
@@ -105,9 +105,9 @@ def ingest(project: Project, paths: Sequence[Path], bars: Bars, *, confirm_delet
     return done
 
 
-def run_documents(project: Project, documents: Sequence[Document], bars: Bars) -> Ingestion:
+def run_documents(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
     """Bring just these documents up to date."""
-    done = Ingestion(bars)
+    done = Ingestion(progress)
     done.cover(documents)
     by_collection: dict[CollectionName, list[str]] = {}
     for document in documents:
@@ -148,14 +148,14 @@ def _patterns(scope: str) -> list[str]:
 
 
 async def _tidy_up(project: Project, done: Ingestion) -> int:
-    async with project.workbench(done.bars) as bench:
+    async with project.workbench(done.shown) as bench:
         return await tidy_up(project.documents, bench)
 
 
 def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
     from aegis_dagster.pipeline import IngestionPipeline
 
-    pipeline = IngestionPipeline(project, done.bars)
+    pipeline = IngestionPipeline(project, done.shown)
     state = asyncio.run(pipeline.run(project.root / scope))
     done.reports.extend(pipeline.reports)
     done.cover(project.documents.get([DocumentId(scope)]))

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aegis_dagster.errors import AegisError, ServiceError
+from aegis_dagster.ports import Progress as Reported
+from aegis_dagster.progress import LoggedProgress
 
 EXIT_FAILED_DOCUMENTS = 1
 EXIT_OPERATOR = 2  # somebody must mend something
@@ -38,6 +40,16 @@ def errors_shown(as_json: bool) -> Iterator[None]:
             print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})
         err.print(f"[bold red]error:[/] {_plain(error.message)}\n[bold]remedy:[/] {_plain(error.remedy)}")
         raise typer.Exit(EXIT_SERVICE if isinstance(error, ServiceError) else EXIT_OPERATOR) from error
+
+
+@contextmanager
+def progress_shown() -> Iterator[Reported]:
+    """Bars on a terminal; elsewhere a line on stderr every ten seconds."""
+    if not err.is_terminal:
+        yield LoggedProgress(err.print)
+        return
+    with Bars() as bars:
+        yield bars
 
 
 class Bars:

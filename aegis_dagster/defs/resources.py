@@ -4,7 +4,6 @@ Belongs here: ConfigurableResources that build plain objects.
 Does not belong here: work; reading the environment (`settings.py`).
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,10 +15,9 @@ from pydantic import Field
 
 from aegis_dagster.composition import Project
 from aegis_dagster.ports import Progress
+from aegis_dagster.progress import LoggedProgress
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stages.report import StageReport
-
-_LOG_SECONDS = 10.0  # a line in Dagster's event log costs 20-35 ms on Postgres: never one per document
 
 
 class RunObserver(Protocol):
@@ -66,27 +64,3 @@ class ProjectResource(dg.ConfigurableResource[None]):
         observer = _observer.get()
         if observer:
             observer.stage_finished(report)
-
-
-class LoggedProgress:
-    """Progress as one log line every ten seconds."""
-
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._log = log
-        self._totals: dict[str, int] = {}
-        self._done: dict[str, int] = {}
-        self._last = time.monotonic()
-
-    def start(self, label: str, total: int) -> None:
-        """Begin counting towards a total."""
-        self._totals[label], self._done[label] = total, 0
-
-    def advance(self, label: str, done: int = 1) -> None:
-        """Count; say so when the last line is old enough."""
-        self._done[label] = self._done.get(label, 0) + done
-        if time.monotonic() - self._last > _LOG_SECONDS:
-            self._last = time.monotonic()
-            self._log(f"{label}: {self._done[label]} of {self._totals.get(label, 0)}")
-
-    def finish(self, label: str) -> None:
-        """Nothing to say: the materialization tells."""

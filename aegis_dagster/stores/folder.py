@@ -33,8 +33,12 @@ class _Scan:
 class WatchedFolder:
     """A local folder whose files are the documents."""
 
-    def __init__(self, root: Path, *, ignore: tuple[str, ...], settle_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, *, ignore: tuple[str, ...], settle_seconds: float, clock: Clock, home: Path | None = None
+    ) -> None:
+        """home: our own folder; where it lies below the root, what is in it is no document."""
         self.root = root
+        self._home = str(home)
         self._settle_seconds = settle_seconds
         self._clock = clock
         self._ignored = re.compile("|".join(fnmatch.translate(pattern) for pattern in ignore) or r"(?!)", re.IGNORECASE)
@@ -96,7 +100,7 @@ class WatchedFolder:
 
     def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
         name = prefix + entry.name
-        if self._is_ignored(entry.name):
+        if self._is_ignored(entry.name) or entry.path == self._home:
             found.ignored += 1
             return
         try:

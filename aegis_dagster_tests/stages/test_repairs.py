@@ -165,6 +165,14 @@ def test_a_scope_is_scanned_by_the_rules_of_the_whole_root(tmp_path: Path) -> No
         assert seen(scope) == []
 
 
+async def test_a_home_below_the_root_is_not_taken_for_documents(tmp_path: Path) -> None:
+    project = make_project(tmp_path, home=tmp_path / "root" / "state")
+    write_documents(project.root, NAMES)
+    await bring_up(project)
+    assert work_of(await bring_up(project)) == {}
+    assert [document.id for document in project.documents.all()] == NAMES
+
+
 def test_another_home_has_its_own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "first"))
     for name in ("first", "second"):

@@ -1,0 +1,43 @@
+"""Progress for who has no screen: none at all, or a line now and then.
+
+Belongs here: implementations of `ports.Progress` that need no terminal. Does not belong here: bars (`cli/`).
+"""
+
+import time
+from collections.abc import Callable
+
+_LOG_SECONDS = 10.0  # a line in Dagster's event log costs 20-35 ms on Postgres: never one per document
+
+
+class Silent:
+    """Progress nobody looks at."""
+
+    def start(self, label: str, total: int) -> None: ...
+
+    def advance(self, label: str, done: int = 1) -> None: ...
+
+    def finish(self, label: str) -> None: ...
+
+
+class LoggedProgress:
+    """Progress as one line every ten seconds."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._totals: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def start(self, label: str, total: int) -> None:
+        """Begin counting towards a total."""
+        self._totals[label], self._done[label] = total, 0
+
+    def advance(self, label: str, done: int = 1) -> None:
+        """Count; say so when the last line is old enough."""
+        self._done[label] = self._done.get(label, 0) + done
+        if time.monotonic() - self._last > _LOG_SECONDS:
+            self._last = time.monotonic()
+            self._log(f"{label}: {self._done[label]} of {self._totals.get(label, 0)}")
+
+    def finish(self, label: str) -> None:
+        """Nothing to say: the materialization tells."""
