@@ -3,6 +3,7 @@
 Belongs here: typer declarations. Does not belong here: work (`ingesting.py`), layout (`views.py`).
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,10 @@ from rich.markup import escape
 from aegis_dagster.cli import views
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
+    EXIT_INTERRUPTED,
     EXIT_OPERATOR,
     EXIT_SERVICE,
+    Interrupted,
     err,
     errors_shown,
     print_json,
@@ -35,8 +38,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. Ctrl-C ends it at once: every stage may be killed anywhere."""
+    try:
+        app()
+    except Interrupted:
+        err.print("Interrupted. The same command goes on where this one stopped.")
+        os._exit(EXIT_INTERRUPTED)  # coroutines that were broken off would complain while they are collected
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from aegis_dagster.cli.output import Interrupted
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.config import collections
@@ -46,6 +47,8 @@ def run_collection(
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
             error = event.step_failure_data.error
+            if error.cls_name == "DagsterExecutionInterruptedError":
+                raise Interrupted
             return (error.cause or error).message.strip()
     return "the run did not start"
 

@@ -20,6 +20,7 @@ from aegis_dagster.errors import AegisError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 
+_LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
@@ -106,7 +107,9 @@ def _database(project: Project) -> str:
 
 
 def _vectors(project: Project) -> str:
-    return f"{project.settings.qdrant_dir}, {project.vectors.count()} points in {project.settings.qdrant.collection}"
+    points = project.vectors.count()
+    slow = "; opening it takes seconds now, a server is due" if points > _LOCAL_POINTS else ""
+    return f"{project.settings.qdrant_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
 
 
 def _parsing(project: Project) -> Finding:

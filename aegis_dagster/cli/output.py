@@ -20,9 +20,14 @@ from aegis_dagster.progress import LoggedProgress
 EXIT_FAILED_DOCUMENTS = 1
 EXIT_OPERATOR = 2  # somebody must mend something
 EXIT_SERVICE = 3  # a service is broken; the same command may succeed later
+EXIT_INTERRUPTED = 130  # as shells have it for Ctrl-C
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+class Interrupted(Exception):
+    """Somebody ended the command."""
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import resource
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +167,19 @@ def test_too_little_memory_for_a_single_file_is_an_error(small: Aegis) -> None:
     answer = small("ingest", small.root / "loose.txt", "--json", AEGIS_MEMORY_NEEDED_MB="999999999")
     assert answer.code == 3
     assert "AEGIS_MEMORY_NEEDED_MB" in answer.json["error"]["remedy"]
+
+
+def test_a_run_that_is_interrupted_says_so_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    write_documents(tmp_path / "root", [f"c/{number}.txt" for number in range(30)])
+    aegis = Aegis(tmp_path / "home", tmp_path / "root")
+    with aegis.start("ingest") as process:
+        while process.poll() is None and not (aegis.home / "artifacts" / "parse").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on where this one stopped" in errors and "Traceback" not in errors
+    assert aegis("ingest", "--json").json["done"] == 30
 
 
 def test_stdout_has_one_json_object_and_nothing_else(aegis: Aegis) -> None:
