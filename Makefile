@@ -36,7 +36,7 @@ demo: setup ## ingest the sample documents, then search them
 	$(BIN)/aegis search "Why did the tide gauge show a wrong sea level?"
 	$(BIN)/aegis search "How much may a hotel cost on a business trip?"
 	$(BIN)/aegis graph "Priya Raman"
-	@printf '%s\n' '' 'The demo keeps its state in .aegis-demo. What to do next:' \
+	@printf '%s\n' '' 'Costs: 0 USD. Every model ran on this machine.' '' 'The demo keeps its state in .aegis-demo. What to do next:' \
 	  '  export AEGIS_HOME=.aegis-demo AEGIS_ROOT=samples' \
 	  '  $(BIN)/aegis search "your question"' \
 	  '  $(BIN)/aegis show reports/letter-from-eastmere.pdf' \

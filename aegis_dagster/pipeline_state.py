@@ -61,7 +61,7 @@ class IngestionState(TypedDict):
     parsed_content: dict[str, Any]  # {"artifact", "pages", "tables", "pictures", "characters", "route", "preview"}
     page_dimensions: dict[int, dict[str, float]]  # 1-based page -> {"width", "height"} in PDF points
     enrichment_status: str
-    vlm_metadata: list[dict[str, Any]]  # {"picture", "page", "text", "described_by", "skipped"}
+    vlm_metadata: list[dict[str, Any]]  # {"picture", "page", "file", "text", "described_by", "skipped"}
     chunking_status: str
     chunks: list[dict[str, Any]]  # {"chunk": {"id", "text", "headings", "pages", "boxes"}, "image_bboxes": [...]}
     embedding_status: str

@@ -6,7 +6,6 @@ Does not belong here: typer options (`app.py`), the doctor's findings (`doctor.p
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -32,6 +31,7 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             {
                 "name": summary.name,
                 "documents": summary.documents,
+                "chunks": summary.chunks,
                 **{str(status): summary.by_status[status] for status in _SHOWN_STATUSES},
                 "stages": {
                     str(stage): {str(status): count for status, count in sorted(counts.items())}
@@ -132,7 +132,7 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
                 "description": entry["text"],
                 "described_by": entry["described_by"],
                 "skipped": entry["skipped"],
-                "file": _file_of(parsed, entry["picture"]),
+                "file": str(parsed / entry["file"]),
             }
             for entry in read_descriptions(enriched)
         ],
@@ -230,10 +230,13 @@ def print_graph(values: dict[str, Any]) -> None:
 
 
 def _status_table(collections: Sequence[dict[str, Any]]) -> Table:
-    table = Table("collection", "documents", *[str(status) for status in _SHOWN_STATUSES])
+    table = Table("collection", "documents", "chunks", *[str(status) for status in _SHOWN_STATUSES])
     for item in collections:
         table.add_row(
-            escape(item["name"]), str(item["documents"]), *[str(item[status] or "") for status in _SHOWN_STATUSES]
+            escape(item["name"]),
+            str(item["documents"]),
+            str(item["chunks"]),
+            *[str(item[status] or "") for status in _SHOWN_STATUSES],
         )
     return table
 
@@ -247,9 +250,3 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
 def _shortened(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= _PASSAGE_CHARACTERS else flat[: _PASSAGE_CHARACTERS - 1] + "…"
-
-
-def _file_of(parsed: Path, picture: str) -> str:
-    """The file of a picture, by its pointer: docling numbers pictures in the order of the document."""
-    number = int(picture.rsplit("/", 1)[1])
-    return str(parsed / "pictures" / f"picture-{number:04d}.png")

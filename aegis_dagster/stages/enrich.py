@@ -4,7 +4,7 @@ Belongs here: which pictures are looked at, that equal pictures are looked at on
 Does not belong here: looking at a picture (`PictureDescriber`), attaching the text (`chunk.py`'s task).
 
 Artifact: `descriptions.json`, one entry a picture: {"picture": JSON pointer, "page": 1-based or null,
-"text", "described_by", "skipped": reason or null}.
+"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null}.
 """
 
 import asyncio
@@ -103,8 +103,7 @@ async def _describe_all(
                 if error.retryable and not last_attempt:
                     raise
                 skipped = error.code  # one picture that cannot be looked at costs the others nothing
-        entry = {"picture": picture["picture"], "page": picture["page"], "text": seen.text}
-        entries.append({**entry, "described_by": seen.described_by, "skipped": skipped})
+        entries.append({**picture, "text": seen.text, "described_by": seen.described_by, "skipped": skipped})
     return entries
 
 

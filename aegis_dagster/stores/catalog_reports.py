@@ -39,6 +39,7 @@ class CollectionSummary:
 
     name: CollectionName
     documents: int = 0
+    chunks: int = 0
     by_status: Counter[Status] = field(default_factory=Counter)
     by_stage: dict[Stage, Counter[Status]] = field(default_factory=lambda: {stage: Counter() for stage in Stage})
 
@@ -69,6 +70,7 @@ class CatalogReports:
             summary = found.setdefault(document.collection, CollectionSummary(document.collection))
             summary.documents += 1
             summary.by_status[document_status(states, wanted)] += 1
+            summary.chunks += int(states[Stage.CHUNK].facts.get("chunks", 0)) if Stage.CHUNK in states else 0
             for stage in Stage:
                 state = states.get(stage)
                 current = state is not None and state.fingerprint == wanted[stage]
