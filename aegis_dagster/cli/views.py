@@ -74,7 +74,7 @@ def print_status(project: Project, failed: bool) -> None:
     if failed:
         _print_failures(values["failures"])
     elif values["failures"]:
-        out.print(f"{len(values['failures'])} failures: `aegis status --failed` lists them with their remedies.")
+        out.print(f"`aegis status --failed` lists what failed ({len(values['failures'])}), with remedies.")
 
 
 def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[str, Any]) -> None:
@@ -230,13 +230,15 @@ def print_graph(values: dict[str, Any]) -> None:
 
 
 def _status_table(collections: Sequence[dict[str, Any]]) -> Table:
-    table = Table("collection", "documents", "chunks", *[str(status) for status in _SHOWN_STATUSES])
+    # Only what occurs: all columns together do not fit a terminal of 80 characters.
+    shown = [status for status in _SHOWN_STATUSES if status is Status.DONE or any(item[status] for item in collections)]
+    table = Table("collection", "documents", "chunks", *[str(status) for status in shown])
     for item in collections:
         table.add_row(
             escape(item["name"]),
             str(item["documents"]),
             str(item["chunks"]),
-            *[str(item[status] or "") for status in _SHOWN_STATUSES],
+            *[str(item[status] or "") for status in shown],
         )
     return table
 
