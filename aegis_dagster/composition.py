@@ -5,7 +5,6 @@ Does not belong here: settings themselves, any work. The layers above (`defs/`, 
 take what they need from here and name no adapter.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -26,7 +25,7 @@ from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
 from aegis_dagster.ports import Clock, Progress
 from aegis_dagster.progress import Silent
-from aegis_dagster.settings import Settings, load_settings
+from aegis_dagster.settings import Settings, load_settings, normalized
 from aegis_dagster.stages.upkeep import DeletionGuard
 from aegis_dagster.stages.workbench import StageOptions, Workbench
 from aegis_dagster.stores.artifacts import FolderArtifacts
@@ -164,7 +163,7 @@ class Project:
 
         Raises OutsideRoot with the command that would take it.
         """
-        written = Path(os.path.normpath(path.absolute()))
+        written = normalized(path)
         for candidate, root in ((written, self.root), (written.resolve(), self.root.resolve())):
             if candidate.is_relative_to(root):
                 relative = candidate.relative_to(root)

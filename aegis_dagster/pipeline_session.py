@@ -17,7 +17,7 @@ from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
 from aegis_dagster.errors import AegisError, UnknownDocument
 from aegis_dagster.pipeline_state import PROGRESS, STATUS_KEYS, STATUS_WORDS, IngestionState
-from aegis_dagster.settings import load_settings, remember_root
+from aegis_dagster.settings import load_settings, normalized, remember_root
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.table import STAGES
 from aegis_dagster.stages.upkeep import tidy_up, update_listing
@@ -40,7 +40,9 @@ def project_for(path: Path) -> Project:
     """The project of the settings; without a watched root, the file's folder becomes it and is remembered."""
     settings = load_settings()
     if settings.root is None:
-        root = path.absolute().parent
+        if not path.is_file():
+            raise UnknownDocument(f"There is no file {path}.", remedy="check the path.")
+        root = normalized(path).parent
         remember_root(settings.home, root)
         settings = settings.model_copy(update={"root": root})
     return Project(settings)

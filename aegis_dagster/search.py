@@ -4,6 +4,7 @@ Belongs here: embedding the question, asking the vector store, reading the passa
 Does not belong here: ranking (`stores/vectors.py`), layout (`cli/`).
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.domain.chunks import LocatedChunk, locate
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.errors import ConfigurationError, DocumentError
 from aegis_dagster.stages.chunk import read_chunks
 
 _SPARE = 10
@@ -63,6 +64,8 @@ def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, Located
         # By what was chunked last, not by what is wanted now: a document that waits to be chunked anew is found too.
         state = project.catalog.states([document.id])[document.id].get(Stage.CHUNK)
         folder = project.artifacts.path(Stage.CHUNK, state.fingerprint) if state else None
-        if folder is not None and folder.is_dir():
+        if folder is None or not folder.is_dir():
+            continue
+        with suppress(DocumentError):  # a damaged artifact costs the other hits nothing; `aegis status` names it
             found.update((chunk.id, chunk) for chunk in locate(document.id, read_chunks(folder)))
     return found

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
 
 from aegis_dagster.errors import ConfigurationError
 
@@ -93,7 +100,7 @@ class ChunkSettings(Section):
     timeout_seconds: float = Field(
         default=120.0,
         gt=0,
-        description="One document's limit; after it the plain chunker takes over, and the document is marked.",
+        description="One document's limit; after it the plain chunker takes over, which is recorded.",
     )
     min_coverage: float = Field(
         default=0.99,
@@ -231,6 +238,11 @@ def load_settings(home: Path | None = None) -> Settings:
         )
     try:
         settings = Settings()
+    except (YAMLError, SettingsError) as error:
+        raise ConfigurationError(
+            f"The settings cannot be read: {' '.join(str(error).split())}.",
+            remedy=f"correct the YAML in {config_file()}, or the JSON in the environment variable that it names.",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -238,9 +250,14 @@ def load_settings(home: Path | None = None) -> Settings:
             f"Setting `{name}`: {first['msg']}.",
             remedy=f"correct it in {config_file()} or AEGIS_{name.upper().replace('.', '__')}; docs/guides/SETTINGS.md lists all.",
         ) from error
-    home = (home or settings.home).absolute()
+    home = normalized(home or settings.home)
     root = settings.root or remembered_root(home)
-    return settings.model_copy(update={"home": home, "root": root.absolute() if root else None})
+    return settings.model_copy(update={"home": home, "root": normalized(root) if root else None})
+
+
+def normalized(path: Path) -> Path:
+    """Absolute, without `..`; links stay links."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def remembered_root(home: Path) -> Path | None:

@@ -44,10 +44,11 @@ def run_collection(
         )
     if result.success:
         return None
-    for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error is not None:
-            error = event.step_failure_data.error
-            if error.cls_name == "DagsterExecutionInterruptedError":
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    failures += [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
+    for error in failures:
+        if error is not None:
+            if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
                 raise Interrupted
             return (error.cause or error).message.strip()
     return "the run did not start"

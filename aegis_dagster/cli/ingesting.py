@@ -21,9 +21,9 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
 from aegis_dagster.ports import Progress
-from aegis_dagster.settings import Settings, load_settings, remember_root
+from aegis_dagster.settings import Settings, load_settings, normalized, remember_root
 from aegis_dagster.stages.report import StageReport
-from aegis_dagster.stages.upkeep import tidy_up, update_listing
+from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up, update_listing
 
 _DAMAGED_CODES = (FailureCode.ARTIFACT_DAMAGED, FailureCode.CHUNKING_FAILED)
 
@@ -39,6 +39,7 @@ class Ingestion:
     scope: list[Document] = field(default_factory=list)
     deleted: int = 0
     held: str = ""
+    ignored: int = 0  # hidden and temporary names
     failed_runs: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
@@ -74,6 +75,8 @@ class Ingestion:
             "seconds": round(time.perf_counter() - self.started, 3),
             "work": {key: work[key] for key in WORK_KEYS},
             "failed_runs": self.failed_runs,
+            "held": self.held,
+            "ignored": self.ignored,
             "passed_over": [
                 {"path": item.path, "reason": item.reason, "remedy": item.remedy}
                 for item in project.documents.passed_over()
@@ -128,18 +131,20 @@ def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool) -> None:
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
+    done.ignored += listing.ignored
     if listing.held_message:
         done.held = listing.held_message
         err.print(f"[yellow]held:[/] {listing.held_message}")
     for item in listing.passed_over:
         err.print(f"[yellow]passed over:[/] {escape(item.path)}: {item.reason}. {escape(item.remedy)}")
-    if project.documents.deleted() or project.catalog.garbage() or not project.vectors.exists():
+    if project.documents.deleted() or not project.vectors.exists():
         done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)
     done.cover(documents)
     stale = project.reports.stale(project.artifacts.exists, documents)
     patterns = _patterns(scope)
     _run_jobs(project, {document.collection: patterns for document in stale}, done)
+    sweep_artifacts(project.catalog, project.artifacts)
 
 
 def _patterns(scope: str) -> list[str]:
@@ -192,7 +197,7 @@ def _first_root(settings: Settings, paths: Sequence[Path]) -> Settings:
     first = next((path for path in paths if path.is_dir()), paths[0])
     if not first.exists():
         raise UnknownDocument(f"There is no {first}.", remedy="check the path.")
-    root = first.absolute() if first.is_dir() else first.absolute().parent
+    root = normalized(first) if first.is_dir() else normalized(first).parent
     remember_root(settings.home, root)
     err.print(f"{root} is now the watched root of {settings.home}.")
     return settings.model_copy(update={"root": root})

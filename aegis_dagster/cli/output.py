@@ -40,6 +40,8 @@ def errors_shown(as_json: bool) -> Iterator[None]:
     """Errors raised on purpose end the command with their remedy and an exit code, without a traceback."""
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise Interrupted from error
     except AegisError as error:
         if as_json:
             print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})

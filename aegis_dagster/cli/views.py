@@ -86,6 +86,8 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
     out.print(
         f"{summary['documents']} documents in {summary['seconds']:.1f} s. Work: {work or 'none, all up to date'}."
     )
+    if summary["ignored"]:
+        out.print(f"{summary['ignored']} hidden or temporary names were not taken for documents.")
     if summary["deleted"]:
         out.print(f"{summary['deleted']} deleted documents removed from every store.")
     _print_failures(values["failures"])

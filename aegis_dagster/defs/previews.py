@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.errors import DocumentError
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
 
@@ -25,7 +26,12 @@ def preview_of(project: Project, stage: Stage, documents: Sequence[Document]) ->
             continue
         try:
             text = _document_preview(project, stage, document)
-        except (OSError, ValueError, KeyError):  # another run works on it now, or it was damaged: no preview
+        except (
+            DocumentError,
+            OSError,
+            ValueError,
+            KeyError,
+        ):  # another run works on it now, or it was damaged: no preview
             continue
         if text:
             return f"From `{document.id}`:\n\n{text[:_CHARACTERS]}"

@@ -6,7 +6,6 @@ Does not belong here: cutting (`chunking/`, in a worker process).
 Artifact: `chunks.json` (list of `Chunk.to_json()`), `document.md`, `report.json`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from aegis_dagster.domain.chunks import Chunk, LocatedChunk, locate
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.stages.enrich import read_descriptions
+from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
 from aegis_dagster.stages.workbench import Workbench
@@ -37,7 +37,10 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
         if work.force or not bench.artifacts.exists(Stage.CHUNK, fingerprint):
             await _chunk(work, bench)
             report.work["chunked"] += 1
-        facts = json.loads((bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json").read_text("utf-8"))
+            if work.force:  # under the same fingerprint the plain chunker may have cut otherwise than the hybrid one
+                for published in (Stage.EMBED, Stage.GRAPH):
+                    bench.catalog.reset_stage(published, work.document.id)
+        facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
         facts["marked"] = facts["coverage"] < bench.options.min_coverage
         return Outcome(Status.DONE, facts)
 
@@ -45,26 +48,14 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
 
 def read_chunks(work_dir: Path) -> list[Chunk]:
-    """The chunks of a chunk artifact, in document order."""
-    return [Chunk.from_json(values) for values in json.loads((work_dir / "chunks.json").read_text("utf-8"))]
+    """The chunks of a chunk artifact, in document order. Raises DocumentError ARTIFACT_DAMAGED."""
+    return [Chunk.from_json(values) for values in read_json(work_dir / "chunks.json")]
 
 
 def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
-    """The chunks of a document at a later stage, with their ids.
-
-    Raises DocumentError ARTIFACT_DAMAGED: somebody changed the artifact by hand, or the document was chunked
-    anew by another run meanwhile.
-    """
+    """The chunks of a document at a later stage, with their ids. Raises DocumentError ARTIFACT_DAMAGED."""
     folder = bench.artifacts.path(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
-    try:
-        return locate(work.document.id, read_chunks(folder))
-    except (OSError, ValueError, KeyError) as error:
-        raise DocumentError(
-            FailureCode.ARTIFACT_DAMAGED,
-            f"Its chunks cannot be read from {folder}: {error}.",
-            remedy="run `aegis ingest` again; if it stays, `aegis retry` starts anew.",
-            retryable=True,
-        ) from error
+    return locate(work.document.id, read_chunks(folder))
 
 
 async def _chunk(work: Work, bench: Workbench) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
-from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.errors import DocumentError
 from aegis_dagster.ports import PictureDescription
+from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
 from aegis_dagster.stages.workbench import Workbench
@@ -54,14 +55,7 @@ def pictures_of(parsed: Path) -> list[dict[str, Any]]:
 
     Raises DocumentError ARTIFACT_DAMAGED.
     """
-    try:
-        document = json.loads((parsed / "document.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DocumentError(
-            FailureCode.ARTIFACT_DAMAGED,
-            f"The parsed document in {parsed} cannot be read: {error}.",
-            remedy="`aegis retry` parses it again.",
-        ) from error
+    document = read_json(parsed / "document.json")
     pictures = []
     for item in document.get("pictures", []):
         uri = (item.get("image") or {}).get("uri")
@@ -74,7 +68,7 @@ def pictures_of(parsed: Path) -> list[dict[str, Any]]:
 def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
     """The entries of an enrich artifact; none where the document has no such artifact."""
     file = enriched / DESCRIPTIONS
-    entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    entries: list[dict[str, Any]] = read_json(file) if file.is_file() else []
     return entries
 
 

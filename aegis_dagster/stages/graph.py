@@ -52,10 +52,17 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
             evidence = [(chunk.id, found[chunk.content_hash]) for chunk in chunks]
             said.append(DocumentEvidence(document_id, work.fingerprint(Stage.GRAPH), evidence))
             outcomes[document_id] = Outcome(Status.DONE, _facts(evidence))
-    silent = [document_id for document_id, outcome in outcomes.items() if outcome.status is not Status.DONE]
-    await asyncio.to_thread(bench.evidence.replace_documents, said)
+    held = bench.catalog.still_held(Stage.GRAPH, {work.document.id: work.fingerprint(Stage.GRAPH) for work in works})
+    silent = [document_id for document_id in held if _is_silent(outcomes[document_id])]
+    await asyncio.to_thread(bench.evidence.replace_documents, [item for item in said if item.document_id in held])
     await asyncio.to_thread(bench.evidence.delete_documents, silent)
     return outcomes
+
+
+def _is_silent(outcome: Outcome) -> bool:
+    """Whether a document has nothing to say now; one that failed for a passing reason keeps what it said."""
+    passing = outcome.failure is not None and outcome.failure.retryable
+    return outcome.status is not Status.DONE and not passing
 
 
 async def _evidence(chunks: Sequence[LocatedChunk], bench: Workbench, report: StageReport) -> dict[str, ChunkEvidence]:

@@ -4,10 +4,10 @@ Belongs here: when to parse, under which limits, and what to record.
 Does not belong here: how a format is parsed (`parsing/`, in a worker process).
 """
 
-import json
 from collections.abc import Sequence
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
 from aegis_dagster.stages.workbench import Workbench
@@ -21,8 +21,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
         if work.force or not bench.artifacts.exists(Stage.PARSE, fingerprint):
             await _parse(work, bench)
             report.work["parsed"] += 1
-        manifest = (bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json").read_text("utf-8")
-        return Outcome(Status.DONE, json.loads(manifest))
+        return Outcome(Status.DONE, read_json(bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json"))
 
     return await run_each(Stage.PARSE, documents, bench, parse, force=force)
 

@@ -136,7 +136,7 @@ async def _run(
             remaining = [document for document in remaining if document.id in again]
             if held:
                 await asyncio.sleep(_POLL_SECONDS)
-    sweep_artifacts(bench)
+    sweep_artifacts(bench.catalog, bench.artifacts, stage)
     bench.progress.finish(stage)
     report.failures.sort(key=lambda item: item[0])
     report.seconds = time.perf_counter() - started

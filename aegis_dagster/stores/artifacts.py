@@ -104,6 +104,15 @@ class FolderArtifacts:
         return hasher.hexdigest()
 
 
+def _without_seconds(data: bytes) -> bytes:
+    try:
+        values = json.loads(data)
+    except ValueError:  # damaged: it counts as it is
+        return data
+    values.pop("seconds", None)
+    return json.dumps(values, sort_keys=True).encode()
+
+
 def _contents(folder: Path) -> Iterator[tuple[str, str]]:
     for base, folders, files in os.walk(folder):
         folders.sort()
@@ -111,7 +120,5 @@ def _contents(folder: Path) -> Iterator[tuple[str, str]]:
             path = Path(base) / file
             data = path.read_bytes()
             if file == MANIFEST:
-                values = json.loads(data)
-                values.pop("seconds", None)
-                data = json.dumps(values, sort_keys=True).encode()
+                data = _without_seconds(data)
             yield str(path.relative_to(folder)), hashlib.sha256(data).hexdigest()

@@ -144,21 +144,21 @@ class Catalog:
                     )
                 )
 
-    def claim_deleted(self) -> list[DocumentId]:
-        """Take the deleted documents that nobody works on, so that their traces can be removed.
+    def claim_deleted(self, *, limit: int) -> list[DocumentId]:
+        """Take deleted documents that nobody works on, so that their traces can be removed.
 
         Their published stages no longer count as done from here on: a file that comes back meanwhile is
         published again, and not before `release` or `DocumentList.forget`.
         """
         gone = sa.select(documents.c.id).where(documents.c.deleted)
-        claimed = []
+        claimed: list[DocumentId] = []
         with write(self.engine) as connection:
             leases = sa.select(stage_states).where(
                 stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
             )
             busy = {row.document_id for row in connection.execute(leases) if self._held(row)}
             for document_id in connection.execute(gone.order_by(documents.c.id)).scalars():
-                if document_id not in busy:
+                if document_id not in busy and len(claimed) < limit:
                     claimed.append(DocumentId(document_id))
                     for stage in (Stage.EMBED, Stage.GRAPH):
                         self._take(connection, stage, DocumentId(document_id), _REMOVED, attempts=1)
@@ -176,14 +176,16 @@ class Catalog:
                 ).rowcount
         return changed
 
-    def reset_stage(self, stage: Stage) -> int:
-        """Let every document count as not done at a stage: its view was lost. Returns how many."""
+    def reset_stage(self, stage: Stage, document_id: DocumentId | None = None) -> int:
+        """Let a document, or every one, count as not done at a stage: what it was made from or its view is gone.
+
+        Returns how many.
+        """
+        update = sa.update(stage_states).where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
+        if document_id is not None:
+            update = update.where(stage_states.c.document_id == document_id)
         with write(self.engine) as connection:
-            return connection.execute(
-                sa.update(stage_states)
-                .where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
-                .values(status=Status.PENDING, attempts=0)
-            ).rowcount
+            return connection.execute(update.values(status=Status.PENDING, attempts=0)).rowcount
 
     def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
         """Which of these claims, by document and fingerprint, this owner has not lost meanwhile."""

@@ -38,8 +38,9 @@ def open_database(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
-    if _current_revision(engine) != HEAD_REVISION:
-        _migrate(engine)
+    with _translated():
+        if _current_revision(engine) != HEAD_REVISION:
+            _migrate(engine)
     return engine
 
 
@@ -85,13 +86,16 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A database that is locked, full or gone is a broken service, not a bug."""
+    """A database that is locked, full, gone or damaged is a broken service, not a bug."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+        raise
+    except sa.exc.DatabaseError as error:
         raise ServiceError(
             f"The database does not answer: {error.orig}.",
-            remedy="check the disk's free space and that AEGIS_HOME is writable, then run again.",
+            remedy="check the disk's free space and that AEGIS_HOME is writable, then run again; a damaged aegis.db "
+            "must be restored from a backup, or deleted together with the home to start anew.",
         ) from error
 
 

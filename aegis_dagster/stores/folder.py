@@ -38,7 +38,7 @@ class WatchedFolder:
     ) -> None:
         """home: our own folder; where it lies below the root, what is in it is no document."""
         self.root = root
-        self._home = str(home)
+        self._home = os.path.realpath(home) if home else None
         self._settle_seconds = settle_seconds
         self._clock = clock
         self._ignored = re.compile("|".join(fnmatch.translate(pattern) for pattern in ignore) or r"(?!)", re.IGNORECASE)
@@ -69,8 +69,12 @@ class WatchedFolder:
         """Walk from the root down to the scope by the rules of every walk, then everything below it."""
         prefix, parts = "", scope.split("/") if scope else []
         for number, name in enumerate(parts):
-            with os.scandir(self.root / prefix) as entries:
-                entry = next((entry for entry in entries if entry.name == name), None)
+            try:
+                with os.scandir(self.root / prefix) as entries:
+                    entry = next((entry for entry in entries if entry.name == name), None)
+            except OSError as error:
+                self._unreadable(self.root / prefix, prefix, error, found)
+                return
             pending: list[tuple[str, str]] = []
             if entry is not None:
                 self._sort_in(entry, prefix, pending, found)
@@ -90,17 +94,20 @@ class WatchedFolder:
                     for entry in entries:
                         self._sort_in(entry, prefix, pending, found)
             except OSError as error:
-                if not prefix:
-                    raise RootUnreadable(
-                        f"The watched root {current} cannot be read: {error.strerror}.",
-                        remedy="make it readable for this user; nothing was deleted.",
-                    ) from error
-                remedy = f"make it readable for this user ({error.strerror}); its documents are kept meanwhile."
-                found.passed_over.append(PassedOver(prefix, "unreadable", remedy, True))
+                self._unreadable(current, prefix, error, found)
+
+    def _unreadable(self, folder: str | Path, prefix: str, error: OSError, found: _Scan) -> None:
+        if not prefix:
+            raise RootUnreadable(
+                f"The watched root {folder} cannot be read: {error.strerror}.",
+                remedy="make it readable for this user; nothing was deleted.",
+            ) from error
+        remedy = f"make it readable for this user ({error.strerror}); its documents are kept meanwhile."
+        found.passed_over.append(PassedOver(prefix, "unreadable", remedy, True))
 
     def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
         name = prefix + entry.name
-        if self._is_ignored(entry.name) or entry.path == self._home:
+        if self._is_ignored(entry.name) or (entry.is_dir() and os.path.realpath(entry.path) == self._home):
             found.ignored += 1
             return
         try:

@@ -85,7 +85,7 @@ class QdrantStore:
         return (self._path / "collection" / self._collection).is_dir()
 
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
-        """Upsert the points, then delete every point of the documents in `fingerprints` with another fingerprint.
+        """Upsert the points, then delete every other point of the documents in `fingerprints`.
 
         In this order, so that a crash leaves old points beside new ones but never a hole; again is harmless.
         A document without points ends up with none.
@@ -94,12 +94,10 @@ class QdrantStore:
             for start in range(0, len(points), UPSERT_BATCH):
                 batch = [qdrant_points.to_point(point, self._model) for point in points[start : start + UPSERT_BATCH]]
                 client.upsert(self._collection, batch, wait=True)
-            stale = [
-                point.id
-                for point in self._read(client, list(fingerprints))
-                if point.payload["fingerprint"] != fingerprints[DocumentId(point.payload["document"])]
-            ]
-            self._delete(client, stale)
+            current = {point.located.id for point in points}
+            self._delete(
+                client, [point.id for point in self._read(client, list(fingerprints)) if point.id not in current]
+            )
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Delete every point of these documents. Unknown documents are no error."""

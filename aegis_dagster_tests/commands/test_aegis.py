@@ -118,6 +118,28 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "parse.wokers" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [("parse: [unclosed", {}), ("", {"AEGIS_LISTING__IGNORE": "foo"})],
+    ids=["yaml", "environment"],
+)
+def test_settings_that_cannot_be_read_are_an_error_with_a_remedy(
+    tmp_path: Path, text: str, variable: dict[str, str]
+) -> None:
+    (tmp_path / "aegis.yaml").write_text(text)
+    answer = Aegis(tmp_path / "home")("status", "--json", cwd=tmp_path, **variable)
+    assert answer.code == 2
+    assert "aegis.yaml" in answer.json["error"]["remedy"]
+
+
+def test_a_damaged_database_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "aegis.db").write_bytes(b"no database" * 1000)
+    answer = Aegis(tmp_path / "home")("status", "--json")
+    assert answer.code == 3
+    assert "backup" in answer.json["error"]["remedy"]
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Aegis]:
     write_documents(tmp_path / "root", NAMES, paragraphs=1)

@@ -1,5 +1,7 @@
 """The assets, checks and jobs in a real Dagster instance."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +60,14 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-w", "workspace.yaml"]
+    repository = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "passed validation" in done.stdout + done.stderr
 
 
 def test_the_definitions_are_valid() -> None:

@@ -83,7 +83,7 @@ async def test_a_file_that_comes_back_before_its_traces_are_removed_is_published
     content = (project.root / NAMES[0]).read_bytes()
     (project.root / NAMES[0]).unlink()
     scan(project)
-    gone = project.catalog.claim_deleted()
+    gone = project.catalog.claim_deleted(limit=99)
     project.vectors.delete_documents(gone)  # the removal is killed here
     (project.root / NAMES[0]).write_bytes(content)
     scan(project)
@@ -98,6 +98,40 @@ async def test_a_document_moved_over_another_is_not_parsed_again(tmp_path: Path)
     (project.root / NAMES[0]).replace(project.root / NAMES[1])
     assert work_of(await bring_up(project)).keys() == {"chunks_from_cache"}
     assert project.vectors.counts_by_document().keys() == {NAMES[1]}
+
+
+async def test_a_chain_of_renames_is_not_parsed_again(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    (project.root / NAMES[1]).rename(project.root / "c" / "cat.txt")
+    (project.root / NAMES[0]).rename(project.root / NAMES[1])
+    assert work_of(await bring_up(project)).keys() == {"chunks_from_cache"}
+    assert project.vectors.counts_by_document().keys() == {NAMES[1], "c/cat.txt"}
+
+
+async def test_points_of_other_chunks_under_the_same_fingerprint_go(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    document = project.documents.all()[0]
+    _, wanted = project.reports.wanted(document)
+    fingerprint = wanted[Stage.EMBED]
+    assert project.vectors.counts_by_document()[document.id] > 0
+    project.vectors.replace_documents([], {document.id: fingerprint})
+    assert document.id not in project.vectors.counts_by_document()
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"), [(Stage.PARSE, "manifest.json"), (Stage.CHUNK, "report.json"), (Stage.CHUNK, "chunks.json")]
+)
+async def test_damaged_files_are_named_and_cost_the_readers_nothing(tmp_path: Path, stage: Stage, file: str) -> None:
+    project = await built(tmp_path)
+    document = project.documents.all()[0]
+    _, wanted = project.reports.wanted(document)
+    (project.artifacts.path(stage, wanted[stage]) / file).write_text("")
+    shutil.copy(project.root / document.id, project.root / "c" / "copy.txt")
+    await bring_up(project)
+    codes = {(item.document_id, item.failure.code) for item in project.reports.failures()}
+    assert codes == {("c/copy.txt", "artifact_damaged")}
+    assert len(digests(project)["all"]) == 64
+    assert find_passages(project, "What was inspected by Priya Raman?", limit=3)
 
 
 async def test_search_finds_a_document_that_waits_to_be_chunked_anew(tmp_path: Path) -> None:

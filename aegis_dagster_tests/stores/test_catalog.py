@@ -123,11 +123,11 @@ def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
             catalog.sweep(stage, fingerprint, lambda stage, fingerprint: swept.append(fingerprint))
 
     put(documents, {twin: "r1"})
-    documents.forget(catalog.claim_deleted())
+    documents.forget(catalog.claim_deleted(limit=99))
     sweep()
     assert swept == []
     put(documents, {})
-    documents.forget(catalog.claim_deleted())
+    documents.forget(catalog.claim_deleted(limit=99))
     sweep()
     assert swept == ["f1"]
     assert catalog.garbage() == []
@@ -139,9 +139,9 @@ def test_a_deleted_document_is_not_removed_while_somebody_works_on_it(
     other = Catalog(catalog.engine, clock, lease_seconds=60)
     other.claim(Stage.EMBED, WANT)
     put(documents, {})
-    assert catalog.claim_deleted() == []
+    assert catalog.claim_deleted(limit=99) == []
     other.release(Stage.EMBED, [A])
-    assert catalog.claim_deleted() == [A]
+    assert catalog.claim_deleted(limit=99) == [A]
 
 
 def test_a_document_that_comes_back_while_it_is_removed_is_published_again(
@@ -151,7 +151,7 @@ def test_a_document_that_comes_back_while_it_is_removed_is_published_again(
     catalog.claim(Stage.EMBED, WANT)
     catalog.finish(Stage.EMBED, {A: ("f1", DONE)})
     put(documents, {})
-    assert catalog.claim_deleted() == [A]  # from here on its points are being removed
+    assert catalog.claim_deleted(limit=99) == [A]  # from here on its points are being removed
     put(documents, {A: "r1"})
     assert other.claim(Stage.EMBED, WANT) == []
     assert documents.known().keys() == {A}
