@@ -4,6 +4,8 @@ Belongs here: typer declarations. Does not belong here: work (`ingesting.py`), l
 """
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,6 @@ from aegis_dagster.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_OPERATOR,
     EXIT_SERVICE,
-    Interrupted,
     err,
     errors_shown,
     print_json,
@@ -38,12 +39,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it at once: every stage may be killed anywhere."""
-    try:
-        app()
-    except Interrupted:
-        err.print("Interrupted. The same command goes on where this one stopped.")
-        os._exit(EXIT_INTERRUPTED)  # coroutines that were broken off would complain while they are collected
+    """Run the command line. Ctrl-C ends it at once."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_at_interrupt, daemon=True).start()
+    app()
+
+
+def _end_at_interrupt() -> None:
+    """Leave as soon as somebody presses Ctrl-C.
+
+    Every stage may be killed anywhere, so this needs no unwinding; dagster and asyncio turn an interrupt into
+    errors in the middle of anything. Worker processes end with their parent.
+    """
+    signal.sigwait({signal.SIGINT})
+    err.print("\nInterrupted. The same command goes on where this one stopped.")
+    os._exit(EXIT_INTERRUPTED)
 
 
 @app.command()

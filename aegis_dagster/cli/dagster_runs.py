@@ -12,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 
-from aegis_dagster.cli.output import Interrupted
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.config import collections
@@ -48,8 +47,6 @@ def run_collection(
     failures += [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
     for error in failures:
         if error is not None:
-            if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
-                raise Interrupted
             return (error.cause or error).message.strip()
     return "the run did not start"
 

@@ -26,10 +26,6 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Interrupted(Exception):
-    """Somebody ended the command."""
-
-
 def print_json(values: dict[str, Any]) -> None:
     """Exactly one object on stdout."""
     print(json.dumps(values, ensure_ascii=False))
@@ -40,8 +36,6 @@ def errors_shown(as_json: bool) -> Iterator[None]:
     """Errors raised on purpose end the command with their remedy and an exit code, without a traceback."""
     try:
         yield
-    except KeyboardInterrupt as error:
-        raise Interrupted from error
     except AegisError as error:
         if as_json:
             print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})

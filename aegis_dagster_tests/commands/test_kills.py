@@ -14,7 +14,7 @@ from aegis_dagster_tests.commands.running import Aegis
 from aegis_dagster_tests.projects import write_documents
 
 NAMES = [f"c/{number:02}.txt" for number in range(16)]
-KILLS = 25
+KILLS = 22
 
 
 def settled(home: Path) -> int:
