@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster_tests.commands.running import Aegis
 from aegis_dagster_tests.projects import write_documents
 
@@ -61,7 +62,7 @@ def test_runs_killed_at_every_stage_end_like_one_that_was_not(tmp_path: Path) ->
 
     aegis = Aegis(tmp_path / "killed", tmp_path / "root")
     chance = random.Random(11)
-    total = len(NAMES) * 5
+    total = len(NAMES) * len(Stage)
     kills, levels = 0, []
     while kills < KILLS:
         before = settled(aegis.home)
@@ -70,8 +71,10 @@ def test_runs_killed_at_every_stage_end_like_one_that_was_not(tmp_path: Path) ->
             aegis = Aegis(tmp_path / f"killed-{kills}", tmp_path / "root")
             before = 0
         with aegis.start("ingest", "--json") as process:
-            level = min(total - 1, before + chance.randrange(0, total // 5))
-            if kill_when(aegis, process, level, chance.random() * 0.2):
+            # The first five kills go to the beginning of each stage, the others anywhere.
+            aimed = kills < len(Stage)
+            level = kills * len(NAMES) + 2 if aimed else min(total - 1, before + chance.randrange(0, len(NAMES)))
+            if kill_when(aegis, process, level, 0.0 if aimed else chance.random() * 0.2):
                 kills += 1
                 levels.append(settled(aegis.home))
 
@@ -83,7 +86,7 @@ def test_runs_killed_at_every_stage_end_like_one_that_was_not(tmp_path: Path) ->
             assert last.json["work"]["chunks_embedded"] == expected_work["chunks_embedded"] - cached
             assert aegis("digest", "--json").json == expected
     assert kills >= 20
-    stages_hit = {min(level, total - 1) * 5 // total for level in levels}
+    stages_hit = {min(level, total - 1) // len(NAMES) for level in levels}
     assert stages_hit == {0, 1, 2, 3, 4}, levels
 
 
