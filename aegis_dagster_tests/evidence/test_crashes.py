@@ -18,9 +18,13 @@ PROCESSES = multiprocessing.get_context("fork")  # the children inherit the docu
 def write_one_by_one(
     url: str, documents: Sequence[DocumentEvidence], rounds: int, writing: Event | None = None
 ) -> None:
-    """Deletes and writes every document, `rounds` times; sets `writing` after the first."""
+    """Deletes all documents, then deletes and writes each, `rounds` times; sets `writing` after the first.
+
+    Beginning with nothing, so that what a kill leaves tells when it came.
+    """
     store = EvidenceStore(open_database(url))
     for _ in range(rounds):
+        store.delete_documents([one.document_id for one in documents])
         for one in documents:
             store.delete_documents([one.document_id])
             store.replace_documents([one])
