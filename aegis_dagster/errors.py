@@ -5,6 +5,9 @@ Does not belong here: catching, logging or mapping errors to Dagster (`defs/`) o
 
 AegisError
 ├── DocumentError        one document cannot be processed; the others go on
+├── Deferred             cannot be done now, is nobody's fault, and comes again by itself
+│   ├── BudgetExhausted      no money is left in any tier that may answer
+│   └── ModelsUnavailable    every provider that may answer is down, resting or refuses the key
 ├── ServiceError         a service the stage needs is broken (store down, disk full); the step is retried
 │   └── StoreBusy        another process holds the store's lock
 └── OperatorError        somebody has to decide or mend something; retrying changes nothing
@@ -40,6 +43,9 @@ class FailureCode(StrEnum):
     ENRICHMENT_FAILED = "enrichment_failed"
     EXTRACTION_FAILED = "extraction_failed"
     ARTIFACT_DAMAGED = "artifact_damaged"
+    CONTENT_REFUSED = "content_refused"
+    CONTEXT_TOO_LONG = "context_too_long"
+    BAD_ANSWER = "bad_answer"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -61,6 +67,32 @@ class DocumentError(AegisError):
         super().__init__(message, remedy=remedy)
         self.code = code
         self.retryable = retryable
+
+
+class Deferred(AegisError):
+    """Cannot be done now. Every later run tries it again, as often as it takes.
+
+    reason: a word for counting. until: when it can be done at the earliest, ISO 8601 UTC, "" where nobody knows.
+    """
+
+    retryable = True
+    reason = "deferred"
+
+    def __init__(self, message: str, *, remedy: str, until: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.until = until
+
+
+class BudgetExhausted(Deferred):
+    """No money is left in any tier that may answer."""
+
+    reason = "budget"
+
+
+class ModelsUnavailable(Deferred):
+    """Every provider that may answer is down, resting, or refuses the key."""
+
+    reason = "providers"
 
 
 class ServiceError(AegisError):

@@ -1,0 +1,113 @@
+"""What is asked of a model, and what comes back.
+
+Belongs here: the task, the answer, and for whom it is asked. Plain values.
+Does not belong here: choosing a model (`routing.py`), prices, HTTP (`llm/`).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from aegis_dagster.domain.money import NanoUsd
+from aegis_dagster.domain.prices import Usage
+from aegis_dagster.domain.stages import Stage
+
+
+class TaskType(StrEnum):
+    """What a model is asked for."""
+
+    IMAGE_DESCRIPTION = "image_description"
+    ENTITY_EXTRACTION = "entity_extraction"
+    EMBEDDING = "embedding"
+    SUMMARY = "summary"
+
+
+class Quality(StrEnum):
+    """How good the answer must be."""
+
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+class Complexity(StrEnum):
+    """How hard the task is. A hard one needs a model of high quality."""
+
+    SIMPLE = "simple"
+    HARD = "hard"
+
+
+class Classification(StrEnum):
+    """Who may see the content."""
+
+    INTERNAL = "internal"  # any configured provider
+    CONFIDENTIAL = "confidential"  # local models only
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """For whom a model is asked; written on the ledger row, never sent to a provider."""
+
+    collection: str = ""
+    document_id: str = ""
+    stage: Stage | None = None  # None: a question, a probe
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str  # "system", "user" or "assistant"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to be looked at, already small enough."""
+
+    data: bytes = field(repr=False)
+    media_type: str  # "image/jpeg" or "image/png"
+    width: int  # pixels
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class LLMTask:
+    """One question. For an embedding `texts` holds the texts and `messages` is empty."""
+
+    task_type: TaskType
+    messages: tuple[Message, ...] = field(default=(), repr=False)  # documents' text: never in a log
+    texts: tuple[str, ...] = field(default=(), repr=False)
+    picture: Picture | None = field(default=None, repr=False)  # shown with the last message
+    max_tokens: int = 0  # of the answer; always sent, because the reservation counts on it. 0 for embeddings
+    json_mode: bool = False
+    classification: Classification = Classification.INTERNAL
+    quality: Quality = Quality.STANDARD
+    complexity: Complexity = Complexity.SIMPLE
+    asked_for: AskedFor = AskedFor()
+    only: tuple[str, str] | None = None  # (provider, model): no other will do; embeddings must not mix models
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call that was tried, or a tier that was passed over."""
+
+    provider: str
+    model: str
+    outcome: str  # "ok", an error type, "no_budget", "resting"
+    waited_seconds: float = 0.0  # before it
+
+
+@dataclass(frozen=True, slots=True)
+class LLMResponse:
+    """The answer to a task."""
+
+    content: str = field(repr=False)
+    provider: str
+    model: str
+    usage: Usage
+    cost: NanoUsd
+    latency_seconds: float  # of the call that succeeded
+    route: str  # why this model: "standard image_description: local refused (no_budget), then dashscope"
+    attempts: tuple[Attempt, ...]  # in order; the last is the one that answered
+    call_id: str  # ledger row
+    finish_reason: str = "stop"  # "length": cut off at max_tokens
+    vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # of an embedding, one a text, as sent

@@ -1,0 +1,24 @@
+"""What a model thought aloud before its answer.
+
+Belongs here: removing it. Does not belong here: judging the answer (`pictures/answers.py`, `extraction/`).
+"""
+
+import re
+
+_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+
+
+def without_thinking(answer: str) -> str:
+    """The answer without <think>…</think>, also where the begin or the end of it is missing. Linear in its length."""
+    kept: list[str] = []
+    thinking, position = False, 0
+    for tag in _TAG.finditer(answer):
+        if not thinking:
+            kept.append(answer[position : tag.start()])
+        if tag[1] and not thinking:
+            kept.clear()  # the model's template began the thinking
+        thinking = not tag[1]
+        position = tag.end()
+    if not thinking:
+        kept.append(answer[position:])
+    return "".join(kept).strip()

@@ -1,0 +1,1 @@
+"""The gateway: the only place in the project that calls a model."""
