@@ -6,12 +6,14 @@ Does not belong here: making the graph (`export.py`), caching vectors (`stores/`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE
 from aegis_dagster.embedding.model_files import EXPORT_VERSION, MODEL
 from aegis_dagster.errors import ConfigurationError
@@ -30,11 +32,13 @@ class _Loaded:
 
 
 class MiniLmEmbedder:
-    """Implements ports.Embedder. The model is opened at the first text; `embed` may be called by many threads."""
+    """Implements ports.Embedder. The model is opened at the first text; `embed_now` may be called by many threads."""
 
     model: str = f"{MODEL}/onnx-{EXPORT_VERSION}"
     dimensions: int = DIMENSIONS
     max_tokens: int = MAX_TOKENS
+    texts_per_call: int = 128
+    calls_at_once: int = 1  # one run uses all cores
 
     def __init__(self, model_dir: Path, *, batch_size: int, threads: int) -> None:
         """`model_dir`: from `ensure_model`. `batch_size`: texts per run. `threads`: of one run; 0: one per core."""
@@ -44,7 +48,11 @@ class MiniLmEmbedder:
         self._opening = Lock()
         self._loaded: _Loaded | None = None
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
+        """As `embed_now`, in a thread. It costs nothing, so nobody is charged."""
+        return await asyncio.to_thread(self.embed_now, texts)
+
+    def embed_now(self, texts: Sequence[str]) -> Vectors:
         """float32 of shape (len(texts), 384), rows of length 1, in the order given.
 
         What is beyond 256 tokens is cut off. Raises ConfigurationError when the model is not in its folder.

@@ -14,8 +14,10 @@ from itertools import combinations
 
 from aegis_dagster.domain.aggregation import entity_key
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.extraction.candidates import Candidate, NameKind, candidates
 from aegis_dagster.extraction.segments import SegmentKind, segments
+from aegis_dagster.ports import Extraction
 
 _ALGORITHM = "statistical-1"  # a change of what is found needs the next number
 _KEYWORDS = "mentioned together"
@@ -53,12 +55,13 @@ class StatisticalExtractor:
 
     def __init__(self, max_entities: int = 10, max_relations: int = 15) -> None:
         self.name = f"{_ALGORITHM}/{max_entities}-{max_relations}"
+        self.accepted: tuple[str, ...] = (self.name,)
         self._max_entities = max_entities
         self._max_relations = max_relations
 
-    async def extract(self, text: str) -> ChunkEvidence:
-        """What the text names: the same as `find`."""
-        return self.find(text)
+    async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
+        """What the text names: the same as `find`. It costs nothing, so nobody is charged."""
+        return Extraction(self.find(text), self.name)
 
     def find(self, text: str) -> ChunkEvidence:
         """At most `max_entities` mentions and `max_relations` relations, the strongest first.

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.pictures.pixels import open_rgb
 from aegis_dagster.pins import pinned
 from aegis_dagster.ports import PictureDescription, TaskRunner
@@ -21,12 +22,13 @@ class OcrDescriber:
     """Describes a picture by the text in it. Implements `ports.PictureDescriber`."""
 
     name: str = f"ocr/rapidocr-{pinned('rapidocr')}"
+    accepted: tuple[str, ...] = (name,)
 
     def __init__(self, runner: TaskRunner, timeout_seconds: float) -> None:
         self._runner = runner
         self._timeout_seconds = timeout_seconds
 
-    async def describe(self, picture: Path) -> PictureDescription:
+    async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
         """The text in the picture, empty when there is none.
 
         Raises DocumentError ENRICHMENT_FAILED when the file is no readable picture, or what the runner raises.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aegis_dagster.domain.aggregation import entity_key
 from aegis_dagster.domain.evidence import ChunkEvidence
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster_tests.evidence.redocred import CORPORA, corpus, require
 
@@ -194,9 +195,9 @@ def test_150_chunks_of_peps_are_read_in_a_cpu_second_and_every_name_is_clean() -
 
 async def test_extracting_again_gives_the_same() -> None:
     chunks = pep_chunks(3)
-    first = [await EXTRACTOR.extract(chunk) for chunk in chunks]
+    first = [await EXTRACTOR.extract(chunk, AskedFor()) for chunk in chunks]
 
-    assert [await StatisticalExtractor(10, 15).extract(chunk) for chunk in reversed(chunks)] == first[::-1]
+    assert [await StatisticalExtractor(10, 15).extract(chunk, AskedFor()) for chunk in reversed(chunks)] == first[::-1]
 
 
 def test_most_of_what_is_named_in_redocred_is_an_entity_of_the_gold_standard() -> None:
@@ -205,7 +206,7 @@ def test_most_of_what_is_named_in_redocred_is_an_entity_of_the_gold_standard() -
     right = total = 0
     for document in documents[:100]:
         for text in document.texts:
-            known = [entity_key(mention.name) for mention in asyncio.run(gold.extract(text)).mentions]
+            known = [entity_key(mention.name) for mention in asyncio.run(gold.extract(text, AskedFor())).evidence.mentions]
             body = text.split("\n", 1)[1]
             for name in (entity_key(one.name) for one in EXTRACTOR.find(body).mentions if one.type == "name"):
                 total += 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.pictures.ocr import OCR_TASK, OcrDescriber, ocr_task
 
@@ -43,7 +44,7 @@ def chart(tmp_path: Path) -> Path:
 
 async def test_the_text_of_a_picture_is_read_line_by_line(chart: Path) -> None:
     runner = ThisProcess()
-    description = await OcrDescriber(runner, timeout_seconds=30).describe(chart)
+    description = await OcrDescriber(runner, timeout_seconds=30).describe(chart, AskedFor())
     assert description.text == "Revenue by quarter\nNorth 4711 South 815"
     assert description.described_by == f"ocr/rapidocr-{version('rapidocr')}"
     assert runner.time_limits == [30]
@@ -51,7 +52,7 @@ async def test_the_text_of_a_picture_is_read_line_by_line(chart: Path) -> None:
 
 async def test_a_picture_without_text_gives_no_text(tmp_path: Path) -> None:
     Image.new("RGB", (200, 120), "white").save(tmp_path / "empty.png")
-    description = await OcrDescriber(ThisProcess(), timeout_seconds=30).describe(tmp_path / "empty.png")
+    description = await OcrDescriber(ThisProcess(), timeout_seconds=30).describe(tmp_path / "empty.png", AskedFor())
     assert description.text == ""
 
 
@@ -65,7 +66,7 @@ def test_black_text_on_transparency_is_read(tmp_path: Path) -> None:
 async def test_an_unreadable_picture_is_an_error_of_its_document(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DocumentError, match=r"bad\.png cannot be read") as caught:
-        await OcrDescriber(ThisProcess(), timeout_seconds=30).describe(tmp_path / "bad.png")
+        await OcrDescriber(ThisProcess(), timeout_seconds=30).describe(tmp_path / "bad.png", AskedFor())
     assert caught.value.code == FailureCode.ENRICHMENT_FAILED
 
 

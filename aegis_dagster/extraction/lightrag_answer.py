@@ -1,0 +1,112 @@
+"""Reading the answer about a chunk: LightRAG's own parser, and what it finds as evidence.
+
+Belongs here: telling good answers from bad ones, repairing, names and relations as our evidence has them.
+Does not belong here: asking (`by_model.py`), merging evidence (`domain/aggregation.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aegis_dagster.domain.aggregation import entity_key
+from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
+from aegis_dagster.domain.thinking import without_thinking
+from aegis_dagster.extraction.lightrag_library import lightrag
+
+MAX_NAME_CHARACTERS = 256
+_MAX_ANSWER_CHARACTERS = 200_000  # of a model that ignores its limit; repairing more takes too long
+_LISTS = ("entities", "relationships")
+_UNKNOWN = "unknown"  # LightRAG's type of an entity that only a relation names
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an answer says."""
+
+    evidence: ChunkEvidence
+    unusable: int  # records without a name, type or description
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An answer that says nothing that can be used."""
+
+    why: str  # without a word of the answer
+
+
+async def read_answer(answer: str, finish_reason: str) -> Read | Unreadable:
+    """The evidence in an answer.
+
+    Broken JSON is repaired. Of an answer that was cut off all is kept but its last record, which may be a part
+    of one. {"entities": [], "relationships": []} is good, and empty. Unreadable: no JSON object, no such lists,
+    or records none of which is whole.
+    """
+    library = lightrag()
+    said = without_thinking(answer)[:_MAX_ANSWER_CHARACTERS]
+    if not said:
+        return Unreadable("empty")
+    parsed: dict[str, Any] = library.utils.tolerant_load_json_dict(said)
+    if not parsed:
+        return Unreadable("no JSON object")
+    lists = [parsed[name] for name in _LISTS if name in parsed]
+    if not lists or not all(isinstance(one, list) for one in lists):
+        return Unreadable("JSON of another shape")
+    cut_off = finish_reason == "length"
+    if cut_off:
+        parsed = _without_last_record(parsed)
+    given = sum(len(parsed.get(name, [])) for name in _LISTS)
+    # The name of the chunk is for LightRAG's log, which is silent here.
+    nodes, edges = await library.operate._process_json_extraction_result(said, "chunk", 0, parsed=parsed)
+    evidence = _evidence(nodes, edges)
+    if not evidence.mentions and (given or cut_off):
+        return Unreadable("cut off" if cut_off else "no whole record")
+    kept = sum(map(len, nodes.values())) + len(evidence.relations)
+    return Read(evidence, max(0, given - kept))
+
+
+def _without_last_record(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON keeps the order in which the lists were written."""
+    rest = dict(parsed)
+    for name in reversed([name for name in parsed if name in _LISTS]):
+        if rest[name]:
+            rest[name] = rest[name][:-1]
+            break
+    return rest
+
+
+def _evidence(
+    nodes: Mapping[str, list[dict[str, Any]]], edges: Mapping[tuple[str, str], list[dict[str, Any]]]
+) -> ChunkEvidence:
+    """LightRAG's records as evidence, in their order.
+
+    As LightRAG does when it writes a graph: an entity that only a relation names is mentioned, too, as "unknown"
+    and with the relation's description.
+    """
+    mentions = [
+        Mention(name, node["entity_type"].lower(), node["description"])
+        for found in nodes.values()
+        for node in found
+        if entity_key(name := _name(node["entity_name"]))
+    ]
+    known = {entity_key(mention.name) for mention in mentions}
+    relations = []
+    for edge in (edge for found in edges.values() for edge in found):
+        source, target = _name(edge["src_id"]), _name(edge["tgt_id"])
+        keys = entity_key(source), entity_key(target)
+        if not all(keys) or keys[0] == keys[1] or _is_placeholder(source) or _is_placeholder(target):
+            continue
+        for key, name in zip(keys, (source, target), strict=True):
+            if key not in known:
+                known.add(key)
+                mentions.append(Mention(name, _UNKNOWN, edge["description"]))
+        relations.append(RelationEvidence(source, target, edge["keywords"], edge["description"], edge["weight"]))
+    return ChunkEvidence(tuple(mentions), tuple(relations))
+
+
+def _name(name: str) -> str:
+    return " ".join(name.split())[:MAX_NAME_CHARACTERS].strip()
+
+
+def _is_placeholder(name: str) -> bool:
+    """Copied from the prompt's template: "<entity_name>"."""
+    return name.startswith("<") and name.endswith(">")

@@ -1,0 +1,127 @@
+"""Describing a picture with a vision model.
+
+Belongs here: the task that is asked, asking once more after a bad answer, OCR where no model describes it.
+Does not belong here: choosing and paying models (`llm/`), what a good answer is (`answers.py`).
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Message, Picture, Quality, TaskType
+from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
+from aegis_dagster.pictures.answers import description_in
+from aegis_dagster.pictures.shrinking import shrunk
+from aegis_dagster.ports import PictureDescriber, PictureDescription
+from aegis_dagster.ports_llm import ModelGateway
+
+logger = logging.getLogger(__name__)
+
+# The picture is at fault, not the provider: OCR stands in for the model.
+_OCR_INSTEAD = frozenset({FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER})
+
+
+@dataclass(frozen=True, slots=True)
+class VisionPrompt:
+    """The parts of `vision_prompt.md`."""
+
+    version: str  # "vision-1"
+    question: str
+    again: str  # follows the question after a bad answer
+
+
+class VisionDescriber:
+    """Describes a picture by what a vision model sees in it. Implements `ports.PictureDescriber`."""
+
+    def __init__(
+        self,
+        gateway: ModelGateway,
+        fallback: PictureDescriber,
+        *,
+        classification: Classification,
+        quality: Quality,
+        max_side_pixels: int,
+        max_tokens: int,
+    ) -> None:
+        """fallback: OCR. max_side_pixels: of what is sent. max_tokens: of an answer.
+
+        Raises ConfigurationError: no configured model may look at pictures of this classification.
+        """
+        self._gateway = gateway
+        self._fallback = fallback
+        self._max_side_pixels = max_side_pixels
+        self._template = LLMTask(
+            TaskType.IMAGE_DESCRIPTION, max_tokens=max_tokens, classification=classification, quality=quality
+        )
+        version = vision_prompt().version
+        able = gateway.candidates(self._template)
+        if not able:
+            raise ConfigurationError(
+                f"No configured model may look at pictures of {classification} documents.",
+                remedy="configure a vision model under llm.providers, or set enrich.describer to ocr.",
+            )
+        self.accepted: tuple[str, ...] = tuple(f"{version}/{one.provider}/{one.model}" for one in able)
+        self.name = self.accepted[0]  # of the first only: a further provider makes nothing stale
+
+    async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
+        """What the model sees; after two bad answers, or when every model turns it down, the text in the picture.
+
+        Then `fallback` says why. Raises Deferred, ServiceError, ConfigurationError; DocumentError
+        ENRICHMENT_FAILED when the file is no readable picture, and what the fallback raises.
+        """
+        small = await asyncio.to_thread(shrunk, picture, self._max_side_pixels)
+        task = self.task_for(small, asked_for)
+        try:
+            described = await self._asked(task) or await self._asked(_once_more(task))
+        except DocumentError as error:
+            if error.code not in _OCR_INSTEAD:
+                raise
+            code = error.code
+        else:
+            if described is not None:
+                return described
+            code = FailureCode.BAD_ANSWER
+        return replace(await self._fallback.describe(picture, asked_for), fallback=str(code))
+
+    def task_for(self, picture: Picture, asked_for: AskedFor) -> LLMTask:
+        """What is asked about a picture; for a forecast, too. It holds neither path nor file name."""
+        return replace(
+            self._template,
+            messages=(Message("user", vision_prompt().question),),
+            picture=picture,
+            asked_for=asked_for,
+        )
+
+    async def _asked(self, task: LLMTask) -> PictureDescription | None:
+        """The description; None: the answer held none."""
+        response = await self._gateway.ask(task)
+        text = description_in(response.content, response.finish_reason)
+        if text is None:
+            logger.warning(
+                "Call %s: %s/%s did not describe a picture (%d characters, finish reason %s).",
+                response.call_id,
+                response.provider,
+                response.model,
+                len(response.content),
+                response.finish_reason,
+            )
+            return None
+        return PictureDescription(text, f"{vision_prompt().version}/{response.provider}/{response.model}")
+
+
+@cache
+def vision_prompt() -> VisionPrompt:
+    """The prompt of `vision_prompt.md`: version in the first line, then a section for each part."""
+    text = (files("aegis_dagster.pictures") / "vision_prompt.md").read_text("utf-8")
+    parts = {title: body.strip() for title, _, body in (part.partition("\n") for part in text.split("\n## "))}
+    return VisionPrompt(text.partition("\n")[0].strip(), parts["Question"], parts["Again"])
+
+
+def _once_more(task: LLMTask) -> LLMTask:
+    """The same of a better model, where there is one, and stricter."""
+    question = task.messages[-1]
+    stricter = replace(question, text=f"{question.text}\n\n{vision_prompt().again}")
+    return replace(task, messages=(*task.messages[:-1], stricter), quality=Quality.HIGH)
