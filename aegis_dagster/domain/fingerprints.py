@@ -10,7 +10,7 @@ moved file keeps what was computed; points and evidence carry the document's id,
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
@@ -22,15 +22,25 @@ class CollectionRules:
 
     enrich: bool = True
     graph: bool = True
+    local_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Code version, settings and model of each stage, as strings, and what differs by collection."""
+    """Code version, settings and model of each stage, as strings, and what differs by collection.
+
+    local_only: those of stages that other models work on where content may not leave the company.
+    """
 
     by_stage: Mapping[Stage, str]
     rules: Mapping[CollectionName, CollectionRules]
     default_rules: CollectionRules = CollectionRules()
+    local_only: Mapping[Stage, str] = field(default_factory=dict)
+
+    def of(self, stage: Stage, collection: CollectionName) -> str:
+        """The identity of a stage for a collection."""
+        confidential = self.rules_for(collection).local_only
+        return self.local_only.get(stage, self.by_stage[stage]) if confidential else self.by_stage[stage]
 
     def rules_for(self, collection: CollectionName) -> CollectionRules:
         """The rules of a collection."""
@@ -52,16 +62,17 @@ def wanted_fingerprints(
 ) -> dict[Stage, str]:
     """The fingerprint each stage of a document should have now, given its states.
 
-    A failed enrichment does not stop a document: it is chunked without descriptions, under a fingerprint
-    of its own, so that an enrichment that succeeds later makes the chunks stale.
+    An enrichment that failed or was put off does not stop a document: it is chunked without descriptions, under a
+    fingerprint of its own, so that an enrichment that succeeds later makes the chunks stale.
     """
-    by_stage = identities.by_stage
-    rules = identities.rules_for(document.collection)
-    parse = digest_of("parse", document.revision, document.suffix, by_stage[Stage.PARSE])
-    enrich = digest_of("enrich", parse, by_stage[Stage.ENRICH] if rules.enrich else "off")
+    collection = document.collection
+    rules = identities.rules_for(collection)
+    parse = digest_of("parse", document.revision, document.suffix, identities.of(Stage.PARSE, collection))
+    enrich = digest_of("enrich", parse, identities.of(Stage.ENRICH, collection) if rules.enrich else "off")
     enriched = states.get(Stage.ENRICH)
-    undescribed = enriched is not None and enriched.status is Status.FAILED and enriched.fingerprint == enrich
-    chunk = digest_of("chunk", enrich, by_stage[Stage.CHUNK], "undescribed" if undescribed else "")
-    embed = digest_of("embed", chunk, document.id, by_stage[Stage.EMBED])
-    graph = digest_of("graph", chunk, document.id, by_stage[Stage.GRAPH] if rules.graph else "off")
+    missing = enriched is not None and enriched.status in (Status.FAILED, Status.DEFERRED)
+    undescribed = enriched is not None and missing and enriched.fingerprint == enrich
+    chunk = digest_of("chunk", enrich, identities.of(Stage.CHUNK, collection), "undescribed" if undescribed else "")
+    embed = digest_of("embed", chunk, document.id, identities.of(Stage.EMBED, collection))
+    graph = digest_of("graph", chunk, document.id, identities.of(Stage.GRAPH, collection) if rules.graph else "off")
     return {Stage.PARSE: parse, Stage.ENRICH: enrich, Stage.CHUNK: chunk, Stage.EMBED: embed, Stage.GRAPH: graph}

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.errors import AegisError, DocumentError, FailureCode
+from aegis_dagster.errors import AegisError, Deferred, DocumentError, FailureCode
 
 MAX_ATTEMPTS = 3  # a retryable failure is tried so often by itself; after that `aegis retry` starts anew
 
@@ -95,6 +95,12 @@ class Outcome:
     seconds: float = 0.0
 
 
+def put_off(error: Deferred) -> Outcome:
+    """The outcome of a document that waits for money or for a provider. Every run tries it again."""
+    facts = {"why": error.message, "reason": error.reason, "until": error.until, "remedy": error.remedy}
+    return Outcome(Status.DEFERRED, facts)
+
+
 @dataclass(frozen=True, slots=True)
 class StageState:
     """What the catalog holds of one document at one stage."""
@@ -144,7 +150,7 @@ def readiness(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[
         return Readiness.READY
     if state.status is Status.SKIPPED:
         return Readiness.CLEAR if UPSTREAM_FAILED in state.facts else Readiness.READY
-    if state.status is Status.FAILED and above is Stage.ENRICH:
+    if state.status in (Status.FAILED, Status.DEFERRED) and above is Stage.ENRICH:
         return Readiness.READY
     if state.status is Status.FAILED and not state.worth_retrying():
         return Readiness.CLEAR

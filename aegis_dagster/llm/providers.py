@@ -12,6 +12,9 @@ from aegis_dagster.domain.llm import Quality, TaskType
 from aegis_dagster.domain.routing import ModelChoice, ProviderTier
 
 
+PICTURE_TOKENS = 3000  # of a model nobody knows: more than the usual rules come to for 1024 x 1024 pixels
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model of a provider."""
@@ -19,7 +22,7 @@ class Model:
     name: str  # as the provider calls it
     tasks: frozenset[TaskType]
     quality: Quality = Quality.STANDARD
-    picture_tokens: int = 3000  # the most input tokens that one picture counts for
+    picture_tokens: int = PICTURE_TOKENS  # the most input tokens that one picture counts for
     max_input_tokens: int | None = None  # known limit of input; None: ask and see
     dimensions: int | None = None  # of an embedding; sent along where the model can choose
     texts_per_call: int = 10  # of an embedding

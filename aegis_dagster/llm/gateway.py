@@ -1,0 +1,241 @@
+"""The gateway: the only place in the project that calls a model. Which tier, when to call again, when to give up.
+
+Belongs here: walking the candidates of a task; waits and retries by the table in `failures.py`.
+Does not belong here: the rule of order (`domain/routing.py`), one call's money (`paid_call.py`), health and limits
+of a provider (`limits.py`), HTTP (`wire.py`), final errors (`outcomes.py`).
+
+Async all the way: no event loop is started here and no thread. One gateway serves one event loop after another.
+Concurrency and requests and tokens per minute are limits of this process; money is limited across all of them.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from aegis_dagster.domain.accounts import BudgetRefusal, Reservation
+from aegis_dagster.domain.llm import LLMResponse, LLMTask, TaskType
+from aegis_dagster.domain.prices import FREE, Price, highest_cost
+from aegis_dagster.domain.routing import Candidate, candidates
+from aegis_dagster.llm.failures import DECISIONS, CallFailed
+from aegis_dagster.llm.limits import Breaker, ProviderLimits, Sleep, Turn
+from aegis_dagster.llm.outcomes import Trail, error_after, nobody_may, route, unpriced
+from aegis_dagster.llm.paid_call import Paid, PaidCalls, Transport
+from aegis_dagster.llm.prices import PriceList, lines_to_add
+from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.usage import counted_input, most_tokens
+from aegis_dagster.ports import Clock
+from aegis_dagster.ports_llm import Ledger
+
+LONGEST_REST = 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """How patient the gateway is."""
+
+    max_wait_seconds: float = 60.0  # a longer Retry-After lets the provider rest, and the next tier answers
+    first_wait_seconds: float = 1.0  # at most, before the second call; doubles with every further one
+    rest_after_failures: int = 5  # in a row
+    rest_seconds: float = 60.0  # doubles while probes fail, up to LONGEST_REST times
+    settle_seconds: float = 300.0  # a reservation lives so long beyond the call's time-out
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A candidate with all that a call needs."""
+
+    candidate: Candidate
+    provider: Provider
+    model: Model
+    price: Price
+    limits: ProviderLimits
+    most_input_tokens: int
+
+
+class Gateway:
+    """Answers tasks with the best model that can, and accounts for every call. Implements ModelGateway."""
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        prices: PriceList,
+        ledger: Ledger,
+        wire: Transport,
+        clock: Clock,
+        *,
+        run_id: str,
+        options: GatewayOptions | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """providers: in the order in which they are tried. sleep: waits so many seconds; tests need not."""
+        self._providers = {provider.name: provider for provider in providers}
+        self._tiers = [provider.tier() for provider in providers]
+        self._prices = prices
+        self._wire = wire
+        self._clock = clock
+        self._run_id = run_id
+        self._options = options or GatewayOptions()
+        self._sleep = sleep
+        self._calls = PaidCalls(ledger, wire, sleep)
+        self._limits = {provider.name: self._limits_of(provider) for provider in providers}
+
+    def candidates(self, task: LLMTask) -> list[Candidate]:
+        """The models that may answer, best first, whatever their budgets and health are now. Costs nothing."""
+        return candidates(task, self._tiers)
+
+    async def ask(self, task: LLMTask) -> LLMResponse:
+        """The answer of the best model that can give it now; for an embedding, one vector a text.
+
+        Raises BudgetExhausted, ModelsUnavailable, DocumentError (CONTENT_REFUSED, CONTEXT_TOO_LONG, BAD_ANSWER),
+        ConfigurationError, ServiceError (the ledger is broken; nothing was sent), ValueError (no max_tokens).
+        """
+        if task.max_tokens < 1 and task.task_type is not TaskType.EMBEDDING:
+            raise ValueError("A task needs max_tokens: without it nobody knows what the answer can cost.")
+        found = self.candidates(task)
+        if not found:
+            raise nobody_may(task, self._tiers)
+        trail = Trail(task)
+        for candidate in found:
+            response = await self._ask_model(candidate, trail)
+            if response is not None:
+                return response
+        raise error_after(trail, self._clock.now())
+
+    async def aclose(self) -> None:
+        """Close the connections. The gateway can be used again after it, in another event loop too."""
+        await self._wire.aclose()
+
+    async def _ask_model(self, candidate: Candidate, trail: Trail) -> LLMResponse | None:
+        """The answer of one model, called as often as its provider allows; None: the next one has to try."""
+        limits = self._limits[candidate.provider]
+        if limits.breaker.resting:
+            trail.rests(candidate, 0.0)
+            return None
+        choice = self._choice(candidate, trail.task)
+        left = max(1, choice.provider.attempts - trail.calls_of(candidate.provider))
+        waited = 0.0
+        for tries in range(1, left + 1):
+            try:
+                response = await self._call(choice, trail, waited)
+            except CallFailed as failure:
+                trail.failed(candidate, failure, waited)
+                wait = self._wait_before_next(choice, failure, tries)
+                if wait is None or tries == left:
+                    return None
+            else:
+                return response
+            await self._sleep(wait)
+            waited = wait
+        return None
+
+    async def _call(self, choice: _Choice, trail: Trail, waited: float) -> LLMResponse | None:
+        """One call in its turn; None: the provider rests or there is no money. Raises CallFailed."""
+        limits, task = choice.limits, trail.task
+        async with limits.turn(counted_input(task) + task.max_tokens) as turn:
+            ticket = limits.breaker.admit()
+            if ticket is None:
+                limits.leave(turn)
+                trail.rests(choice.candidate, waited)
+                return None
+            try:
+                reservation = self._reservation(choice, trail)
+                paid = await self._calls.make_when_it_fits(
+                    reservation, choice.provider, choice.model, task, choice.price, over=turn.done
+                )
+            except CallFailed as failure:
+                self._failed(choice, ticket, failure)
+                trail.calls += 1
+                raise
+            except BaseException:
+                limits.breaker.abandoned(ticket)
+                raise
+            if isinstance(paid, BudgetRefusal):
+                limits.breaker.abandoned(ticket)
+                limits.leave(turn)
+                trail.refused(choice.candidate, paid, waited)
+                return None
+            limits.breaker.answered(ticket)
+            return self._response(choice, trail, reservation, paid, turn, waited)
+
+    def _reservation(self, choice: _Choice, trail: Trail) -> Reservation:
+        task = trail.task
+        pictures = 1 if task.picture else 0
+        return Reservation(
+            call_id=uuid4().hex,
+            provider=choice.provider.name,
+            model=choice.model.name,
+            task_type=task.task_type,
+            asked_for=task.asked_for,
+            run_id=self._run_id,
+            attempt=trail.calls + 1,
+            amount=highest_cost(choice.most_input_tokens, task.max_tokens, choice.price, pictures=pictures),
+            price_version=choice.price.version,
+            seconds_to_live=choice.provider.timeout_seconds + self._options.settle_seconds,
+        )
+
+    def _response(
+        self, choice: _Choice, trail: Trail, reservation: Reservation, paid: Paid, turn: Turn, waited: float
+    ) -> LLMResponse:
+        choice.limits.correct(turn, paid.usage.input_tokens + paid.usage.output_tokens)
+        trail.calls += 1
+        trail.answered(choice.candidate, waited)
+        return LLMResponse(
+            content=paid.answer.content,
+            provider=choice.provider.name,
+            model=choice.model.name,
+            usage=paid.usage,
+            cost=paid.cost,
+            latency_seconds=paid.latency_seconds,
+            route=route(trail),
+            attempts=tuple(trail.attempts),
+            call_id=reservation.call_id,
+            finish_reason=paid.answer.finish_reason,
+            vectors=paid.answer.vectors,
+        )
+
+    def _failed(self, choice: _Choice, ticket: int, failure: CallFailed) -> None:
+        """What a failure means for the provider as a whole."""
+        breaker = choice.limits.breaker
+        rests = breaker.failed(ticket, DECISIONS[failure.error_type].rest)
+        seconds = failure.retry_after_seconds
+        if seconds is not None and DECISIONS[failure.error_type].retry:
+            if seconds > self._options.max_wait_seconds:
+                breaker.rest(seconds)
+                rests = True
+            else:
+                choice.limits.pause(seconds)
+        if rests:
+            log.warning("%s rests: its last call ended with %s.", choice.provider.name, failure.error_type)
+
+    def _wait_before_next(self, choice: _Choice, failure: CallFailed, tries: int) -> float | None:
+        """Seconds until the next call to the same model; None: there is none."""
+        if not DECISIONS[failure.error_type].retry or choice.limits.breaker.resting:
+            return None
+        if failure.retry_after_seconds is not None:
+            return failure.retry_after_seconds
+        longest = min(self._options.first_wait_seconds * 2 ** (tries - 1), self._options.max_wait_seconds)
+        return random.uniform(0, longest)  # full jitter: callers that failed together do not come back together
+
+    def _choice(self, candidate: Candidate, task: LLMTask) -> _Choice:
+        """All that a call needs. Raises ConfigurationError for a paid model without a price."""
+        provider = self._providers[candidate.provider]
+        model = next(one for one in provider.models.values() if one.name == candidate.model)
+        price = FREE if provider.free else self._prices.price(provider.name, model.name)
+        if price is None:
+            raise unpriced(provider.name, model.name, lines_to_add(provider.name, model.name))
+        return _Choice(candidate, provider, model, price, self._limits[provider.name], most_tokens(task, model))
+
+    def _limits_of(self, provider: Provider) -> ProviderLimits:
+        options = self._options
+        breaker = Breaker(
+            self._clock,
+            after_failures=options.rest_after_failures,
+            rest_seconds=options.rest_seconds,
+            longest_rest_seconds=LONGEST_REST * options.rest_seconds,
+        )
+        return ProviderLimits(provider, self._clock, breaker, self._sleep)

@@ -1,0 +1,233 @@
+"""Health and limits of one provider: when it rests, how many calls at once, requests and tokens a minute.
+
+Belongs here: the circuit breaker, the sliding minute, the queue for a turn. All of it for this process alone:
+eight processes may make eight times as many calls. Money is not limited here, and across processes (`stores/ledger`).
+Does not belong here: what a failure means (`failures.py`), retries (`gateway.py`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aegis_dagster.llm.failures import Rest
+from aegis_dagster.llm.providers import Provider
+from aegis_dagster.ports import Clock
+
+MINUTE = timedelta(seconds=60)
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class Breaker:
+    """Lets a provider that keeps failing rest, then lets one call through to see whether it recovered.
+
+    Every admitted call gets a ticket and hands it back with its end. A ticket from before a rest counts no more:
+    thirty calls that fail together are one rest, not thirty.
+    """
+
+    def __init__(self, clock: Clock, *, after_failures: int, rest_seconds: float, longest_rest_seconds: float) -> None:
+        self._clock = clock
+        self._after_failures = after_failures
+        self._rest_seconds = rest_seconds
+        self._longest_rest_seconds = longest_rest_seconds
+        self._failures = 0  # in a row
+        self._rests = 0  # in a row, with no answer between
+        self._until: datetime | None = None  # resting, or waiting for a probe; None: healthy
+        self._probing = False
+        self._ticket = 0  # grows with every rest
+
+    @property
+    def resting(self) -> bool:
+        """Whether a call would be turned away now."""
+        return self._until is not None and (self._probing or self._clock.now() < self._until)
+
+    def admit(self) -> int | None:
+        """A ticket for one call; None: resting. After a rest only the first who asks gets one, until it is back."""
+        if self.resting:
+            return None
+        self._probing = self._until is not None
+        return self._ticket
+
+    def answered(self, ticket: int) -> None:
+        """The provider did what it should, be it to refuse the request."""
+        if ticket == self._ticket:
+            self._failures = self._rests = 0
+            self._until = None
+            self._probing = False
+
+    def failed(self, ticket: int, rest: Rest) -> bool:
+        """The call failed; Rest.NO is an answer. Whether a rest begins with it."""
+        if rest is Rest.NO:
+            self.answered(ticket)
+            return False
+        if ticket != self._ticket:
+            return False
+        self._failures += 1
+        if not self._probing and rest is not Rest.AT_ONCE and self._failures < self._after_failures:
+            return False
+        seconds = self._rest_seconds * 2 ** min(self._rests, 20)
+        self._rests += 1
+        self.rest(min(seconds, self._longest_rest_seconds))
+        return True
+
+    def abandoned(self, ticket: int) -> None:
+        """The call was not made, or was given up: it says nothing about the provider."""
+        if ticket == self._ticket:
+            self._probing = False
+
+    def rest(self, seconds: float) -> None:
+        """No call for so long, or longer where a longer rest has begun."""
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self._until = max(until, self._until) if self._until else until
+        self._probing = False
+        self._failures = 0
+        self._ticket += 1
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """One call in the sliding minute. `tokens` is an estimate until it is corrected."""
+
+    time: datetime
+    tokens: int
+
+
+class SlidingMinute:
+    """At most so many requests and tokens in any 60 seconds. A call too large for a whole minute waits for an empty
+    one."""
+
+    def __init__(self, clock: Clock, *, requests: int | None, tokens: int | None) -> None:
+        self._clock = clock
+        self._requests = requests
+        self._tokens = tokens
+        self._passages: deque[Passage] = deque()
+        self._sum = 0
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nobody ever waits here."""
+        return self._requests is None and self._tokens is None
+
+    def seconds_until_room(self, tokens: int) -> float:
+        """How long a call of so many tokens has to wait now."""
+        now = self._clock.now()
+        while self._passages and self._passages[0].time <= now - MINUTE:
+            self._sum -= self._passages.popleft().tokens
+        count, total, wait = len(self._passages), self._sum, 0.0
+        for passage in self._passages:
+            if self._fits(count, total, tokens):
+                break
+            count, total = count - 1, total - passage.tokens
+            wait = (passage.time + MINUTE - now).total_seconds()
+        return wait
+
+    def enter(self, tokens: int) -> Passage:
+        """Count a call, whether or not there is room."""
+        passage = Passage(self._clock.now(), tokens)
+        self._passages.append(passage)
+        self._sum += tokens
+        return passage
+
+    def correct(self, passage: Passage, tokens: int) -> None:
+        """What a call really used."""
+        if self._passages and passage.time >= self._passages[0].time:
+            self._sum += tokens - passage.tokens
+        passage.tokens = tokens
+
+    def leave(self, passage: Passage) -> None:
+        """The call was not made."""
+        if passage in self._passages:
+            self._passages.remove(passage)
+            self._sum -= passage.tokens
+
+    def _fits(self, count: int, total: int, tokens: int) -> bool:
+        if self._requests is not None and count >= self._requests:
+            return False
+        return self._tokens is None or total + min(tokens, self._tokens) <= self._tokens
+
+
+@dataclass(slots=True)
+class Turn:
+    """A held slot, and the call's place in the minute (None: not counted)."""
+
+    slots: asyncio.Semaphore
+    passage: Passage | None = None
+    held: bool = True
+
+    def done(self) -> None:
+        """The provider has nothing to do with the call any more: the next one may begin."""
+        if self.held:
+            self.held = False
+            self.slots.release()
+
+
+class ProviderLimits:
+    """The queue of one provider: a slot, then room in the minute. May be used by one event loop after another."""
+
+    def __init__(self, provider: Provider, clock: Clock, breaker: Breaker, sleep: Sleep) -> None:
+        self.breaker = breaker
+        self._concurrency = provider.concurrency
+        self._clock = clock
+        self._sleep = sleep
+        self._minute = SlidingMinute(clock, requests=provider.requests_per_minute, tokens=provider.tokens_per_minute)
+        self._not_before: datetime | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._slots = asyncio.Semaphore(provider.concurrency)
+        self._head = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, tokens: int) -> AsyncIterator[Turn]:
+        """Wait for a slot and for room for a call of so many tokens; hold the slot until the end or `Turn.done`."""
+        self._use_this_loop()
+        slots = self._slots
+        await slots.acquire()
+        turn = Turn(slots)
+        try:
+            turn.passage = await self._pass(tokens)
+            yield turn
+        finally:
+            turn.done()
+
+    def pause(self, seconds: float) -> None:
+        """Let no call begin for so long: the provider said so to one of them."""
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self._not_before = max(until, self._not_before) if self._not_before else until
+
+    def correct(self, turn: Turn, tokens: int) -> None:
+        """What the call really used."""
+        if turn.passage is not None:
+            self._minute.correct(turn.passage, tokens)
+
+    def leave(self, turn: Turn) -> None:
+        """The call was not made."""
+        if turn.passage is not None:
+            self._minute.leave(turn.passage)
+
+    async def _pass(self, tokens: int) -> Passage | None:
+        nobody_waits = self._minute.unlimited and self._not_before is None
+        if nobody_waits or self.breaker.resting:  # who is about to be turned away does not wait for it
+            return None
+        async with self._head:  # who is first in the queue waits for room, the others for the first
+            wait = max(self._pause_left(), self._minute.seconds_until_room(tokens))
+            if wait > 0:
+                await self._sleep(wait)
+            self._minute.seconds_until_room(tokens)  # forgets what is older than a minute by now
+            return self._minute.enter(tokens)
+
+    def _pause_left(self) -> float:
+        if self._not_before is None:
+            return 0.0
+        left = (self._not_before - self._clock.now()).total_seconds()
+        if left <= 0:
+            self._not_before = None
+        return max(left, 0.0)
+
+    def _use_this_loop(self) -> None:
+        """Slots and queue of another loop are void: whoever held them is gone with it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._slots = asyncio.Semaphore(self._concurrency)
+            self._head = asyncio.Lock()

@@ -1,0 +1,57 @@
+"""Accounting for every call does not slow them down."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
+from aegis_dagster.domain.llm import LLMTask
+from aegis_dagster.llm.answers import Answer
+from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster_tests.llm.asking import desk, provider
+from aegis_dagster_tests.llm.throughput import MOST, TASK, measure
+
+
+@pytest.mark.slow
+def test_nine_tenths_of_the_calls_that_32_at_once_allow_go_through() -> None:
+    best = measure(640)
+    for _ in range(4):  # other work on the machine may disturb one measurement, not all of them
+        if best.calls_per_second >= 0.9 * MOST:
+            break
+        best = max(best, measure(640), key=lambda found: found.calls_per_second)
+    assert best.calls_per_second >= 0.9 * MOST, best
+
+
+class NoLedger:
+    """Takes every reservation and forgets it."""
+
+    async def reserve(self, reservation: Reservation) -> BudgetRefusal | None:
+        return None
+
+    async def settle(self, settlement: Settlement) -> None:
+        return None
+
+
+class NoWire:
+    """Answers at once."""
+
+    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+        return Answer("short", "stop", {"prompt_tokens": 400, "completion_tokens": 1, "total_tokens": 401})
+
+    async def aclose(self) -> None:
+        return None
+
+
+async def test_the_gateway_itself_takes_less_than_half_a_millisecond_a_call(tmp_path: Path) -> None:
+    limited = provider("cloud", "http://nowhere", requests_per_minute=10**6, tokens_per_minute=10**9)
+    at = desk(tmp_path, [limited], wire=NoWire())
+    gateway = at.with_ledger(NoLedger())
+
+    async def milliseconds() -> float:
+        began = time.thread_time()  # CPU, whatever else the machine does
+        await asyncio.gather(*(gateway.ask(TASK) for _ in range(500)))
+        return (time.thread_time() - began) / 500 * 1000
+
+    assert min([await milliseconds() for _ in range(3)]) < 0.5
