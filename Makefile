@@ -30,13 +30,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: export AEGIS_HOME := .aegis-demo
 demo: export AEGIS_ROOT := samples
+demo: export AEGIS_LLM__TIERS := []
+# Embedded defaults: no model is called, whatever keys the shell has.
 demo: setup ## ingest the sample documents, then search them
 	$(BIN)/aegis ingest
 	$(BIN)/aegis status
 	$(BIN)/aegis search "Why did the tide gauge show a wrong sea level?"
 	$(BIN)/aegis search "How much may a hotel cost on a business trip?"
 	$(BIN)/aegis graph "Priya Raman"
-	@printf '%s\n' '' 'Costs: 0 USD. Every model ran on this machine.' '' 'The demo keeps its state in .aegis-demo. What to do next:' \
+	$(BIN)/aegis costs
+	@printf '%s\n' '' 'The demo keeps its state in .aegis-demo. What to do next:' \
 	  '  export AEGIS_HOME=.aegis-demo AEGIS_ROOT=samples' \
 	  '  $(BIN)/aegis search "your question"' \
 	  '  $(BIN)/aegis show reports/letter-from-eastmere.pdf' \

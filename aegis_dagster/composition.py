@@ -7,23 +7,23 @@ take what they need from here and name no adapter.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition_models import Models
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
-from aegis_dagster.embedding.model_files import ensure_model, tokenizer_file
+from aegis_dagster.embedding.model_files import tokenizer_file
 from aegis_dagster.errors import ConfigurationError, OutsideRoot
-from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
-from aegis_dagster.ports import Clock, Progress
+from aegis_dagster.ports import Clock, Embedder, Progress
 from aegis_dagster.progress import Silent
 from aegis_dagster.settings import Settings, load_settings, normalized
 from aegis_dagster.stages.upkeep import DeletionGuard
@@ -39,6 +39,8 @@ from aegis_dagster.stores.evidence import EvidenceStore
 from aegis_dagster.stores.evidence_queries import EvidenceQueries
 from aegis_dagster.stores.extraction_cache import ExtractionCache
 from aegis_dagster.stores.folder import WatchedFolder
+from aegis_dagster.stores.ledger_reports import LedgerReports
+from aegis_dagster.stores.owners import new_owner
 from aegis_dagster.stores.sparse import SPARSE_VERSION
 from aegis_dagster.stores.vectors import QdrantStore
 from aegis_dagster.workers.pool import WorkerPool
@@ -90,32 +92,56 @@ class Project:
         """Reading the graph."""
         return EvidenceQueries(self.engine)
 
+    def models(self, run_id: str = "") -> Models:
+        """What asks models, for one run; whoever takes it closes it."""
+        return Models(self.settings, self.engine, self.clock, run_id)
+
     @cached_property
-    def embedder(self) -> MiniLmEmbedder:
-        """The embedding model, exported on first use."""
-        embed = self.settings.embed
-        return MiniLmEmbedder(
-            ensure_model(self.settings.model_cache), batch_size=embed.batch_size, threads=embed.threads
-        )
+    def choices(self) -> Models:
+        """Who would be asked. Nobody is: it is there for names and prices."""
+        return self.models()
+
+    @cached_property
+    def ledger_reports(self) -> LedgerReports:
+        """What was spent."""
+        return LedgerReports(self.engine)
 
     @cached_property
     def vectors(self) -> QdrantStore:
         """The vector store in local mode."""
+        return self._vectors_of(*self.choices.embedding_shape)
+
+    def vectors_to_search(self, models: Models) -> tuple[Embedder, QdrantStore]:
+        """Who embeds questions, and the vectors that go with it.
+
+        After the embedding model was changed this is the model before, until every document is embedded anew.
+        """
+        active = self.vectors.active_collection()
+        if active not in (None, self.vectors.collection):
+            for embedder in models.embedders():
+                store = self._vectors_of(embedder.model, embedder.dimensions)
+                if store.collection == active:
+                    return embedder, store
+        return models.embedder, self.vectors
+
+    def switch_vectors(self) -> bool:
+        """Let readers ask the vectors of the model in the settings, when every document has them. Whether it did."""
+        if self.vectors.active_collection() in (None, self.vectors.collection):
+            return False
+        points = self.reports.embedded_points()
+        if points is None:
+            return False
+        self.vectors.activate(expected_points=points)
+        return True
+
+    def _vectors_of(self, model: str, dimensions: int) -> QdrantStore:
         qdrant = self.settings.qdrant
         return QdrantStore(
             self.settings.qdrant_dir,
             alias=qdrant.collection,
-            model=MiniLmEmbedder.model,
-            dimensions=MiniLmEmbedder.dimensions,
+            model=model,
+            dimensions=dimensions,
             lock_timeout_seconds=qdrant.lock_timeout_seconds,
-        )
-
-    @cached_property
-    def extractor(self) -> StatisticalExtractor:
-        """Entities and relations without a language model."""
-        graph = self.settings.graph
-        return StatisticalExtractor(
-            max_entities=graph.max_entities_per_chunk, max_relations=graph.max_relations_per_chunk
         )
 
     @cached_property
@@ -128,26 +154,37 @@ class Project:
         """What the result of each stage depends on besides its input."""
         settings = self.settings
         enrich, chunk = settings.enrich, settings.chunk
-        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
+        local_only = [name for name, policy in settings.collections.items() if policy.local_only]
+        embedding, _ = self.choices.embedding_shape
         return Identities(
             by_stage={
                 Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
-                Stage.ENRICH: f"{ENRICH_VERSION}/{OcrDescriber.name}/{limits}",
+                **self._identities_by_model(CollectionName("")),
                 Stage.CHUNK: (
                     f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
                     f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
                 ),
-                Stage.EMBED: f"{EMBED_VERSION}/{MiniLmEmbedder.model}/{SPARSE_VERSION}/{settings.qdrant.collection}",
-                Stage.GRAPH: self.extractor.name,
+                Stage.EMBED: f"{EMBED_VERSION}/{embedding}/{SPARSE_VERSION}/{settings.qdrant.collection}",
             },
+            local_only=self._identities_by_model(CollectionName(local_only[0])) if local_only else {},
             rules={
                 CollectionName(name): CollectionRules(
-                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled
+                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, policy.local_only
                 )
                 for name, policy in settings.collections.items()
             },
             default_rules=CollectionRules(enrich.enabled, settings.graph.enabled),
         )
+
+    def _identities_by_model(self, collection: CollectionName) -> dict[Stage, str]:
+        """The identities of the stages whose model depends on who may see a collection."""
+        enrich = self.settings.enrich
+        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
+        ocr = self._ocr(self._pool())
+        return {
+            Stage.ENRICH: f"{ENRICH_VERSION}/{self.choices.describer(collection, ocr).name}/{limits}",
+            Stage.GRAPH: self.choices.extractor(collection).name,
+        }
 
     @property
     def root(self) -> Path:
@@ -192,40 +229,53 @@ class Project:
         return DeletionGuard(listing.max_deleted_share, listing.max_deleted_count, confirmed)
 
     @asynccontextmanager
-    async def workbench(self, progress: Progress | None = None) -> AsyncIterator[Workbench]:
-        """The stages' ports, with worker processes that end with the block."""
-        parse = self.settings.parse
-        pool = WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb, tasks_per_worker=parse.documents_per_worker)
+    async def workbench(self, progress: Progress | None = None, run_id: str = "") -> AsyncIterator[Workbench]:
+        """The stages' ports, with worker processes and connections that end with the block.
+
+        run_id: written on the ledger rows of the calls that are made.
+        """
+        pool, models = self._pool(), self.models(run_id or new_owner())
         self.artifacts.clean_staging()
         try:
-            yield self._bench(pool, progress or Silent())
+            yield self._bench(pool, models, progress or Silent())
         finally:
             await pool.close()
+            await models.aclose()
             self.artifacts.close()
 
-    def _bench(self, pool: WorkerPool, progress: Progress) -> Workbench:
+    def _pool(self) -> WorkerPool:
+        parse = self.settings.parse
+        return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb, tasks_per_worker=parse.documents_per_worker)
+
+    def _ocr(self, pool: WorkerPool) -> OcrDescriber:
+        return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
+
+    def _bench(self, pool: WorkerPool, models: Models, progress: Progress) -> Workbench:
+        ocr = self._ocr(pool)
         return Workbench(
             catalog=self.catalog,
             artifacts=self.artifacts,
             source=self.source.path,
             tasks=pool,
-            describer=OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds),
-            embedder=self.embedder,
+            describer=cache(lambda collection: models.describer(collection, ocr)),
+            embedder=models.embedder,
             vectors=self.vectors,
+            switch_vectors=self.switch_vectors,
             evidence=self.evidence,
-            extractor=self.extractor,
+            extractor=cache(models.extractor),
             embedding_cache=EmbeddingCache(self.engine),
             picture_cache=PictureCache(self.engine),
             extraction_cache=ExtractionCache(self.engine),
             identities=self.identities,
-            options=self._options(),
+            options=self._options(models),
             progress=progress,
         )
 
-    def _options(self) -> StageOptions:
+    def _options(self, models: Models) -> StageOptions:
         parse, enrich, chunk = self.settings.parse, self.settings.enrich, self.settings.chunk
         return StageOptions(
             concurrency=parse.workers,
+            calls_at_once=max(parse.workers, *(provider.concurrency for provider in models.providers), 1),
             parse_timeout_seconds=parse.timeout_seconds,
             chunk_timeout_seconds=chunk.timeout_seconds,
             min_coverage=chunk.min_coverage,

@@ -126,8 +126,10 @@ async def graph_extraction_node(state: IngestionState) -> IngestionState:
         def read(_: Path, facts: dict[str, Any]) -> dict[str, Any]:
             bench = session.bench
             located = locate(DocumentId(state["document_id"]), read_chunks(folder))
-            found = bench.extraction_cache.get(bench.extractor.name, [chunk.content_hash for chunk in located])
-            said = [found[chunk.content_hash] for chunk in located]
+            collection = session.project.documents.get([DocumentId(state["document_id"])])[0].collection
+            accepted = bench.extractor(collection).accepted
+            found = bench.extraction_cache.get(accepted, [chunk.content_hash for chunk in located])
+            said = [found[chunk.content_hash] for chunk in located if chunk.content_hash in found]
             mentions = dict.fromkeys(mention for evidence in said for mention in evidence.mentions)
             return {
                 "entities": [asdict(mention) for mention in mentions],

@@ -18,6 +18,7 @@ from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Outcome, Stage, StageState
 
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
@@ -61,16 +62,18 @@ class PictureDescription:
     """What a describer saw."""
 
     text: str  # empty: nothing worth saying
-    described_by: str  # "ocr", later "provider/model"
+    described_by: str  # "ocr/rapidocr-3.10.0", or "vision-1/dashscope/qwen3-vl-flash": key of the cache
+    fallback: str = ""  # why OCR stands in for a vision model: an error code
 
 
 class PictureDescriber(Protocol):
     """Looks at one picture."""
 
-    name: str  # identity and version; part of the enrich fingerprint and of the cache key
+    name: str  # identity and version; part of the enrich fingerprint
+    accepted: tuple[str, ...]  # `described_by` of cached descriptions that are as good as a new one, best first
 
-    async def describe(self, picture: Path) -> PictureDescription:
-        """Describe the picture in the file. Raises DocumentError or ServiceError."""
+    async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
+        """Describe the picture in the file. Raises DocumentError, Deferred or ServiceError."""
         ...
 
 
@@ -80,19 +83,30 @@ class Embedder(Protocol):
     model: str  # identity and version; part of the embed fingerprint and of the cache key
     dimensions: int
     max_tokens: int  # a text beyond it is cut off
+    texts_per_call: int  # so many at a time: what is lost at most when a process is killed
+    calls_at_once: int  # how many calls of `embed` are worth making side by side
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One normalised row per text, in the order given. Blocks; call it in a thread."""
+    async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
+        """One normalised row per text, in the order given. Raises Deferred, DocumentError or ServiceError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What an extractor found, and who it was."""
+
+    evidence: ChunkEvidence
+    extracted_by: str  # key of the cache
 
 
 class EvidenceExtractor(Protocol):
     """Finds entities and relations in one passage."""
 
-    name: str  # identity and version; part of the graph fingerprint and of the cache key
+    name: str  # identity and version; part of the graph fingerprint
+    accepted: tuple[str, ...]  # `extracted_by` of cached evidence that is as good as new, best first
 
-    async def extract(self, text: str) -> ChunkEvidence:
-        """What the text says. Equal texts give equal evidence. Raises DocumentError or ServiceError."""
+    async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
+        """What the text says. Raises DocumentError, Deferred or ServiceError."""
         ...
 
 
@@ -221,15 +235,15 @@ class EmbeddingCache(Protocol):
 class PictureCache(Protocol):
     """Descriptions by describer and picture hash."""
 
-    def get(self, describer: str, picture_hash: str) -> PictureDescription | None: ...
+    def get(self, describers: Sequence[str], picture_hash: str) -> PictureDescription | None: ...
 
-    def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None: ...
+    def put(self, picture_hash: str, description: PictureDescription) -> None: ...
 
 
 class ExtractionCache(Protocol):
     """Evidence by extractor and text hash."""
 
-    def get(self, extractor: str, hashes: Collection[str]) -> dict[str, ChunkEvidence]: ...
+    def get(self, extractors: Sequence[str], hashes: Collection[str]) -> dict[str, ChunkEvidence]: ...
 
     def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None: ...
 

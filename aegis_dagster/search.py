@@ -11,6 +11,7 @@ from typing import Any
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.chunks import LocatedChunk, locate
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError, DocumentError
 from aegis_dagster.stages.chunk import read_chunks
@@ -35,20 +36,26 @@ class PassageHit:
         return asdict(self)
 
 
-def find_passages(
+async def find_passages(
     project: Project, question: str, *, limit: int = 5, mode: str = "fused", collection: str | None = None
 ) -> list[PassageHit]:
     """The best passages first. mode: "fused", "dense" or "sparse".
 
-    Raises ConfigurationError for another mode or an empty question, ServiceError when the store is broken.
+    Raises ConfigurationError for another mode or an empty question, ServiceError when the store is broken, Deferred
+    when a provider's model would embed the question and has no money left or does not answer.
     """
     if mode not in MODES:
         raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
     if not question.strip():
         raise ConfigurationError("The question is empty.", remedy="say what to look for.")
-    vector = project.embedder.embed([question])[0] if mode != "sparse" else None
+    models = project.models("search")
+    try:
+        embedder, vectors = project.vectors_to_search(models)
+        vector = (await embedder.embed([question], AskedFor()))[0] if mode != "sparse" else None
+    finally:
+        await models.aclose()
     # More than asked for: the text of a document that is being chunked anew right now is not there.
-    hits = project.vectors.search(question, vector, limit=limit + _SPARE, mode=mode, collection=collection)
+    hits = vectors.search(question, vector, limit=limit + _SPARE, mode=mode, collection=collection)
     passages = passages_of(project, {hit.document_id for hit in hits})
     return [
         PassageHit(hit.document_id, hit.chunk_id, round(hit.score, 6), hit.pages, hit.headings, found.chunk.text)

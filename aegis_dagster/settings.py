@@ -8,6 +8,7 @@ Order, first wins: environment (`AEGIS_PARSE__WORKERS=4`: two underscores go one
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,9 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
+from aegis_dagster.domain.llm import Quality
 from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.settings_llm import LlmSettings, ProviderSettings
 
 
 class Section(BaseModel):
@@ -78,8 +81,15 @@ class ParseSettings(Section):
 
 
 class EnrichSettings(Section):
-    """Which pictures are described."""
+    """Which pictures are described, and by what."""
 
+    describer: Literal["auto", "model", "ocr"] = Field(
+        default="auto",
+        description="`model`: a vision model of `llm`; `ocr`: the text in the picture; `auto`: a model where one is configured, else OCR.",
+    )
+    quality: Quality = Field(default=Quality.STANDARD, description="Which vision models are wanted.")
+    max_side_pixels: int = Field(default=1024, ge=64, description="A larger picture is made smaller before it is sent.")
+    max_answer_tokens: int = Field(default=500, ge=16, description="Limit of a description.")
     enabled: bool = Field(default=True, description="Describe pictures at all; a collection can differ.")
     min_side_pixels: int = Field(default=48, ge=1, description="A picture with a shorter side is decoration.")
     max_aspect: float = Field(
@@ -113,18 +123,27 @@ class ChunkSettings(Section):
 class EmbedSettings(Section):
     """How chunks are embedded."""
 
-    model: Literal["all-MiniLM-L6-v2"] = Field(default="all-MiniLM-L6-v2", description="The embedding model.")
+    model: str = Field(
+        default="all-MiniLM-L6-v2",
+        description="The embedding model: `all-MiniLM-L6-v2`, which runs here, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
+    )
     batch_size: int = Field(default=32, ge=1, description="Texts per call of the model.")
     window_chunks: int = Field(default=4096, ge=1, description="Chunks sorted by length and held in memory together.")
     threads: int = Field(default=0, ge=0, description="Threads of the model; 0: all cores.")
 
 
 class GraphSettings(Section):
-    """What the statistical extractor keeps."""
+    """How entities and relations are found, and what is kept."""
 
+    extractor: Literal["auto", "model", "statistical"] = Field(
+        default="auto",
+        description="`model`: a language model of `llm`; `statistical`: key phrases and co-occurrence; `auto`: a model where one is configured, else statistical.",
+    )
+    quality: Quality = Field(default=Quality.STANDARD, description="Which language models are wanted.")
+    max_answer_tokens: int = Field(default=4096, ge=64, description="Limit of what a model says of one chunk.")
     enabled: bool = Field(default=True, description="Extract entities and relations at all; a collection can differ.")
-    max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities of one chunk.")
-    max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations of one chunk.")
+    max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities of one chunk (statistical).")
+    max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations of one chunk (statistical).")
 
 
 class QdrantSettings(Section):
@@ -168,6 +187,11 @@ class Settings(BaseSettings):
     memory_needed_mb: int = Field(
         default=1024, ge=0, description="`IngestionPipeline` refuses to start with less free memory."
     )
+    database: str | None = Field(
+        default=None,
+        repr=False,
+        description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`.",
+    )
     listing: ListingSettings = ListingSettings()
     parse: ParseSettings = ParseSettings()
     enrich: EnrichSettings = EnrichSettings()
@@ -175,6 +199,7 @@ class Settings(BaseSettings):
     embed: EmbedSettings = EmbedSettings()
     graph: GraphSettings = GraphSettings()
     qdrant: QdrantSettings = QdrantSettings()
+    llm: LlmSettings = LlmSettings()
     collections: dict[str, CollectionPolicy] = Field(
         default_factory=dict, description="Policy by collection name; a collection without one has the defaults."
     )
@@ -193,8 +218,8 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the catalog, evidence and caches."""
-        return f"sqlite:///{self.home / 'aegis.db'}"
+        """SQLAlchemy URL of the catalog, evidence, caches and ledger."""
+        return self.database or f"sqlite:///{self.home / 'aegis.db'}"
 
     @property
     def artifacts_dir(self) -> Path:
@@ -220,6 +245,32 @@ class Settings(BaseSettings):
     def policy(self, collection: str) -> CollectionPolicy:
         """The policy of a collection."""
         return self.collections.get(collection, CollectionPolicy())
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """Where a provider is and what opens it. Never part of the settings, so that no dump shows a key."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+def provider_access(provider: ProviderSettings) -> ProviderAccess | None:
+    """How to reach a provider that is configured; None: it is switched off, or has no key or no address."""
+    address = os.environ.get(provider.base_url_variable or "") or provider.base_url or ""
+    key = os.environ.get(provider.api_key_variable or "", "").strip()
+    ready = bool(address) and (bool(key) or provider.api_key_variable is None)
+    if provider.enabled is False or (provider.enabled is None and not ready) or not address:
+        return None
+    return ProviderAccess(_full_address(address), key or "none")
+
+
+def _full_address(address: str) -> str:
+    """`OLLAMA_HOST` may be a host, a host and port, or 0.0.0.0; an address with a path stays as it is."""
+    if "://" not in address:
+        host, _, port = address.partition(":")
+        address = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port or '11434'}"
+    return address.rstrip("/") if address.rstrip("/").count("/") > 2 else f"{address.rstrip('/')}/v1"
 
 
 def config_file() -> Path:

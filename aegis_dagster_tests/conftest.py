@@ -1,4 +1,4 @@
-"""What holds for every test: the settings of the caller's shell do not reach it."""
+"""What holds for every test: neither settings nor keys of the caller's shell reach it."""
 
 import os
 
@@ -7,7 +7,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove AEGIS_* and DAGSTER_HOME from the environment."""
+    """Remove AEGIS_*, DAGSTER_HOME and what makes a provider of models configured from the environment."""
+    providers = {"OLLAMA_HOST", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
     for name in list(os.environ):
-        if name.startswith("AEGIS_") or name == "DAGSTER_HOME":
+        if name.startswith("AEGIS_") or name == "DAGSTER_HOME" or name in providers:
             monkeypatch.delenv(name)

@@ -11,9 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
 
 BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
-PORTS = {"ports", *DOMAIN}
-ADAPTERS = {"chunking", "embedding", "extraction", "parsing", "pictures", "stores", "workers"}
-BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "stages", "settings", "pins", "progress"}
+PORTS = {"ports", "ports_llm", *DOMAIN}
+ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "stores", "workers"}
+SETTINGS = {"settings", "settings_llm", "settings_process"}
+BELOW_COMPOSITION = {*PORTS, *ADAPTERS, *SETTINGS, "stages", "pins", "progress"}
+COMPOSITION = {"composition", "composition_models"}
 PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
 
 # Which parts of the package each part may import, besides itself.
@@ -23,17 +25,31 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "progress": set(),
     "domain": BASE,
-    "settings": DOMAIN,
+    "settings": {"settings_llm", *DOMAIN},
+    "settings_llm": DOMAIN,
+    "settings_process": set(),
     "ports": DOMAIN,
+    "ports_llm": DOMAIN,
     "stages": PORTS,
-    **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
-    "composition": BELOW_COMPOSITION,
-    "search": {"composition", *BELOW_COMPOSITION},
-    "digests": {"composition", *BELOW_COMPOSITION},
-    **{name: {*PIPELINE, "composition", "memory", *BELOW_COMPOSITION} for name in PIPELINE},
-    "defs": {"composition", *BELOW_COMPOSITION},
+    **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS - {"llm"}},
+    "llm": {*PORTS, "pins", "settings_process"},
+    "composition_models": BELOW_COMPOSITION,
+    "composition": {"composition_models", *BELOW_COMPOSITION},
+    **{name: {*COMPOSITION, *BELOW_COMPOSITION} for name in ("search", "digests", "forecasting")},
+    **{name: {*PIPELINE, *COMPOSITION, "memory", *BELOW_COMPOSITION} for name in PIPELINE},
+    "defs": {"forecasting", *COMPOSITION, *BELOW_COMPOSITION},
     "definitions": {"defs"},
-    "cli": {"composition", "search", "digests", "memory", "definitions", "defs", *PIPELINE, *BELOW_COMPOSITION},
+    "cli": {
+        "search",
+        "digests",
+        "forecasting",
+        "memory",
+        "definitions",
+        "defs",
+        *PIPELINE,
+        *COMPOSITION,
+        *BELOW_COMPOSITION,
+    },
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -74,7 +90,7 @@ def test_only_the_definitions_and_what_starts_their_jobs_import_dagster() -> Non
 
 def test_only_the_settings_read_the_environment() -> None:
     readers = {str(file.relative_to(PACKAGE)) for file in MODULES if "os.environ" in file.read_text("utf-8")}
-    assert readers == {"settings.py"}
+    assert readers == {"settings.py", "settings_process.py"}
 
 
 def test_every_module_says_what_belongs_in_it() -> None:

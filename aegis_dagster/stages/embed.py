@@ -1,25 +1,24 @@
 """The embed stage: chunks become points of the vector store.
 
-Belongs here: windows of many documents, the cache, replacing a document's points.
-Does not belong here: the model (`Embedder`), the store (`VectorStore`).
+Belongs here: windows of many documents, replacing a document's points, how a document ends.
+Does not belong here: having texts embedded (`chunk_vectors.py`), the store (`VectorStore`).
 """
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, put_off
 from aegis_dagster.errors import DocumentError
-from aegis_dagster.ports import VectorPoint, Vectors
+from aegis_dagster.ports import VectorPoint
 from aegis_dagster.stages.chunk import located_chunks
+from aegis_dagster.stages.chunk_vectors import Embedding
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
 from aegis_dagster.stages.workbench import Workbench
-
-_TEXTS_PER_CALL = 128  # cached after each call: what a kill loses at most
-CHUNKS = "chunk vectors"  # label of the progress that counts chunks
 
 
 async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
@@ -27,7 +26,9 @@ async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force
 
     force publishes again; it does not embed again what the cache holds.
     """
-    return await run_batches(Stage.EMBED, documents, bench, _embed, _windows, force=force)
+    report = await run_batches(Stage.EMBED, documents, bench, _embed, _windows, force=force)
+    await asyncio.to_thread(bench.switch_vectors)
+    return report
 
 
 def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
@@ -49,44 +50,38 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
     outcomes: dict[DocumentId, Outcome] = {}
     chunks: dict[DocumentId, list[LocatedChunk]] = {}
     for work in works:
-        document_id = work.document.id
         try:
-            chunks[document_id] = [] if work.clear else located_chunks(work, bench)
+            chunks[work.document.id] = [] if work.clear else located_chunks(work, bench)
         except DocumentError as error:
-            outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
-            continue
-        facts = {"points": len(chunks[document_id]), "model": bench.embedder.model}
-        outcomes[document_id] = upstream_failed() if work.clear else Outcome(Status.DONE, facts)
-    vectors = await _vectors([chunk for found in chunks.values() for chunk in found], bench, report)
+            outcomes[work.document.id] = Outcome(Status.FAILED, failure=Failure.of(error))
+    embedding = Embedding(bench, report)
+    await embedding.embed([(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])])
+    for work in works:
+        if (found := chunks.get(work.document.id)) is not None:
+            outcome = upstream_failed() if work.clear else _outcome(found, embedding, bench)
+            outcomes[work.document.id] = outcome
+    settled = {name for name, outcome in outcomes.items() if outcome.status in (Status.DONE, Status.SKIPPED)}
     held = bench.catalog.still_held(Stage.EMBED, {work.document.id: work.fingerprint(Stage.EMBED) for work in works})
-    readable = [work for work in works if work.document.id in chunks and work.document.id in held]
+    published = [work for work in works if work.document.id in settled & held]  # the others keep the points they have
     points = [
-        VectorPoint(chunk, work.document.collection, work.fingerprint(Stage.EMBED), vectors[chunk.content_hash])
-        for work in readable
+        VectorPoint(chunk, work.document.collection, work.fingerprint(Stage.EMBED), vector)
+        for work in published
         for chunk in chunks[work.document.id]
+        if (vector := embedding.vectors.get(chunk.content_hash)) is not None
     ]
-    fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in readable}
+    fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in published}
     await asyncio.to_thread(bench.vectors.replace_documents, points, fingerprints)
     return outcomes
 
 
-async def _vectors(chunks: Sequence[LocatedChunk], bench: Workbench, report: StageReport) -> dict[str, Vectors]:
-    """A vector for every text of the chunks, from the cache or the model, by text hash."""
-    model = bench.embedder.model
-    texts = {chunk.content_hash: chunk.chunk.embedded_text for chunk in chunks}
-    found = bench.embedding_cache.get(model, texts)
-    missing = sorted((key for key in texts if key not in found), key=lambda key: (len(texts[key]), key), reverse=True)
-    report.work["chunks_from_cache"] += len(chunks) - len(missing)
-    if missing:
-        bench.progress.start(CHUNKS, len(missing))
-    for start in range(0, len(missing), _TEXTS_PER_CALL):
-        keys = missing[start : start + _TEXTS_PER_CALL]
-        rows = await asyncio.to_thread(bench.embedder.embed, [texts[key] for key in keys])
-        new = dict(zip(keys, rows, strict=True))
-        bench.embedding_cache.put(model, new)
-        found.update(new)
-        report.work["chunks_embedded"] += len(keys)
-        bench.progress.advance(CHUNKS, len(keys))
-    if missing:
-        bench.progress.finish(CHUNKS)
-    return found
+def _outcome(chunks: Sequence[LocatedChunk], embedding: Embedding, bench: Workbench) -> Outcome:
+    """A chunk that the model turned down is counted and costs the others nothing; none left is a failure."""
+    refused = [error for chunk in chunks if (error := embedding.refused.get(chunk.content_hash)) is not None]
+    points = sum(chunk.content_hash in embedding.vectors for chunk in chunks)
+    if embedding.waits is not None and points + len(refused) < len(chunks):
+        return put_off(embedding.waits)
+    if refused and not points:
+        return Outcome(Status.FAILED, failure=Failure.of(refused[0]))
+    codes = Counter(error.code for error in refused)
+    facts = {"points": points, "model": bench.embedder.model}
+    return Outcome(Status.DONE, facts | ({"refused": dict(sorted(codes.items()))} if codes else {}))

@@ -4,22 +4,26 @@ Belongs here: which pictures are looked at, that equal pictures are looked at on
 Does not belong here: looking at a picture (`PictureDescriber`), attaching the text (`chunk.py`'s task).
 
 Artifact: `descriptions.json`, one entry a picture: {"picture": JSON pointer, "page": 1-based or null,
-"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null}.
+"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null, "fallback": why the
+text in the picture stands for its description, or ""}.
 """
 
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
-from aegis_dagster.errors import DocumentError
+from aegis_dagster.errors import Deferred, DocumentError
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster.stages.side_by_side import each
 from aegis_dagster.stages.workbench import Workbench
 
 DESCRIPTIONS = "descriptions.json"
@@ -42,12 +46,14 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
             before = work.states.get(Stage.ENRICH)
             last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
-            entries = await _describe_all(parsed, pictures, bench, report, looks, last_attempt=last)
+            looking = _Looking(work.document, bench, report, looks, last_attempt=last)
+            entries = await looking.describe_all(parsed, pictures)
             with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
                 (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
 
-    return await run_each(Stage.ENRICH, documents, bench, enrich, force=force)
+    at_once = max(bench.options.concurrency, bench.options.calls_at_once)
+    return await run_each(Stage.ENRICH, documents, bench, enrich, force=force, side_by_side=at_once)
 
 
 def pictures_of(parsed: Path) -> list[dict[str, Any]]:
@@ -72,33 +78,64 @@ def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
     return entries
 
 
-async def _describe_all(
-    parsed: Path,
-    pictures: list[dict[str, Any]],
-    bench: Workbench,
-    report: StageReport,
-    looks: dict[str, asyncio.Lock],
-    *,
-    last_attempt: bool,
-) -> list[dict[str, Any]]:
-    paths = [parsed / picture["file"] for picture in pictures]
-    answer = await bench.tasks.run(
-        "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
-    )
-    entries = []
-    for picture, path, values in zip(pictures, paths, answer["facts"], strict=True):
-        seen, skipped = PictureDescription("", ""), _reason(values, bench)
-        if skipped is None:
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """The pictures of one document are looked at, side by side."""
+
+    document: Document
+    bench: Workbench
+    report: StageReport
+    looks: dict[str, asyncio.Lock]
+    last_attempt: bool
+
+    async def describe_all(self, parsed: Path, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One entry a picture, in the document's order."""
+        paths = [parsed / picture["file"] for picture in pictures]
+        answer = await self.bench.tasks.run(
+            "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
+        )
+        entries: list[dict[str, Any]] = [{} for _ in pictures]
+        put_off: list[Deferred] = []
+
+        async def one(index: int) -> None:
+            try:
+                entries[index] = {**pictures[index], **await self._entry(paths[index], answer["facts"][index])}
+            except Deferred as error:  # the others go on: what they cost is kept in the cache
+                put_off.append(error)
+
+        await each(range(len(pictures)), one, at_once=self.bench.options.calls_at_once)
+        if put_off:
+            raise put_off[0]
+        return entries
+
+    async def _entry(self, path: Path, values: dict[str, Any] | None) -> dict[str, Any]:
+        seen, skipped = PictureDescription("", ""), _reason(values, self.bench)
+        if skipped is None and values is not None:
             content_hash = values["content_hash"]
             try:
-                async with looks.setdefault(content_hash, asyncio.Lock()):
-                    seen = await _describe(path, content_hash, bench, report)
+                async with self.looks.setdefault(content_hash, asyncio.Lock()):
+                    seen = await self._look(path, content_hash)
             except DocumentError as error:
-                if error.retryable and not last_attempt:
+                if error.retryable and not self.last_attempt:
                     raise
                 skipped = error.code  # one picture that cannot be looked at costs the others nothing
-        entries.append({**picture, "text": seen.text, "described_by": seen.described_by, "skipped": skipped})
-    return entries
+        return {
+            "text": seen.text,
+            "described_by": seen.described_by,
+            "skipped": skipped,
+            "fallback": seen.fallback,
+        }
+
+    async def _look(self, path: Path, content_hash: str) -> PictureDescription:
+        describer = self.bench.describer(self.document.collection)
+        known = self.bench.picture_cache.get(describer.accepted, content_hash)
+        if known is not None:
+            return known
+        asked_for = AskedFor(self.document.collection, self.document.id, Stage.ENRICH)
+        description = await describer.describe(path, asked_for)
+        self.bench.picture_cache.put(content_hash, description)
+        self.report.work["pictures_described"] += 1
+        return description
 
 
 def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:
@@ -114,20 +151,11 @@ def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:
     )
 
 
-async def _describe(path: Path, content_hash: str, bench: Workbench, report: StageReport) -> PictureDescription:
-    known = bench.picture_cache.get(bench.describer.name, content_hash)
-    if known is not None:
-        return known
-    description = await bench.describer.describe(path)
-    bench.picture_cache.put(bench.describer.name, content_hash, description)
-    report.work["pictures_described"] += 1
-    return description
-
-
 def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "pictures": len(entries),
         "described": sum(1 for entry in entries if entry["text"]),
         "without_text": sum(1 for entry in entries if not entry["text"] and entry["skipped"] is None),
         "filtered": sum(1 for entry in entries if entry["skipped"] is not None),
+        "fallback": sum(1 for entry in entries if entry.get("fallback")),
     }

@@ -1,18 +1,19 @@
 """The graph stage: chunks become evidence about entities and relations.
 
-Belongs here: batches of documents, the cache, replacing a document's evidence.
-Does not belong here: finding entities (`EvidenceExtractor`), aggregating them (`EvidenceStore`).
+Belongs here: batches of documents, replacing a document's evidence.
+Does not belong here: having chunks read (`chunk_reading.py`), aggregating evidence (`EvidenceStore`).
 """
 
 import asyncio
 from collections.abc import Sequence
 
 from aegis_dagster.domain.chunks import LocatedChunk
-from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
+from aegis_dagster.domain.evidence import DocumentEvidence
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
-from aegis_dagster.errors import OperatorError, ServiceError
+from aegis_dagster.errors import DocumentError
 from aegis_dagster.stages.chunk import located_chunks
+from aegis_dagster.stages.chunk_reading import Reading
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
 from aegis_dagster.stages.workbench import Workbench
@@ -33,7 +34,7 @@ def _batches(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
 
 async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
     outcomes: dict[DocumentId, Outcome] = {}
-    said: list[DocumentEvidence] = []
+    chunks: dict[DocumentId, list[LocatedChunk]] = {}
     for work in works:
         document_id = work.document.id
         if work.clear:
@@ -42,16 +43,18 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
             outcomes[document_id] = Outcome(Status.SKIPPED, {"why": "the graph is off for this collection"})
         else:
             try:
-                chunks = located_chunks(work, bench)
-                found = await _evidence(chunks, bench, report)
-            except (ServiceError, OperatorError):
-                raise
-            except Exception as error:
+                chunks[document_id] = located_chunks(work, bench)
+            except DocumentError as error:
                 outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
-                continue
-            evidence = [(chunk.id, found[chunk.content_hash]) for chunk in chunks]
-            said.append(DocumentEvidence(document_id, work.fingerprint(Stage.GRAPH), evidence))
-            outcomes[document_id] = Outcome(Status.DONE, _facts(evidence))
+    reading = Reading(bench, report)
+    await reading.read([(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])])
+    said: list[DocumentEvidence] = []
+    for work in works:
+        document_id = work.document.id
+        if document_id in chunks:
+            outcomes[document_id], evidence = reading.outcome(work.document.collection, chunks[document_id])
+            if outcomes[document_id].status is Status.DONE:
+                said.append(DocumentEvidence(document_id, work.fingerprint(Stage.GRAPH), evidence))
     held = bench.catalog.still_held(Stage.GRAPH, {work.document.id: work.fingerprint(Stage.GRAPH) for work in works})
     silent = [document_id for document_id in held if _is_silent(outcomes[document_id])]
     await asyncio.to_thread(bench.evidence.replace_documents, [item for item in said if item.document_id in held])
@@ -61,29 +64,5 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
 
 def _is_silent(outcome: Outcome) -> bool:
     """Whether a document has nothing to say now; one that failed for a passing reason keeps what it said."""
-    passing = outcome.failure is not None and outcome.failure.retryable
+    passing = outcome.status is Status.DEFERRED or (outcome.failure is not None and outcome.failure.retryable)
     return outcome.status is not Status.DONE and not passing
-
-
-async def _evidence(chunks: Sequence[LocatedChunk], bench: Workbench, report: StageReport) -> dict[str, ChunkEvidence]:
-    """What every text of the chunks says, from the cache or the extractor, by text hash."""
-    name = bench.extractor.name
-    texts = {chunk.content_hash: chunk.chunk.embedded_text for chunk in chunks}
-    found = bench.extraction_cache.get(name, texts)
-    new: dict[str, ChunkEvidence] = {}
-    try:
-        for key in texts:
-            if key not in found:
-                new[key] = await bench.extractor.extract(texts[key])
-                report.work["chunks_extracted"] += 1
-    finally:
-        bench.extraction_cache.put(name, new)  # also when a later chunk fails: what was extracted is kept
-    return {**found, **new}
-
-
-def _facts(evidence: Sequence[tuple[str, ChunkEvidence]]) -> dict[str, int]:
-    return {
-        "chunks": len(evidence),
-        "mentions": sum(len(found.mentions) for _, found in evidence),
-        "relations": sum(len(found.relations) for _, found in evidence),
-    }

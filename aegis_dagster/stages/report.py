@@ -22,6 +22,7 @@ class StageReport:
     work: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[DocumentId, Failure]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    deferred: Counter[str] = field(default_factory=Counter)  # by what happened, with the remedy
     seconds: float = 0.0
 
     def add(self, document_id: DocumentId, outcome: Outcome) -> None:
@@ -31,3 +32,5 @@ class StageReport:
             self.failures.append((document_id, outcome.failure))
         if outcome.status is Status.SKIPPED:
             self.skipped[str(outcome.facts.get("why", "skipped"))] += 1
+        if outcome.status is Status.DEFERRED:
+            self.deferred[f"{outcome.facts['why']} Remedy: {outcome.facts['remedy']}"] += 1

@@ -25,11 +25,13 @@ from aegis_dagster.domain.stages import (
     Stage,
     StageState,
     Status,
+    put_off,
     readiness,
     up_to_date,
 )
-from aegis_dagster.errors import OperatorError, ServiceError
+from aegis_dagster.errors import Deferred, OperatorError, ServiceError
 from aegis_dagster.stages.report import StageReport
+from aegis_dagster.stages.side_by_side import all_or_stop
 from aegis_dagster.stages.upkeep import sweep_artifacts
 from aegis_dagster.stages.workbench import Workbench
 
@@ -57,9 +59,19 @@ Batcher = Callable[[Sequence[Work], Workbench], list[list[Work]]]
 
 
 async def run_each(
-    stage: Stage, documents: Sequence[Document], bench: Workbench, handler: Handler, *, force: bool = False
+    stage: Stage,
+    documents: Sequence[Document],
+    bench: Workbench,
+    handler: Handler,
+    *,
+    force: bool = False,
+    side_by_side: int | None = None,
 ) -> StageReport:
-    """Bring documents up to date at a stage that takes them one by one, `options.concurrency` at a time."""
+    """Bring documents up to date at a stage that takes them one by one.
+
+    side_by_side: how many at a time, `options.concurrency` unless given.
+    """
+    at_once = side_by_side or bench.options.concurrency
 
     # Two files with equal bytes share one artifact: the second waits for the first instead of working too.
     locks: dict[str, asyncio.Lock] = {}
@@ -76,7 +88,7 @@ async def run_each(
                     else:
                         missed.append(work.document.id)
 
-        await _all_or_stop([worker() for _ in range(min(bench.options.concurrency, len(todo)))])
+        await all_or_stop([worker() for _ in range(min(at_once, len(todo)))])
         return missed
 
     return await _run(stage, documents, bench, one_by_one, force)
@@ -203,6 +215,8 @@ def _single(handler: Handler) -> BatchHandler:
             outcome = upstream_failed() if work.clear else await handler(work, bench, report)
         except (ServiceError, OperatorError):
             raise  # not this document's fault
+        except Deferred as error:
+            outcome = put_off(error)
         except Exception as error:
             outcome = Outcome(Status.FAILED, failure=Failure.of(error))
         seconds = round(time.perf_counter() - started, 3)
@@ -214,17 +228,6 @@ def _single(handler: Handler) -> BatchHandler:
 def upstream_failed() -> Outcome:
     """The outcome of a document that has nothing to work on."""
     return Outcome(Status.SKIPPED, {UPSTREAM_FAILED: True, "why": "an earlier stage failed"})
-
-
-async def _all_or_stop(coroutines: list[Awaitable[None]]) -> None:
-    """Wait for all; when one fails, cancel the others and raise its error."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

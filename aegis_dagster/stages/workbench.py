@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.fingerprints import Identities
-from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.ports import (
     Artifacts,
     Catalog,
@@ -38,6 +38,7 @@ class StageOptions:
     min_coverage: float
     embed_window_chunks: int  # chunks held in memory and sorted by length together
     graph_batch_documents: int = 32
+    calls_at_once: int = 8  # model calls that may be on their way; the gateway limits each provider further
     min_side_pixels: int = 48
     max_aspect: float = 12.0
     min_colors: int = 3
@@ -53,11 +54,12 @@ class Workbench:
     artifacts: Artifacts
     source: Callable[[DocumentId], Path]  # where a document's bytes are
     tasks: TaskRunner
-    describer: PictureDescriber
+    describer: Callable[[CollectionName], PictureDescriber]  # who may look depends on the collection's policy
     embedder: Embedder
     vectors: VectorStore
+    switch_vectors: Callable[[], bool]  # lets readers ask a new model's vectors once every document has them
     evidence: EvidenceStore
-    extractor: EvidenceExtractor
+    extractor: Callable[[CollectionName], EvidenceExtractor]
     embedding_cache: EmbeddingCache
     picture_cache: PictureCache
     extraction_cache: ExtractionCache

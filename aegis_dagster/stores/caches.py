@@ -6,7 +6,7 @@ Does not belong here: extraction results (`extraction_cache.py`), deciding what 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -60,21 +60,22 @@ class PictureCache:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def get(self, describer: str, picture_hash: str) -> PictureDescription | None:
-        """The description, or None when this describer has not seen the picture."""
+    def get(self, describers: Sequence[str], picture_hash: str) -> PictureDescription | None:
+        """What the first of these describers that has seen the picture said; None: none of them has."""
         table = picture_descriptions
-        query = sa.select(table).where(table.c.describer == describer, table.c.picture_hash == picture_hash)
+        query = sa.select(table).where(table.c.describer.in_(describers), table.c.picture_hash == picture_hash)
         with read(self.engine) as connection:
-            row = connection.execute(query).first()
-        return PictureDescription(row.text, row.described_by) if row else None
+            rows = {row.describer: row for row in connection.execute(query)}
+        known = [rows[name] for name in describers if name in rows]
+        return PictureDescription(known[0].text, known[0].described_by) if known else None
 
-    def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None:
-        """Remember a description. A picture that is known already keeps its description."""
+    def put(self, picture_hash: str, description: PictureDescription) -> None:
+        """Remember what its describer said. A picture that is known already keeps its description."""
         with write(self.engine) as connection:
             connection.execute(
                 upsert(connection, picture_descriptions)
                 .values(
-                    describer=describer,
+                    describer=description.described_by,
                     picture_hash=picture_hash,
                     text=description.text,
                     described_by=description.described_by,

@@ -73,7 +73,8 @@ class Catalog:
                     if settled and document_id not in force:
                         continue
                     again = row.status is not None and row.fingerprint == fingerprint
-                    attempts = row.attempts + 1 if again and row.status != Status.DONE else 1
+                    counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # to wait is no attempt
+                    attempts = row.attempts + 1 if counts else 1
                     self._take(connection, stage, document_id, fingerprint, attempts=attempts)
                     if row.status is not None and not again:
                         discard(connection, [(stage, row.fingerprint)])

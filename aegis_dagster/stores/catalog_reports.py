@@ -28,7 +28,7 @@ from aegis_dagster.domain.stages import (
 )
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog import Catalog
-from aegis_dagster.stores.catalog_schema import documents
+from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.documents import DocumentList
 
@@ -110,6 +110,32 @@ class CatalogReports:
             for document, states, wanted in self._with_states(only)
             if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
         }
+
+    def embedded_points(self) -> int | None:
+        """How many points all documents have together; None while some document still waits to be embedded."""
+        points = 0
+        for _, states, wanted in self._with_states(None):
+            state = states.get(Stage.EMBED)
+            if state is None or state.fingerprint != wanted[Stage.EMBED] or not up_to_date(Stage.EMBED, states, wanted):
+                return None
+            points += int(state.facts.get("points", 0))
+        return points
+
+    def put_off(self) -> Counter[tuple[str, str]]:
+        """How many documents wait, by (reason, why), at whichever stage; both as `Deferred` has them."""
+        query = (
+            sa.select(stage_states.c.facts, sa.func.count().label("documents"))
+            .join(documents, documents.c.id == stage_states.c.document_id)
+            .where(stage_states.c.stage.in_([str(stage) for stage in Stage]))  # the index begins with it
+            .where(stage_states.c.status == str(Status.DEFERRED), ~documents.c.deleted)
+            .group_by(stage_states.c.facts)
+        )
+        waiting: Counter[tuple[str, str]] = Counter()
+        with read(self._engine) as connection:
+            for row in connection.execute(query):
+                facts = json.loads(row.facts)
+                waiting[facts["reason"], facts["why"]] += row.documents
+        return waiting
 
     def find(self, name: str) -> Document:
         """The document with this id, or the only one whose id ends so. Raises UnknownDocument with candidates."""

@@ -6,7 +6,7 @@ Does not belong here: which documents say it (`evidence.py`).
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
 
 import sqlalchemy as sa
@@ -24,15 +24,19 @@ class ExtractionCache:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def get(self, extractor: str, hashes: Collection[str]) -> dict[str, ChunkEvidence]:
-        """What is known, by text hash; texts never seen by this extractor are absent. Raises ServiceError."""
-        wanted = {_key(extractor, text_hash): text_hash for text_hash in hashes}
+    def get(self, extractors: Sequence[str], hashes: Collection[str]) -> dict[str, ChunkEvidence]:
+        """What is known, by text hash, from the first of these extractors that has seen the text.
+
+        Texts that none of them has seen are absent. Raises ServiceError.
+        """
         found: dict[str, ChunkEvidence] = {}
         with read(self._engine) as connection:
-            for part in slices(list(wanted)):
-                query = sa.select(extraction_cache).where(extraction_cache.c.key.in_(part))
-                for row in connection.execute(query):
-                    found[wanted[row.key]] = _from_json(row.evidence)
+            for extractor in extractors:
+                wanted = {_key(extractor, text_hash): text_hash for text_hash in hashes if text_hash not in found}
+                for part in slices(list(wanted)):
+                    query = sa.select(extraction_cache).where(extraction_cache.c.key.in_(part))
+                    for row in connection.execute(query):
+                        found[wanted[row.key]] = _from_json(row.evidence)
         return found
 
     def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None:

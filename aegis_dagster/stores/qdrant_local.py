@@ -7,6 +7,7 @@ Does not belong here: anything that a server needs too (`vectors.py`).
 from __future__ import annotations
 
 import gc
+import json
 import sqlite3
 import warnings
 from pathlib import Path
@@ -33,6 +34,17 @@ def open_local(path: Path) -> QdrantClient:
     finally:
         if collecting:
             gc.enable()
+
+
+def alias_target(path: Path, alias: str) -> str | None:
+    """The collection that an alias stands before, without opening the store; None: there is no such alias."""
+    file = path / "meta.json"
+    try:
+        aliases = json.loads(file.read_text("utf-8")).get("aliases") or {}
+    except (OSError, ValueError):  # no store yet, or one that is being written right now
+        return None
+    target = aliases.get(alias)
+    return target if isinstance(target, str) else None
 
 
 def sync_at_checkpoints(client: QdrantClient, collection: str) -> sqlite3.Connection | None:

@@ -84,6 +84,15 @@ class QdrantStore:
         """Whether this model's collection is there. Does not open the store."""
         return (self._path / "collection" / self._collection).is_dir()
 
+    @property
+    def collection(self) -> str:
+        """Name of this model's collection."""
+        return self._collection
+
+    def active_collection(self) -> str | None:
+        """The collection that readers should ask: the one before, until `activate`. Does not open the store."""
+        return qdrant_local.alias_target(self._path, self._alias)
+
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every other point of the documents in `fingerprints`.
 

@@ -19,6 +19,8 @@ import pytest
 
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence, Mention, RelationEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId, chunk_id, text_hash
+from aegis_dagster.domain.llm import AskedFor
+from aegis_dagster.ports import Extraction
 
 CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
 
@@ -45,13 +47,14 @@ class ScriptedExtractor:
     """Answers with the gold evidence of the texts it knows, and with nothing else."""
 
     name = "redocred-gold-1"
+    accepted = (name,)
 
     def __init__(self, answers: dict[str, ChunkEvidence]) -> None:
         self._answers = answers
 
-    async def extract(self, text: str) -> ChunkEvidence:
+    async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
         """The gold evidence. Raises KeyError for a text that is not in the script."""
-        return self._answers[text]
+        return Extraction(self._answers[text], self.name)
 
 
 @cache
@@ -77,7 +80,7 @@ async def evidence_of(document: GoldDocument, keep: int = 1) -> DocumentEvidence
     _, extractor = corpus()
     chunks: list[tuple[ChunkId, ChunkEvidence]] = []
     for text in document.texts:
-        found = await extractor.extract(text)
+        found = (await extractor.extract(text, AskedFor())).evidence
         edited = ChunkEvidence(found.mentions[::keep], _joinable(found, keep))
         chunks.append((chunk_id(document.document_id, text_hash(text), 0), edited))
     return DocumentEvidence(document.document_id, f"fingerprint-{keep}", chunks)

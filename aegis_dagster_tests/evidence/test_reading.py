@@ -161,8 +161,11 @@ def test_the_cache_answers_for_the_extractor_and_text_that_filled_it(engine: Eng
     cache.put("one", {"h1": said, "h2": ChunkEvidence()})
     cache.put("one", {"h2": said})
 
-    assert cache.get("one", ["h1", "h2", "h3"]) == {"h1": said, "h2": ChunkEvidence()}
-    assert cache.get("two", ["h1"]) == {}
+    assert cache.get(["one"], ["h1", "h2", "h3"]) == {"h1": said, "h2": ChunkEvidence()}
+    assert cache.get(["two"], ["h1"]) == {}
+    cache.put("two", {"h1": ChunkEvidence()})
+    assert cache.get(["two", "one"], ["h1", "h2"]) == {"h1": ChunkEvidence(), "h2": ChunkEvidence()}
+    assert cache.get(["one", "two"], ["h1"]) == {"h1": said}
 
 
 def test_the_tables_can_be_made_on_postgres() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from aegis_dagster.ports import Embedder, Vectors
+from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.ports import Vectors
 from aegis_dagster.stores.vectors import QdrantStore
 
 QUESTIONS = Path(__file__).with_name("pep_questions.yaml")
@@ -48,9 +49,9 @@ def load_questions() -> list[Question]:
     return [Question(entry["question"], frozenset(entry["answers"])) for entry in entries]
 
 
-def evaluate(store: QdrantStore, embedder: Embedder, questions: Sequence[Question]) -> dict[str, Quality]:
+def evaluate(store: QdrantStore, embedder: MiniLmEmbedder, questions: Sequence[Question]) -> dict[str, Quality]:
     """The quality of every mode. Documents are compared by file name, wherever the PEPs lie below the root."""
-    vectors = embedder.embed([question.text for question in questions])
+    vectors = embedder.embed_now([question.text for question in questions])
     with store.opened():
         return {
             mode: Quality.of(

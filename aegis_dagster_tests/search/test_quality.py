@@ -78,7 +78,7 @@ def test_fused_search_is_the_best_of_the_three(peps: dict[str, str], tmp_path: P
     chunks = [chunk for name in answering for chunk in openings_of(name, peps[name])]
     settings = load_settings()
     embedder = MiniLmEmbedder(ensure_model(settings.model_cache), batch_size=settings.embed.batch_size, threads=0)
-    vectors = embedder.embed([chunk.chunk.embedded_text for chunk in chunks])
+    vectors = embedder.embed_now([chunk.chunk.embedded_text for chunk in chunks])
     store = QdrantStore(
         tmp_path / "qdrant",
         alias="peps",

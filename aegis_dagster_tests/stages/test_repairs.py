@@ -131,14 +131,14 @@ async def test_damaged_files_are_named_and_cost_the_readers_nothing(tmp_path: Pa
     codes = {(item.document_id, item.failure.code) for item in project.reports.failures()}
     assert codes == {("c/copy.txt", "artifact_damaged")}
     assert len(digests(project)["all"]) == 64
-    assert find_passages(project, "What was inspected by Priya Raman?", limit=3)
+    assert await find_passages(project, "What was inspected by Priya Raman?", limit=3)
 
 
 async def test_search_finds_a_document_that_waits_to_be_chunked_anew(tmp_path: Path) -> None:
     project = await built(tmp_path)
     (project.root / NAMES[0]).write_text("Something else entirely.")
     scan(project)
-    found = {hit.document for hit in find_passages(project, "What was inspected by Priya Raman?", limit=20)}
+    found = {hit.document for hit in await find_passages(project, "What was inspected by Priya Raman?", limit=20)}
     assert found == set(NAMES)
 
 
