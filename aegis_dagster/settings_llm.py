@@ -8,11 +8,13 @@ What is written in `aegis.yaml` is laid over the defaults provider by provider, 
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aegis_dagster.domain.llm import Quality, TaskType
+
+Usd = Annotated[Decimal, Field(ge=0)]
 
 
 class LlmSection(BaseModel):
@@ -26,7 +28,9 @@ class ModelSettings(LlmSection):
 
     tasks: tuple[TaskType, ...] = Field(description="What it is asked for.")
     quality: Quality = Field(default=Quality.STANDARD, description="`high` models answer tasks of high quality.")
-    picture_tokens: int = Field(default=3000, ge=0, description="The most input tokens one picture counts for.")
+    picture_tokens: int | None = Field(
+        default=None, ge=0, description="The most input tokens one picture counts for; none: by our table, else 3000."
+    )
     max_input_tokens: int | None = Field(default=None, ge=1, description="Longer texts are cut before embedding.")
     dimensions: int | None = Field(default=None, ge=1, description="Length of its vectors; embedding models need it.")
     texts_per_call: int = Field(default=10, ge=1, description="Texts in one embedding call.")
@@ -107,11 +111,11 @@ class PriceSettings(LlmSection):
 class BudgetSettings(LlmSection):
     """Who may spend how much, in USD. Months are calendar months in UTC."""
 
-    providers: dict[str, Decimal] = Field(
+    providers: dict[str, Usd] = Field(
         default_factory=lambda: {"dashscope": Decimal(10), "openai": Decimal(20)},
         description="Limit a month by provider. A paid provider without one is refused.",
     )
-    collections: dict[str, Decimal] = Field(
+    collections: dict[str, Usd] = Field(
         default_factory=dict, description="Limit a month by collection, over all providers; none: no limit."
     )
     per_run: Decimal | None = Field(default=None, ge=0, description="Limit of one run; none: no limit.")

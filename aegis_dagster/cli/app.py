@@ -1,8 +1,10 @@
 """The commands of `aegis` and their options.
 
-Belongs here: typer declarations. Does not belong here: work (`ingesting.py`), layout (`views.py`).
+Belongs here: typer declarations. Does not belong here: those about money (`money.py`), work (`ingesting.py`), layout
+(`views.py`).
 """
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from aegis_dagster.cli import views
+from aegis_dagster.cli.money import add_to
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_INTERRUPTED,
@@ -146,7 +149,7 @@ def search(
     from aegis_dagster.search import find_passages
 
     with errors_shown(as_json):
-        hits = find_passages(Project(), question, limit=limit, mode=mode, collection=collection)
+        hits = asyncio.run(find_passages(Project(), question, limit=limit, mode=mode, collection=collection))
         if as_json:
             print_json({"hits": [hit.to_json() for hit in hits]})
         else:
@@ -208,13 +211,19 @@ def digest(as_json: Json = False) -> None:
                 print(f"{name:<10} {value}")
 
 
+add_to(app)
+
+
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    call: Annotated[bool, typer.Option("--call", help="Ask each provider for one token; this costs a little.")] = False,
+    as_json: Json = False,
+) -> None:
     """What is configured, what is reachable, what each default stands in for, and how to move up."""
     from aegis_dagster.cli.doctor import examine, print_findings
 
     with errors_shown(as_json):
-        findings = examine()
+        findings = examine(call=call)
         if as_json:
             print_json({"findings": [finding.to_json() for finding in findings]})
         else:

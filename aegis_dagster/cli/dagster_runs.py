@@ -1,12 +1,14 @@
-"""Running the Dagster job in this process, recorded in the home's Dagster instance.
+"""Running Dagster jobs in this process, recorded in the home's Dagster instance.
 
-Belongs here: instance, partition, run config, what failed. Imported late: dagster takes over a second.
+Belongs here: instance, partition, run config, what failed; the checks of money after an ingestion. Imported late:
+dagster takes over a second.
 Does not belong here: deciding what to run (`ingesting.py`).
 """
 
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,15 @@ from filelock import FileLock
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.config import collections
+from aegis_dagster.defs.costs import waiting_for_money
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.stores.ledger_audit import LedgerAudit
 
 _OPENING_SECONDS = 60.0  # opening takes one or two
+
+_SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_WORDS = {dg.AssetCheckSeverity.ERROR: "error", dg.AssetCheckSeverity.WARN: "warning"}
 
 _PARSE, *_LATER = ("parsed_documents", "enriched_images", "chunks", "embeddings", "knowledge_graph")
 
@@ -33,25 +40,50 @@ def run_collection(
     Returns None, or why the run failed.
     """
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
-    home = project.settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
     ops: dict[str, dict[str, dict[str, Any]]] = {name: {"config": {"documents": list(patterns)}} for name in _LATER}
     ops[_PARSE] = {"config": {"documents": list(patterns), "scan_root": False}}
+    with observed_by(observer), _instance(project.settings.dagster_home, partition=collection) as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=collection,
+            run_config={"ops": ops, **_SILENT},
+            raise_on_error=False,
+        )
+    return None if result.success else _why_failed(result)
+
+
+def run_cost_checks(project: Project, since: datetime) -> list[str]:
+    """Run the checks of money if a model was asked at or after `since`, or documents wait for money.
+
+    Returns what failed, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...", or why the run failed.
+    """
+    if not LedgerAudit(project.engine).asked_since(since) and not waiting_for_money(project):
+        return []
+    job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("check_budgets")
+    with _instance(project.settings.dagster_home) as instance:
+        result = job.execute_in_process(instance=instance, run_config=_SILENT, raise_on_error=False)
+    if not result.success:
+        return [f"error: the costs could not be checked: {_why_failed(result)}"]
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    failed.sort(key=lambda check: check.severity is not dg.AssetCheckSeverity.ERROR)
+    return [f"{_WORDS[check.severity]}: {check.check_name}: {check.description}" for check in failed]
+
+
+@contextmanager
+def _instance(home: Path, partition: str | None = None) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance in a folder, made when it is not there."""
+    home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as open_until_the_end:
-        open_until_the_end.enter_context(observed_by(observer))
         # Two processes that make the tables of a new instance at once stumble over each other.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
             put_dagster_yaml(home)
             instance = open_until_the_end.enter_context(dg.DagsterInstance.from_config(str(home)))
-            instance.add_dynamic_partitions(str(collections.name), [collection])
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=collection,
-            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-        )
-    if result.success:
-        return None
+            if partition:
+                instance.add_dynamic_partitions(str(collections.name), [partition])
+        yield instance
+
+
+def _why_failed(result: dg.ExecuteInProcessResult) -> str:
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     failures += [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
     for error in failures:

@@ -1,22 +1,25 @@
 """`aegis doctor`: what is configured, reachable, a stand-in, and how to move up.
 
-Belongs here: one finding a component. Does not belong here: repairing anything.
+Belongs here: one finding a component. Does not belong here: models (`doctor_models.py`), repairing anything.
 """
 
 import importlib.util
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from aegis_dagster.cli.doctor_models import (
+    call_findings,
+    embedding_finding,
+    graph_finding,
+    pictures_finding,
+    provider_findings,
+)
+from aegis_dagster.cli.findings import Finding, tried
 from aegis_dagster.cli.output import out
 from aegis_dagster.composition import Project
-from aegis_dagster.embedding.model_files import model_dir
-from aegis_dagster.errors import AegisError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 
@@ -24,44 +27,25 @@ _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/pe
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One component."""
+def examine(*, call: bool = False) -> list[Finding]:
+    """Look at every component; call: ask each provider of models for one token, too.
 
-    component: str
-    ok: bool
-    state: str  # what is configured and whether it answers
-    move_up: str  # what the default stands in for, and how to get more; "" where there is nothing above
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-def examine() -> list[Finding]:
-    """Look at every component. Raises ConfigurationError when the settings themselves are wrong."""
+    Raises ConfigurationError when the settings themselves are wrong.
+    """
     project = Project()
     return [
         Finding("settings", True, f"{config_file()}" if config_file().is_file() else "defaults and environment", ""),
-        _tried("watched root", lambda: _root(project), ""),
-        _tried("home", lambda: _home(project), "AEGIS_HOME chooses another folder."),
-        _tried("database", lambda: _database(project), "SQLite stands in for Postgres (a later release)."),
-        _tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
+        tried("watched root", lambda: _root(project)),
+        tried("home", lambda: _home(project), "AEGIS_HOME chooses another folder."),
+        _database(project),
+        tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
         _parsing(project),
         _modules("OCR", ("rapidocr", "onnxruntime"), "rapidocr reads scans and pictures", ""),
-        _modules(
-            "picture descriptions",
-            ("rapidocr",),
-            "the text in a picture, by OCR",
-            "OCR stands in for a vision model, which describes charts and photos (a later release).",
-        ),
-        _embedding(project),
-        Finding(
-            "graph extraction",
-            True,
-            f"statistical ({project.extractor.name})",
-            "Key phrases and co-occurrence stand in for a language model (a later release).",
-        ),
+        pictures_finding(project),
+        embedding_finding(project),
+        graph_finding(project),
+        *provider_findings(project),
+        *(call_findings(project) if call else []),
         _memory(project),
     ]
 
@@ -73,13 +57,6 @@ def print_findings(findings: list[Finding]) -> None:
         mark = "[green]ok[/]" if finding.ok else "[red]!![/]"
         table.add_row(finding.component, mark, escape(finding.state), escape(finding.move_up))
     out.print(table)
-
-
-def _tried(component: str, look: Callable[[], str], move_up: str) -> Finding:
-    try:
-        return Finding(component, True, look(), move_up)
-    except AegisError as error:
-        return Finding(component, False, error.message, error.remedy)
 
 
 def _root(project: Project) -> str:
@@ -102,8 +79,14 @@ def _home(project: Project) -> str:
     return f"{home}, {free:.0f} GiB free"
 
 
-def _database(project: Project) -> str:
-    return f"{project.engine.dialect.name}, {len(project.documents.collections())} collections"
+def _database(project: Project) -> Finding:
+    move_up = "SQLite stands in for Postgres: AEGIS_DATABASE=postgresql+psycopg2://user:password@host/name."
+    local = project.settings.database_url.startswith("sqlite")
+    return tried(
+        "database",
+        lambda: f"{project.engine.dialect.name}, {len(project.documents.collections())} collections",
+        move_up if local else "",
+    )
 
 
 def _vectors(project: Project) -> str:
@@ -120,13 +103,6 @@ def _parsing(project: Project) -> Finding:
         else ""
     )
     return _modules("parsing", ("docling", "pdfplumber"), f"docling, PDF layout by {project.pdf_route}", move_up)
-
-
-def _embedding(project: Project) -> Finding:
-    folder = model_dir(project.settings.model_cache)
-    exported = (folder / "model.onnx").is_file()
-    state = f"{project.settings.embed.model} in {folder}" if exported else "not exported yet: the first run does it"
-    return Finding("embedding", True, state, "MiniLM stands in for larger models of providers (a later release).")
 
 
 def _memory(project: Project) -> Finding:

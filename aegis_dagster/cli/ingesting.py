@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Ingestion:
     held: str = ""
     ignored: int = 0  # hidden and temporary names
     failed_runs: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)  # of money, worst first
     started: float = field(default_factory=time.perf_counter)
 
     def cover(self, documents: Sequence[Document]) -> None:
@@ -55,6 +57,14 @@ class Ingestion:
     def stage_finished(self, report: StageReport) -> None:
         """Keep what a stage did."""
         self.reports.append(report)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Why documents were put off at a stage, and how many there."""
+        found: Counter[tuple[str, str]] = Counter()
+        for report in self.reports:
+            for why, count in report.deferred.items():
+                found[report.stage, why] += count
+        return [{"stage": stage, "why": why, "documents": count} for (stage, why), count in sorted(found.items())]
 
     def summary(self, project: Project) -> dict[str, Any]:
         """The JSON contract of `ingest`: where the documents in scope stand now, and the work done."""
@@ -75,6 +85,8 @@ class Ingestion:
             "seconds": round(time.perf_counter() - self.started, 3),
             "work": {key: work[key] for key in WORK_KEYS},
             "failed_runs": self.failed_runs,
+            "failed_checks": self.failed_checks,
+            "waiting": self.waiting(),
             "held": self.held,
             "ignored": self.ignored,
             "passed_over": [
@@ -98,24 +110,26 @@ def ingest(project: Project, paths: Sequence[Path], progress: Progress, *, confi
     A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
     UnknownDocument, RootUnreadable, ServiceError.
     """
-    done = Ingestion(progress)
+    done, since = Ingestion(progress), project.clock.now()
     scopes = [_scope(project, path) for path in paths] or [""]
     for scope in scopes:
         if (project.root / scope).is_file():
             _run_pipeline(project, scope, done)
         else:
             _bring_up(project, scope, done, confirm_deletions)
+    _check_costs(project, since, done)
     return done
 
 
 def run_documents(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
     """Bring just these documents up to date."""
-    done = Ingestion(progress)
+    done, since = Ingestion(progress), project.clock.now()
     done.cover(documents)
     by_collection: dict[CollectionName, list[str]] = {}
     for document in documents:
         by_collection.setdefault(document.collection, []).append(document.id)
     _run_jobs(project, by_collection, done)
+    _check_costs(project, since, done)
     return done
 
 
@@ -181,6 +195,15 @@ def _run_jobs(project: Project, work: Mapping[CollectionName, Sequence[str]], do
         failure = run_collection(project, collection, patterns, done)
         if failure:
             done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
+
+
+def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:
+    """Run the checks of money where a model could have been asked."""
+    if not project.choices.providers:
+        return
+    from aegis_dagster.cli.dagster_runs import run_cost_checks
+
+    done.failed_checks = run_cost_checks(project, since)
 
 
 def _scope(project: Project, path: Path) -> str:

@@ -90,6 +90,10 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
         out.print(f"{summary['ignored']} hidden or temporary names were not taken for documents.")
     if summary["deleted"]:
         out.print(f"{summary['deleted']} deleted documents removed from every store.")
+    for item in summary["waiting"]:
+        out.print(f"[yellow]{item['documents']} documents wait at {item['stage']}:[/] {escape(item['why'])}")
+    for check in summary["failed_checks"]:
+        out.print(f"[yellow]check failed:[/] {escape(check)}")
     _print_failures(values["failures"])
 
 

@@ -10,17 +10,23 @@ import dagster as dg
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.config import ParseConfig, StageConfig, chosen, collections
+from aegis_dagster.defs.cost_metadata import RunCosts, cost_metadata
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import stage_metadata
 from aegis_dagster.defs.previews import preview_of
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.errors import OperatorError
+from aegis_dagster.forecasting import forecast
 from aegis_dagster.stages.table import STAGES
 from aegis_dagster.stages.upkeep import ListingReport, tidy_up, update_listing
+from aegis_dagster.stages.workbench import Workbench
 
 GROUP = "ingestion"
 OWNERS = ["team:knowledge"]
+USED_BY = ("stage", "provider", "model", "task_type")
 
 
 async def _run_stage(
@@ -28,18 +34,52 @@ async def _run_stage(
 ) -> dg.MaterializeResult[None]:
     with dagster_errors(resource.seconds_before_retry):
         project = resource.open()
-        async with project.workbench(resource.progress(context.log.info)) as bench:
-            documents = chosen(project.documents.all(CollectionName(context.partition_key)), config)
+        collection = CollectionName(context.partition_key)
+        async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
+            documents = chosen(project.documents.all(collection), config)
+            expected, no_forecast = _forecast(project, documents)
             try:
                 report = await STAGES[stage](documents, bench, force=config.force)
             finally:  # what was done counts, also when a broken service stops the stage
                 for begun in bench.reports:
                     resource.stage_finished(begun)
+            chosen_by = _chosen(project, stage, bench, collection)
         failed = [item for item in project.reports.failures(documents) if item.stage is stage]
         rows = _rows(project, stage, documents)
+        used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
+        costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)
         return dg.MaterializeResult(
-            metadata=stage_metadata(report, failed, rows, preview_of(project, stage, documents))
+            metadata={
+                **stage_metadata(report, failed, rows, preview_of(project, stage, documents)),
+                **cost_metadata(costs),
+                "chosen": dg.MetadataValue.text(chosen_by),
+            }
         )
+
+
+def _forecast(project: Project, documents: Sequence[Document]) -> tuple[Sequence[ForecastRow], str]:
+    """What the model calls that are still to be made will cost, or why nobody can tell: that stops no stage."""
+    if not project.choices.providers:
+        return (), ""
+    try:
+        return forecast(project, documents).totals.rows, ""
+    except OperatorError as error:
+        return (), str(error)
+
+
+def _chosen(project: Project, stage: Stage, bench: Workbench, collection: CollectionName) -> str:
+    """Who does the work of a stage for a collection: the model, or what stands in for one."""
+    rules = bench.identities.rules_for(collection)
+    if (stage is Stage.ENRICH and not rules.enrich) or (stage is Stage.GRAPH and not rules.graph):
+        return "nobody: it is off for this collection"
+    chosen: dict[Stage, Callable[[], str]] = {
+        Stage.PARSE: lambda: f"PDFs by {project.pdf_route}",
+        Stage.ENRICH: lambda: bench.describer(collection).name,
+        Stage.CHUNK: lambda: bench.identities.of(Stage.CHUNK, collection),
+        Stage.EMBED: lambda: bench.embedder.model,
+        Stage.GRAPH: lambda: bench.extractor(collection).name,
+    }
+    return chosen[stage]()
 
 
 def _rows(project: Project, stage: Stage, documents: Sequence[Document]) -> int:
@@ -59,7 +99,7 @@ async def scan_and_remove(
 ) -> ListingReport:
     """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
     listing = update_listing(project.source, project.documents, project.guard(confirmed=config.confirm_deletions))
-    async with project.workbench(resource.progress(context.log.info)) as bench:
+    async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
         await tidy_up(project.documents, bench)
     if listing.held_message:
         context.log.warning(listing.held_message)

@@ -1,14 +1,15 @@
 """Asset checks: whether what the assets hold is right.
 
-Belongs here: comparing stores with the catalog and with each other, per collection.
-Does not belong here: repairing, paging.
+Belongs here: comparing stores with the catalog and with each other, per collection; what models left undone.
+Does not belong here: repairing, paging; checks of money (`cost_checks.py`).
 """
 
 import warnings
+from collections import Counter
 
 import dagster as dg
 
-from aegis_dagster.defs.assets import chunks, embeddings, knowledge_graph, parsed_documents
+from aegis_dagster.defs.assets import chunks, embeddings, enriched_images, knowledge_graph, parsed_documents
 from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import failure_table
@@ -106,6 +107,72 @@ def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: Proj
     )
 
 
+@dg.asset_check(
+    asset=enriched_images,
+    partitions_def=collections,
+    description="Where a model describes the pictures, the text in the picture stands in for no description.",
+)
+def pictures_described_by_model(
+    context: dg.AssetCheckExecutionContext, project: ProjectResource
+) -> dg.AssetCheckResult:
+    """WARN with the documents that have pictures which no model would describe."""
+    with dagster_errors(project.seconds_before_retry):
+        opened = project.open()
+        documents = opened.documents.all(CollectionName(context.partition_key))
+        facts = opened.reports.facts(Stage.ENRICH, documents)
+    fallback = Counter({document: int(found.get("fallback", 0)) for document, found in facts.items()})
+    with_text = sum(int(found.get("described", 0)) for found in facts.values())
+    affected = [(document, count) for document, count in fallback.most_common() if count]
+    return dg.AssetCheckResult(
+        passed=not affected,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"OCR stands in for the model in {fallback.total()} pictures of {len(affected)} documents: "
+        "materialize `enriched_images` with `force`, or choose another vision model."
+        if affected
+        else None,
+        metadata={
+            "pictures_with_text": with_text,
+            "pictures_fallback": fallback.total(),
+            "documents": dg.MetadataValue.md(
+                "\n".join(f"- `{document}`: {count} pictures" for document, count in affected[:_SAMPLE])
+            ),
+        },
+    )
+
+
+@dg.asset_check(asset=knowledge_graph, partitions_def=collections, description="Every chunk could be read.")
+def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+    """WARN with the chunks that no model could read, by error code, and the documents that failed for it."""
+    with dagster_errors(project.seconds_before_retry):
+        opened = project.open()
+        documents = opened.documents.all(CollectionName(context.partition_key))
+        facts = opened.reports.facts(Stage.GRAPH, documents)
+        failed = [item for item in opened.reports.failures(documents) if item.stage is Stage.GRAPH]
+    unread: dict[str, dict[str, int]] = {
+        str(document): found["unread"] for document, found in facts.items() if found.get("unread")
+    }
+    by_code: Counter[str] = Counter()
+    for codes in unread.values():
+        by_code.update(codes)
+    lines = [f"- `{name}`: " + ", ".join(f"{n} {code}" for code, n in codes.items()) for name, codes in unread.items()]
+    return dg.AssetCheckResult(
+        passed=not unread and not failed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{by_code.total()} chunks of {len(unread)} documents were not read, {len(failed)} documents "
+        "failed: materialize `knowledge_graph` with `force`, which asks only for what is missing."
+        if unread or failed
+        else None,
+        metadata={
+            "chunks": sum(int(found.get("chunks", 0)) for found in facts.values()),
+            "chunks_unread": by_code.total(),
+            "documents_failed": len(failed),
+            **{f"unread/{code}": count for code, count in sorted(by_code.items())},
+            "documents": dg.MetadataValue.md("\n".join(lines[:_SAMPLE])),
+            "failures": dg.MetadataValue.md(failure_table(failed)),
+        },
+    )
+
+
 def _comparison(
     expected: dict[DocumentId, int], stored: dict[DocumentId, int], what: str, asset: str
 ) -> dg.AssetCheckResult:
@@ -125,4 +192,11 @@ def _comparison(
     )
 
 
-CHECKS = [documents_parsed, text_coverage, vectors_match_chunks, graph_matches_evidence]
+CHECKS = [
+    documents_parsed,
+    pictures_described_by_model,
+    text_coverage,
+    vectors_match_chunks,
+    graph_matches_evidence,
+    chunks_read,
+]

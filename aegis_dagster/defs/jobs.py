@@ -1,6 +1,7 @@
-"""The jobs an operator starts.
+"""The jobs an operator starts, and what starts by itself.
 
-Belongs here: selections, executors and the scan of the watched root. Does not belong here: work.
+Belongs here: selections, executors and the scan of the watched root. Does not belong here: work; the jobs
+that check costs (`costs.py`).
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 
 from aegis_dagster.defs.assets import ASSETS, scan_and_remove
 from aegis_dagster.defs.config import ParseConfig
+from aegis_dagster.defs.costs import check_budgets, check_costs, check_costs_after_calls, hourly_costs
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.resources import ProjectResource
 
@@ -53,4 +55,6 @@ def scan_root() -> None:
     scan_watched_root()
 
 
-JOBS: list[Any] = [ingest, ingest_parallel, scan_root]
+JOBS: list[Any] = [ingest, ingest_parallel, scan_root, check_costs, check_budgets]
+SCHEDULES = [hourly_costs]
+SENSORS = [check_costs_after_calls]

@@ -4,7 +4,7 @@ Belongs here: metadata of a stage's run. Keys are stable, so that the UI plots n
 Does not belong here: counting (`stages/report.py`), layout of the command line (`cli/`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -13,6 +13,7 @@ from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stores.catalog_reports import FailedDocument
 
 _ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
+_REASONS = 10  # the amounts in them differ, so that there may be as many as documents
 
 
 def stage_metadata(
@@ -26,12 +27,15 @@ def stage_metadata(
         "documents_skipped": dg.MetadataValue.int(report.outcomes[Status.SKIPPED]),
         "documents_failed": dg.MetadataValue.int(len(failed)),
         "documents_waiting": dg.MetadataValue.int(report.blocked),
+        "documents_deferred": dg.MetadataValue.int(report.outcomes[Status.DEFERRED]),
         "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
         "dagster/partition_row_count": dg.MetadataValue.int(rows),
     }
     metadata |= {f"work/{name}": dg.MetadataValue.int(count) for name, count in sorted(report.work.items())}
     if report.skipped:
         metadata["skipped_because"] = dg.MetadataValue.json(dict(report.skipped))
+    if report.deferred:
+        metadata["deferred_because"] = dg.MetadataValue.json(dict(report.deferred.most_common(_REASONS)))
     if failed:
         metadata["failures"] = dg.MetadataValue.md(failure_table(failed))
     if preview:
@@ -41,14 +45,13 @@ def stage_metadata(
 
 def failure_table(failed: Sequence[FailedDocument]) -> str:
     """Failed documents as a Markdown table with reasons and remedies."""
-    lines = ["| document | reason | what happened | remedy |", "|---|---|---|---|"]
-    for item in failed[:_ROWS]:
-        cells = (item.document_id, item.failure.code, item.failure.message, item.failure.remedy)
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    if len(failed) > _ROWS:
-        lines.append(f"\n{len(failed) - _ROWS} more: `aegis status --failed`")
-    return "\n".join(lines)
+    rows = [(item.document_id, item.failure.code, item.failure.message, item.failure.remedy) for item in failed[:_ROWS]]
+    table = markdown_table(("document", "reason", "what happened", "remedy"), rows)
+    more = f"\n\n{len(failed) - _ROWS} more: `aegis status --failed`" if len(failed) > _ROWS else ""
+    return table + more
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [list(heads), ["---"] * len(heads), *lines])

@@ -155,11 +155,8 @@ def _name(one: Attempt | Candidate) -> str:
 
 def _no_money(refusal: BudgetRefusal, now: datetime) -> BudgetExhausted:
     account = refusal.account
-    message = (
-        f"No money is left for {_owner(account.key)}: limit {shown_usd(account.limit or 0)} USD, "
-        f"spent {shown_usd(account.spent)}, reserved {shown_usd(account.reserved)}, "
-        f"wanted {shown_usd(refusal.wanted)}."
-    )
+    # Without the amounts of this call: documents that wait for one reason are counted together.
+    message = f"Too little money is left for {_owner(account.key)}: limit {shown_usd(account.limit or 0)} USD."
     until = "" if account.key.kind is AccountKind.RUN else start_of_next_month(now).isoformat()
     return BudgetExhausted(message, remedy=_more_money(account.key), until=until)
 

@@ -11,7 +11,6 @@ from typing import Any
 from aegis_dagster.domain.llm import Quality, TaskType
 from aegis_dagster.domain.routing import ModelChoice, ProviderTier
 
-
 PICTURE_TOKENS = 3000  # of a model nobody knows: more than the usual rules come to for 1024 x 1024 pixels
 
 

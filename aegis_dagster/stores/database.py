@@ -3,8 +3,8 @@
 Belongs here: what every table needs, whichever store owns it.
 Does not belong here: tables and queries (each store's own module).
 
-SQLite in WAL mode now; nothing here or in the stores that Postgres cannot do. A write transaction
-begins with BEGIN IMMEDIATE, so that two writers queue up instead of failing in the middle.
+SQLite in WAL mode, or Postgres. On SQLite a write transaction begins with BEGIN IMMEDIATE, so that two writers
+queue up instead of failing in the middle; on Postgres whoever reads to write locks the rows (FOR UPDATE).
 """
 
 import sqlite3
@@ -27,14 +27,18 @@ metadata = sa.MetaData(
 )
 
 BUSY_TIMEOUT_MS = 60_000  # a writer waits so long for another's transaction
-HEAD_REVISION = "0001"  # newest migration in stores/migrations/versions; a test holds them equal
+HEAD_REVISION = "0002"  # newest migration in stores/migrations/versions; a test holds them equal
+_MIGRATION_LOCK = 5_230_002  # of Postgres, any number that nobody else uses
 
 
 def open_database(url: str) -> Engine:
     """An engine on an up-to-date database; creates the SQLite file and runs migrations when needed."""
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000} if url.startswith("sqlite") else {})
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    else:  # a server: it may have been restarted since, and each statement is a journey
+        engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -47,8 +51,11 @@ def open_database(url: str) -> Engine:
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A consistent snapshot for reading."""
-    with _translated(), engine.connect() as connection, connection.begin():
-        yield connection
+    with _translated(), engine.connect() as connection:
+        if engine.dialect.name != "sqlite":  # otherwise each statement would see another state
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
@@ -89,7 +96,7 @@ def _translated() -> Iterator[None]:
     """A database that is locked, full, gone or damaged is a broken service, not a bug."""
     try:
         yield
-    except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
         raise
     except sa.exc.DatabaseError as error:
         raise ServiceError(
@@ -115,5 +122,7 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with _translated(), engine.connect().execution_options(aegis_write=True) as connection, connection.begin():
+        if engine.dialect.name != "sqlite":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

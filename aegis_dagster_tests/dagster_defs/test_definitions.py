@@ -73,7 +73,7 @@ def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
 def test_the_definitions_are_valid() -> None:
     dg.Definitions.validate_loadable(build_definitions())
     graph = build_definitions().resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(STEPS)
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*STEPS, "llm_costs"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name and node.owners and node.kinds and node.description and node.code_version
@@ -104,9 +104,11 @@ def test_the_checks_pass_on_good_stores_and_warn_of_failed_documents(
     write_documents(project.root, ["c/a.txt", "c/b.txt"])
     assert {name: check.passed for name, check in checks(run(instance)).items()} == {
         "documents_parsed": True,
+        "pictures_described_by_model": True,
         "text_coverage": True,
         "vectors_match_chunks": True,
         "graph_matches_evidence": True,
+        "chunks_read": True,
     }
     (project.root / "c" / "bad.pdf").write_bytes(b"")
     result = run(instance)

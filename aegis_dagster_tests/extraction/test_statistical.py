@@ -206,7 +206,8 @@ def test_most_of_what_is_named_in_redocred_is_an_entity_of_the_gold_standard() -
     right = total = 0
     for document in documents[:100]:
         for text in document.texts:
-            known = [entity_key(mention.name) for mention in asyncio.run(gold.extract(text, AskedFor())).evidence.mentions]
+            evidence = asyncio.run(gold.extract(text, AskedFor())).evidence
+            known = [entity_key(mention.name) for mention in evidence.mentions]
             body = text.split("\n", 1)[1]
             for name in (entity_key(one.name) for one in EXTRACTOR.find(body).mentions if one.type == "name"):
                 total += 1

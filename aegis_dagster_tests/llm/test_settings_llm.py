@@ -153,6 +153,8 @@ def test_a_price_in_long_form_keeps_its_tiers_in_order() -> None:
         ),
         ("llm: {budgets: {providers: {openai: twenty}}}", "llm.budgets.providers.openai"),
         ("llm: {budgets: {providers: {openai: .nan}}}", "llm.budgets.providers.openai"),
+        ("llm: {budgets: {providers: {openai: -1}}}", "llm.budgets.providers.openai"),
+        ("llm: {budgets: {collections: {legal: -1}}}", "llm.budgets.collections.legal"),
         ("llm: {budgets: {per_run: -1}}", "llm.budgets.per_run"),
         ("llm: {budgets: {soft_share: 80}}", "llm.budgets.soft_share"),
     ],

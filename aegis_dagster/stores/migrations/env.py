@@ -8,9 +8,11 @@ from alembic import context
 from aegis_dagster.stores.catalog_schema import documents
 from aegis_dagster.stores.database import metadata
 from aegis_dagster.stores.evidence_schema import entities
+from aegis_dagster.stores.ledger_schema import llm_calls
 
 assert documents.metadata is metadata  # the imports register the tables
 assert entities.metadata is metadata
+assert llm_calls.metadata is metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -1,0 +1,209 @@
+"""`aegis costs`: what was spent, on what, by whom.
+
+Belongs here: reading the ledger into plain values, JSON, CSV and tables of them.
+Does not belong here: limits (`budgets.py`), typer options (`money.py`), summing (`stores/ledger_reports.py`).
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from aegis_dagster.cli.output import out
+from aegis_dagster.composition import Project
+from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
+from aegis_dagster.domain.money import Month, month_of, shown_usd
+from aegis_dagster.errors import ConfigurationError
+
+# What `--by` knows, and the field of a row. The first five are always in the rows that programs get.
+GROUPS = {
+    "provider": "provider",
+    "model": "model",
+    "task_type": "task_type",
+    "stage": "stage",
+    "collection": "collection",
+    "document": "document_id",
+    "day": "day",
+}
+_FOR_PROGRAMS = ("provider", "model", "task_type", "stage", "collection")
+_FOR_PEOPLE = ("provider", "model", "task_type")
+_NUMBERS = (
+    "calls",
+    "failed_calls",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "estimated_calls",
+)
+_BAR = 8  # characters
+
+
+def chosen_groups(by: Sequence[str]) -> tuple[str, ...]:
+    """The groups of `--by provider,model --by day`, each once. Raises ConfigurationError for an unknown one."""
+    names = [name.strip() for part in by for name in part.split(",") if name.strip()]
+    for name in names:
+        if name not in GROUPS:
+            raise ConfigurationError(f"Costs are not kept by {name!r}.", remedy=f"use some of {', '.join(GROUPS)}.")
+    return tuple(dict.fromkeys(names))
+
+
+def chosen_month(project: Project, month: str | None, *, every: bool) -> Month | None:
+    """The month that is meant; None: all. Raises ConfigurationError for what is no month."""
+    if every and month is not None:
+        raise ConfigurationError("--month and --all exclude each other.", remedy="give one of them.")
+    if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+        raise ConfigurationError(f"{month!r} is no month.", remedy="write it as 2026-11.")
+    return None if every else Month(month) if month else month_of(project.clock.now())
+
+
+def cost_values(project: Project, by: Sequence[str], month: Month | None) -> dict[str, Any]:
+    """The JSON contract of `costs`. Calls whose time is over are settled first, so that nothing is missing."""
+    project.choices.ledger.expire()
+    groups = tuple(name for name in GROUPS if name in (*_FOR_PROGRAMS, *by))
+    rows = project.ledger_reports.usage(_fields(groups), month=month)
+    return {
+        "rows": [_row_values(row, groups) for row in rows],
+        "total_nanousd": sum(row.cost for row in rows),
+        "accounts": [_account_values(account) for account in provider_accounts(project, month)],
+    }
+
+
+def provider_accounts(project: Project, month: Month | None) -> list[Account]:
+    """The accounts of all providers that are known or were ever paid, by month and name."""
+    accounts = project.choices.ledger.accounts(month)
+    return sorted(
+        (account for account in accounts if account.key.kind is AccountKind.PROVIDER),
+        key=lambda account: (account.key.period, account.key.name),
+    )
+
+
+def print_csv(values: dict[str, Any], by: Sequence[str]) -> None:
+    """The rows on stdout, with a header."""
+    groups = [name for name in GROUPS if name in (*_FOR_PROGRAMS, *by)]
+    writer = csv.DictWriter(sys.stdout, [*groups, *_NUMBERS, "cost_nanousd"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(values["rows"])
+
+
+def print_costs(project: Project, by: Sequence[str], month: Month | None) -> None:
+    """A table of what was used, one of the accounts, and what looks wrong."""
+    project.choices.ledger.expire()
+    groups = tuple(by) or _FOR_PEOPLE
+    rows = project.ledger_reports.usage(_fields(groups), month=month)
+    when = month or "all months"
+    if not rows:
+        out.print(f"No model was called in {when}.")
+        out.print(
+            "A provider is configured by OLLAMA_HOST, DASHSCOPE_API_KEY or OPENAI_API_KEY, or in aegis.yaml "
+            "(docs/guides/COSTS.md); `aegis doctor` shows which are."
+        )
+        return
+    out.print(_usage_table(rows, groups, f"Model calls and their tokens, {when} (UTC)"))
+    out.print(_account_table(provider_accounts(project, month)))
+    for note in _notes(rows):
+        out.print(f"[yellow]note:[/] {note}")
+
+
+def share_of(account: Account) -> float | None:
+    """How much of its limit an account has spent or reserved, 1.0 is all; None: it has no limit."""
+    taken = account.spent + account.reserved
+    if account.limit is None:
+        return None
+    return taken / account.limit if account.limit else float(bool(taken))
+
+
+def bar(share: float | None) -> str:
+    """A share as a bar with a number."""
+    if share is None:
+        return "no limit"
+    full = min(_BAR, int(share * _BAR + 0.5))
+    color = "green" if share < 0.8 else "yellow" if share < 1 else "red"
+    return f"[{color}]{'█' * full}[/]{'░' * (_BAR - full)} {share:.0%}"
+
+
+def _fields(groups: Sequence[str]) -> tuple[str, ...]:
+    return tuple(GROUPS[name] for name in groups)
+
+
+def _row_values(row: UsageRow, groups: Sequence[str]) -> dict[str, Any]:
+    keys = {name: getattr(row, GROUPS[name]) for name in groups}
+    return {**keys, **{name: getattr(row, name) for name in _NUMBERS}, "cost_nanousd": row.cost}
+
+
+def _account_values(account: Account) -> dict[str, Any]:
+    return {
+        "provider": account.key.name,
+        "month": account.key.period,
+        "limit_nanousd": account.limit,
+        "reserved_nanousd": account.reserved,
+        "spent_nanousd": account.spent,
+    }
+
+
+def _usage_table(rows: Sequence[UsageRow], groups: Sequence[str], title: str) -> Table:
+    """By what they cost; without the columns in which nothing stands."""
+    table = Table(*[name.replace("_", " ") for name in groups], title=title, show_footer=True)
+    table.columns[0].footer = "all"
+    shown: list[tuple[str, Callable[[UsageRow], int], bool]] = [
+        ("calls", lambda row: row.calls, True),
+        ("failed", lambda row: row.failed_calls, False),
+        ("unknown", lambda row: row.unknown_calls, False),
+        ("input", lambda row: row.input_tokens, True),
+        ("output", lambda row: row.output_tokens, True),
+    ]
+    numbers = [(name, of) for name, of, always in shown if always or any(of(row) for row in rows)]
+    for name, of in numbers:
+        table.add_column(name, justify="right", footer=f"{sum(map(of, rows)):,}")
+    estimated = any(row.estimated_calls for row in rows)
+    if estimated:
+        table.add_column("estimated", justify="right")
+    table.add_column("USD", justify="right", footer=shown_usd(sum(row.cost for row in rows)))
+    for row in sorted(rows, key=lambda row: row.cost, reverse=True):
+        table.add_row(
+            *[escape(str(getattr(row, GROUPS[name]))) or "-" for name in groups],
+            *[f"{of(row):,}" if of(row) else "" for _, of in numbers],
+            *([f"{row.estimated_calls / row.calls:.0%}" if row.estimated_calls else ""] if estimated else []),
+            shown_usd(row.cost),
+        )
+    return table
+
+
+def _account_table(accounts: Sequence[Account]) -> Table:
+    table = Table("provider", "month", title="Budgets in USD (`aegis budget` changes them)")
+    for name in ("limit", "spent", "reserved"):
+        table.add_column(name, justify="right")
+    table.add_column("used", no_wrap=True)
+    for account in accounts:
+        table.add_row(
+            escape(account.key.name),
+            account.key.period,
+            "-" if account.limit is None else shown_usd(account.limit),
+            shown_usd(account.spent),
+            shown_usd(account.reserved),
+            bar(share_of(account)),
+        )
+    return table
+
+
+def _notes(rows: Sequence[UsageRow]) -> list[str]:
+    """What somebody should look into."""
+    notes = []
+    unknown = sum(row.unknown_calls for row in rows)
+    if unknown:
+        notes.append(
+            f"{unknown:,} calls ended without an answer and may have been billed; they cost what was reserved for them."
+        )
+    estimated = sum(row.estimated_calls for row in rows)
+    if estimated:
+        notes.append(
+            f"{estimated:,} calls have estimated tokens, because the provider did not say; compare with its bill."
+        )
+    over = sum(row.over_reservation_calls for row in rows)
+    if over:
+        notes.append(f"{over:,} calls cost more than was reserved; set a higher price or picture_tokens in aegis.yaml.")
+    return notes

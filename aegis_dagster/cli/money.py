@@ -1,0 +1,123 @@
+"""The commands of `aegis` that are about money, and their options.
+
+Belongs here: typer declarations. Does not belong here: work and layout (`costs.py`, `budgets.py`, `forecasts.py`).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aegis_dagster.cli.output import errors_shown, print_json
+from aegis_dagster.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aegis_dagster.cli.budgets import Budgets
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A provider; with --collection a collection.")]
+Usd = Annotated[str, typer.Argument(metavar="USD", help="E.g. 25 or 12.50.")]
+OfCollection = Annotated[bool, typer.Option("--collection", help="NAME is a collection.")]
+
+budget_app = typer.Typer(invoke_without_command=True)
+_AMOUNTS = {"ignore_unknown_options": True}  # "-5" is an amount to be refused as such, not an option
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `aegis`."""
+    app.command()(costs)
+    app.command()(forecast)
+    app.add_typer(budget_app, name="budget", help="Who may spend how much this month.")
+
+
+def costs(
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="provider, model, task_type, stage, collection, document, day; several with commas."),
+    ] = None,
+    month: Annotated[str | None, typer.Option(help="As 2026-11 (UTC); default: this month.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All months.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV on stdout.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What was spent, on what, and what is left."""
+    from aegis_dagster.cli import costs as work
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        if as_csv and as_json:
+            raise ConfigurationError("--csv and --json exclude each other.", remedy="give one of them.")
+        project = Project()
+        groups = work.chosen_groups(by or [])
+        chosen = work.chosen_month(project, month, every=every)
+        if as_json:
+            print_json(work.cost_values(project, groups, chosen))
+        elif as_csv:
+            work.print_csv(work.cost_values(project, groups, chosen), groups)
+        else:
+            work.print_costs(project, groups, chosen)
+
+
+def forecast(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Parts of the watched root; default: all of it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What `aegis ingest` would ask of models now, and what that would cost. Asks nothing, changes nothing."""
+    from aegis_dagster.cli import forecasts
+
+    with errors_shown(as_json):
+        expected = forecasts.expected(paths or [])
+        if as_json:
+            print_json(expected.to_json())
+        else:
+            forecasts.print_forecast(expected)
+
+
+@budget_app.callback()
+def budget(context: typer.Context, as_json: Json = False) -> None:
+    """Who may spend how much this month."""
+    from aegis_dagster.cli import budgets
+    from aegis_dagster.composition import Project
+
+    if context.invoked_subcommand is None:
+        with errors_shown(as_json):
+            _show(budgets.budgets(Project()), as_json)
+
+
+@budget_app.command("set", context_settings=_AMOUNTS)
+def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
+    """Make the limit of this month so many USD, whatever aegis.yaml says."""
+    from aegis_dagster.cli import budgets
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        _show(budgets.set_budget(Project(), name, usd, collection=collection), as_json)
+
+
+@budget_app.command("raise", context_settings=_AMOUNTS)
+def raise_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
+    """Add so many USD to the limit of this month."""
+    from aegis_dagster.cli import budgets
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        _show(budgets.raise_budget(Project(), name, usd, collection=collection), as_json)
+
+
+@budget_app.command()
+def reset(name: Name, collection: OfCollection = False, as_json: Json = False) -> None:
+    """Let the limit follow aegis.yaml again."""
+    from aegis_dagster.cli import budgets
+    from aegis_dagster.composition import Project
+
+    with errors_shown(as_json):
+        _show(budgets.reset_budget(Project(), name, collection=collection), as_json)
+
+
+def _show(shown: "Budgets", as_json: bool) -> None:
+    from aegis_dagster.cli import budgets
+
+    if as_json:
+        print_json(shown.to_json())
+    else:
+        budgets.print_budgets(shown)

@@ -1,0 +1,1 @@
+"""The ledger, on a SQLite file and on a real Postgres."""
