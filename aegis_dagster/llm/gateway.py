@@ -42,7 +42,7 @@ class GatewayOptions:
     first_wait_seconds: float = 1.0  # at most, before the second call; doubles with every further one
     rest_after_failures: int = 5  # in a row
     rest_seconds: float = 60.0  # doubles while probes fail, up to LONGEST_REST times
-    settle_seconds: float = 300.0  # a reservation lives so long beyond the call's time-out
+    settle_seconds: float = 300.0  # a reservation lives so long beyond twice the call's time-out
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Gateway:
             try:
                 reservation = self._reservation(choice, trail)
                 paid = await self._calls.make_when_it_fits(
-                    reservation, choice.provider, choice.model, task, choice.price, over=turn.done
+                    reservation, choice.provider, choice.model, task, choice.price, turn
                 )
             except CallFailed as failure:
                 self._failed(choice, ticket, failure)
@@ -175,7 +175,8 @@ class Gateway:
             attempt=trail.calls + 1,
             amount=highest_cost(choice.most_input_tokens, task.max_tokens, choice.price, pictures=pictures),
             price_version=choice.price.version,
-            seconds_to_live=choice.provider.timeout_seconds + self._options.settle_seconds,
+            seconds_to_live=2 * choice.provider.timeout_seconds
+            + self._options.settle_seconds,  # it may wait for a slot
         )
 
     def _response(

@@ -17,6 +17,7 @@ from aegis_dagster.llm.providers import Provider
 from aegis_dagster.ports import Clock
 
 MINUTE = timedelta(seconds=60)
+AHEAD_SHARE = 8  # for so many slots one call is reserved ahead of its slot
 Sleep = Callable[[float], Awaitable[object]]
 
 
@@ -150,21 +151,38 @@ class SlidingMinute:
 
 @dataclass(slots=True)
 class Turn:
-    """A held slot, and the call's place in the minute (None: not counted)."""
+    """A call that is next, or among the next: it may be reserved now, and is sent when a slot is free.
+
+    passage: its place in the minute; None: not counted.
+    """
 
     slots: asyncio.Semaphore
+    places: asyncio.Semaphore  # among the next
     passage: Passage | None = None
-    held: bool = True
+    waiting: bool = True
+    sending: bool = False
+
+    async def send(self) -> None:
+        """Wait for a slot, unless one is held. From here on the provider is busy with the call."""
+        if not self.sending:
+            await self.slots.acquire()
+            self.sending = True
 
     def done(self) -> None:
-        """The provider has nothing to do with the call any more: the next one may begin."""
-        if self.held:
-            self.held = False
+        """The provider has nothing to do with the call any more: the next one may be sent."""
+        if self.sending:
+            self.sending = False
             self.slots.release()
+        if self.waiting:
+            self.waiting = False
+            self.places.release()
 
 
 class ProviderLimits:
-    """The queue of one provider: a slot, then room in the minute. May be used by one event loop after another."""
+    """The queue of one provider: its turn, room in the minute, a slot. May be used by one event loop after another.
+
+    A few more calls have their turn than there are slots, so that a free slot need not wait for the ledger.
+    """
 
     def __init__(self, provider: Provider, clock: Clock, breaker: Breaker, sleep: Sleep) -> None:
         self.breaker = breaker
@@ -174,21 +192,28 @@ class ProviderLimits:
         self._minute = SlidingMinute(clock, requests=provider.requests_per_minute, tokens=provider.tokens_per_minute)
         self._not_before: datetime | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots = asyncio.Semaphore(provider.concurrency)
-        self._head = asyncio.Lock()
+        self._begin()
 
     @asynccontextmanager
     async def turn(self, tokens: int) -> AsyncIterator[Turn]:
-        """Wait for a slot and for room for a call of so many tokens; hold the slot until the end or `Turn.done`."""
-        self._use_this_loop()
-        slots = self._slots
-        await slots.acquire()
-        turn = Turn(slots)
+        """Wait until a slot is free or soon will be, and for room for a call of so many tokens."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # slots and queue of another loop are void: whoever held them is gone with it
+            self._loop = loop
+            self._begin()
+        places = self._places
+        await places.acquire()
+        turn = Turn(self._slots, places)
         try:
             turn.passage = await self._pass(tokens)
             yield turn
         finally:
             turn.done()
+
+    def _begin(self) -> None:
+        self._slots = asyncio.Semaphore(self._concurrency)
+        self._places = asyncio.Semaphore(self._concurrency + max(1, self._concurrency // AHEAD_SHARE))
+        self._head = asyncio.Lock()
 
     def pause(self, seconds: float) -> None:
         """Let no call begin for so long: the provider said so to one of them."""
@@ -223,11 +248,3 @@ class ProviderLimits:
         if left <= 0:
             self._not_before = None
         return max(left, 0.0)
-
-    def _use_this_loop(self) -> None:
-        """Slots and queue of another loop are void: whoever held them is gone with it."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop = loop
-            self._slots = asyncio.Semaphore(self._concurrency)
-            self._head = asyncio.Lock()

@@ -9,10 +9,10 @@ A process that dies leaves its reservation behind; the ledger counts it as spent
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
@@ -21,10 +21,10 @@ from aegis_dagster.domain.prices import Price, Usage, cost
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.llm.answers import Answer
 from aegis_dagster.llm.failures import DECISIONS, CallFailed, ErrorType
-from aegis_dagster.llm.limits import Sleep
+from aegis_dagster.llm.limits import Sleep, Turn
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.usage import read_usage
-from aegis_dagster.llm.wire import RefusedAnswer
+from aegis_dagster.llm.wire import RefusedAnswer, Slot
 from aegis_dagster.ports_llm import Ledger
 
 OK = "ok"
@@ -37,14 +37,13 @@ GRACE_SECONDS = 10.0  # the wire's own time-out goes first; this one catches an 
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Over: TypeAlias = Callable[[], None]
 
 
 class Transport(Protocol):
     """Sends a task to a provider; see `wire.Wire`."""
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
-        """The answer. Raises CallFailed."""
+    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
+        """The answer. Waits for the slot before anything is sent. Raises CallFailed."""
         ...
 
     async def aclose(self) -> None:
@@ -60,6 +59,31 @@ class Paid:
     usage: Usage
     cost: NanoUsd
     latency_seconds: float
+
+
+class _Sending:
+    """A call's slot, and when it got it: nothing is sent before."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._started: float | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether anything may have been sent."""
+        return self._started is not None
+
+    @property
+    def seconds(self) -> float:
+        """Since it was sent."""
+        return 0.0 if self._started is None else time.perf_counter() - self._started
+
+    async def send(self) -> None:
+        await self._turn.send()
+        self._started = self._started or time.perf_counter()
+
+    def done(self) -> None:
+        self._turn.done()
 
 
 class OnTheirWay:
@@ -104,7 +128,7 @@ class PaidCalls:
     on_their_way: OnTheirWay = field(default_factory=OnTheirWay)
 
     async def make_when_it_fits(
-        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, *, over: Over
+        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
     ) -> Paid | BudgetRefusal:
         """As `make`; what does not fit only because of calls that are on their way waits for them.
 
@@ -112,22 +136,15 @@ class PaidCalls:
         turned away from an account that is hardly used.
         """
         while True:
-            paid = await self.make(reservation, provider, model, task, price, over=over)
+            paid = await self.make(reservation, provider, model, task, price, turn)
             crowded = isinstance(paid, BudgetRefusal) and _fits_later(paid)
             if not crowded or not await self.on_their_way.one_is_settled():
                 return paid
 
     async def make(
-        self,
-        reservation: Reservation,
-        provider: Provider,
-        model: Model,
-        task: LLMTask,
-        price: Price,
-        *,
-        over: Over = lambda: None,
+        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
     ) -> Paid | BudgetRefusal:
-        """Reserve, call, settle. over: called when the provider is done with the call, before it is settled.
+        """Reserve, wait for a slot, call, give the slot back, settle.
 
         Raises CallFailed (settled with 0, or kept as unknown where the provider may bill it), ServiceError (the
         ledger did not take the reservation: nothing was sent). An answer whose settlement the ledger does not take
@@ -137,24 +154,26 @@ class PaidCalls:
         if refusal is not None:
             return refusal
         with self.on_their_way.call():
-            return await self._send_and_settle(reservation, provider, model, task, price, over)
+            return await self._send_and_settle(reservation, provider, model, task, price, turn)
 
     async def _send_and_settle(
-        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, over: Over
+        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
     ) -> Paid:
-        started = time.perf_counter()
+        sending = _Sending(turn)
         pictures = 1 if task.picture else 0
 
         async def settle(outcome: str, usage: Usage | None, paid: NanoUsd | None) -> float:
-            seconds = time.perf_counter() - started
+            seconds = sending.seconds
+            if paid is None and not sending.sent:  # nothing can have been billed
+                paid = NanoUsd(0)
             await uninterrupted(self._settle(Settlement(reservation.call_id, outcome, usage, paid, seconds)))
             return seconds
 
         try:
             try:
-                answer = await self._send(provider, model, task)
+                answer = await self._send(provider, model, task, sending)
             finally:
-                over()
+                sending.done()
             usage = read_usage(task, answer, free=price.free)
             paid = cost(usage, price, pictures=pictures)
         except RefusedAnswer as failure:  # a 200: the model ran, and the provider bills what it says
@@ -179,10 +198,10 @@ class PaidCalls:
             )
         return Paid(answer, usage, paid, seconds)
 
-    async def _send(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+    async def _send(self, provider: Provider, model: Model, task: LLMTask, slot: Slot) -> Answer:
         try:
-            async with asyncio.timeout(provider.timeout_seconds + GRACE_SECONDS):
-                return await self.wire.call(provider, model, task)
+            async with asyncio.timeout(2 * provider.timeout_seconds + GRACE_SECONDS):  # it may wait for a slot first
+                return await self.wire.call(provider, model, task, slot)
         except TimeoutError:
             raise CallFailed(ErrorType.TIMEOUT, f"{provider.name} did not finish its answer in time.") from None
 

@@ -10,7 +10,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.llm.answers import Answer
@@ -35,6 +35,18 @@ SEND_DIMENSIONS = "send_dimensions"  # ours, in a model's parameters: {"send_dim
 NOT_OF_A_MODEL = {SEND_DIMENSIONS, "model", "messages", "input", "stream", "n", "max_tokens", "max_completion_tokens"}
 
 
+class Slot(Protocol):
+    """Leave to be one of the calls that a provider works on."""
+
+    async def send(self) -> None:
+        """Wait for it. A second time, while it is held, it does nothing."""
+        ...
+
+    def done(self) -> None:
+        """Give it back, if it is held."""
+        ...
+
+
 class RefusedAnswer(CallFailed):
     """A 200 without content, because the provider filtered it. It may be billed: its usage is in `answer`."""
 
@@ -52,14 +64,17 @@ class Wire:
         self._preparing = asyncio.Lock()
         self._loaded = False  # whether litellm has imported all that a call needs
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
-        """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out."""
+    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
+        """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out.
+
+        slot: waited for when the request is ready, given back when the answer is there. The time-out begins with it.
+        """
         if not quiet_litellm.cache_info().currsize:
             await asyncio.to_thread(quiet_litellm)  # the import takes seconds, in which other tasks go on
         seen = Seen()
         token = SEEN.set(seen)
         try:
-            await self._ask(seen, provider, model, task)
+            await self._ask(seen, provider, model, task, slot)
         except TimeoutError:
             seconds = provider.timeout_seconds
             raise CallFailed(ErrorType.TIMEOUT, f"No full answer within {seconds:g} s.") from None
@@ -73,7 +88,7 @@ class Wire:
             raise CallFailed(ErrorType.BAD_REQUEST, f"HTTP {seen.status} instead of an answer.")
         return _chat_answer(seen.body) if task.messages else _embedding_answer(seen.body, len(task.texts))
 
-    async def _ask(self, seen: Seen, provider: Provider, model: Model, task: LLMTask) -> None:
+    async def _ask(self, seen: Seen, provider: Provider, model: Model, task: LLMTask, slot: Slot | None) -> None:
         """Let litellm make the call; what comes back is in `seen`.
 
         One request is prepared at a time, until it is sent. Else many that begin together are all sent at the end
@@ -85,14 +100,22 @@ class Wire:
             await load_the_rest()
         preparing = self._preparing
         await preparing.acquire()
-        sent = _Once(preparing.release)
-        seen.on_sending = sent
+        prepared = _Once(preparing.release)
         try:
-            async with asyncio.timeout(provider.timeout_seconds):
+            async with asyncio.timeout(None) as limit:
+
+                async def sending() -> None:
+                    prepared()
+                    if slot is not None:
+                        await slot.send()
+                    limit.reschedule(asyncio.get_running_loop().time() + provider.timeout_seconds)
+
+                seen.on_sending = sending
+                seen.on_answer = slot.done if slot is not None else None
                 ask = quiet_litellm().acompletion if task.messages else quiet_litellm().aembedding
                 await ask(**_arguments(client, provider, model, task))
         finally:
-            sent()
+            prepared()
 
     async def aclose(self) -> None:
         """Close all connections. The wire can be used again, in this event loop or in another."""
@@ -127,6 +150,9 @@ class _Once:
             function()
 
 
+_NO_MESSAGES: list[dict[str, str]] = [{"role": "user", "content": ""}]  # in place of those in the body
+
+
 def _arguments(client: "openai.AsyncOpenAI", provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
     """For litellm.
 
@@ -137,7 +163,9 @@ def _arguments(client: "openai.AsyncOpenAI", provider: Provider, model: Model, t
     chat = ("custom_openai", "acompletion", chat_body)
     api, call_type, content = chat if task.messages else ("openai", "aembedding", embedding_body)
     body = content(provider, model, task)
-    given: dict[str, Any] = {name: body.pop(name) for name in ("messages", "input", "encoding_format") if name in body}
+    given: dict[str, Any] = {name: body.pop(name) for name in ("input", "encoding_format") if name in body}
+    if task.messages:
+        given["messages"] = _NO_MESSAGES
     return {
         "model": f"{api}/{model.name}",
         **given,

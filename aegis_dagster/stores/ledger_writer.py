@@ -5,6 +5,7 @@ Does not belong here: what is done (`ledger.py` passes it in).
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from aegis_dagster.errors import ServiceError
 Operation = TypeVar("Operation")
 Result = TypeVar("Result")
 
+GATHER_SECONDS = 0.005  # what comes meanwhile is done in the same go: a fifth less CPU a call at 150 calls/s
 AT_ONCE = 64  # operations in one go; a transaction of 44 took as long as four of one
 
 
@@ -69,6 +71,8 @@ class GroupWriter(Generic[Operation, Result]):
             first = line.get()
             waiting = [] if first is None else [first]
             ended = first is None
+            if not ended:
+                time.sleep(GATHER_SECONDS)
             while not ended and len(waiting) < AT_ONCE:
                 try:
                     following = line.get_nowait()

@@ -11,6 +11,7 @@ from aegis_dagster.errors import ServiceError
 from aegis_dagster.llm.answers import Answer
 from aegis_dagster.llm.paid_call import CANCELLED, INTERNAL_ERROR, SETTLE_TRIES
 from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.wire import Slot
 from aegis_dagster.ports_llm import Ledger
 from aegis_dagster_tests.llm.asking import ANSWER_COST, ask_for, desk, most, provider
 from aegis_dagster_tests.llm_server import Behaviour, LLMServer, Rule
@@ -71,25 +72,30 @@ async def test_a_call_that_is_given_up_before_it_is_sent_costs_nothing_however_o
     assert cloud.records() == []
 
 
-async def test_a_call_that_is_given_up_while_it_waits_for_its_turn_leaves_no_row(
-    tmp_path: Path, cloud: LLMServer
-) -> None:
+async def test_calls_that_are_given_up_before_they_are_sent_cost_nothing(tmp_path: Path, cloud: LLMServer) -> None:
     cloud.script([Rule(Behaviour(latency_seconds=0.3))])
     at = desk(tmp_path, [provider("cloud", cloud.v1, concurrency=1)])
-    first, second = (asyncio.create_task(at.gateway.ask(ask_for())) for _ in range(2))
-    await asyncio.sleep(0.05)
-    second.cancel()
+    await at.gateway.ask(ask_for())  # imports
+    first, second, third = (asyncio.create_task(at.gateway.ask(ask_for())) for _ in range(3))
+    await asyncio.sleep(0.1)
+    second.cancel()  # reserved ahead of its slot
+    third.cancel()  # not even that
     await first
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    assert at.endings() == [("cloud", "ok", "settled", ANSWER_COST)]
+    for given_up in (second, third):
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+    answered = ("cloud", "ok", "settled", ANSWER_COST)
+    assert sorted(at.endings()) == [("cloud", "cancelled", "settled", 0), answered, answered]
+    assert len(cloud.records()) == 2
     await at.aclose()
 
 
 class BrokenWire:
     """A wire with a mistake in it."""
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
+        assert slot is not None
+        await slot.send()
         raise ZeroDivisionError("a bug")
 
     async def aclose(self) -> None:
@@ -154,7 +160,7 @@ async def test_a_reservation_outlives_the_time_out_of_its_call(tmp_path: Path, c
     at = desk(tmp_path, [provider("cloud", cloud.v1, timeout_seconds=50.0)])
     gateway = at.with_ledger(Noting(at.ledger, busy=0))
     await gateway.ask(ask_for())
-    assert kept[0].seconds_to_live == 350.0
+    assert kept[0].seconds_to_live == 400.0
     assert kept[0].run_id == "run-1"
     assert kept[0].asked_for == ask_for().asked_for
     await gateway.aclose()

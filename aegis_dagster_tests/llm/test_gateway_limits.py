@@ -11,7 +11,7 @@ from aegis_dagster.errors import BudgetExhausted
 from aegis_dagster.llm.answers import Answer
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.usage import counted_input
-from aegis_dagster.llm.wire import Wire
+from aegis_dagster.llm.wire import Slot, Wire
 from aegis_dagster_tests.llm.asking import MAX_TOKENS, ask_for, desk, provider
 from aegis_dagster_tests.llm_server import Behaviour, LLMServer, Rule
 
@@ -23,7 +23,9 @@ class CountingWire(Wire):
         super().__init__()
         self.now = self.most = 0
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
+        assert slot is not None
+        await slot.send()
         self.now += 1
         self.most = max(self.most, self.now)
         try:

@@ -219,18 +219,24 @@ def limits_of(
 
 async def test_no_more_calls_run_at_once_than_allowed(clock: SetClock) -> None:
     limits = limits_of(clock, Sleeper(clock), concurrency=3)
-    running, most = 0, 0
+    running, most, prepared = 0, 0, 0
+    most_prepared: list[int] = []
 
     async def call() -> None:
-        nonlocal running, most
-        async with limits.turn(1):
+        nonlocal running, most, prepared
+        async with limits.turn(1) as turn:
+            prepared += 1
+            most_prepared.append(prepared)
+            await turn.send()
             running += 1
             most = max(most, running)
             await asyncio.sleep(0.005)
             running -= 1
+            prepared -= 1
 
     await asyncio.gather(*(call() for _ in range(10)))
     assert most == 3
+    assert max(most_prepared) == 4  # one is reserved ahead of its slot
 
 
 async def test_those_who_wait_go_in_at_the_pace_of_the_minute(clock: SetClock) -> None:
@@ -264,15 +270,17 @@ async def test_a_caller_that_gives_up_while_waiting_takes_no_place(clock: SetClo
     limits = limits_of(clock, Sleeper(clock), concurrency=1)
 
     async def wait() -> None:
-        async with limits.turn(1):
-            pass
+        async with limits.turn(1) as turn:
+            await turn.send()
 
-    async with limits.turn(1):
-        waiting = asyncio.create_task(wait())
+    async with limits.turn(1) as turn:
+        await turn.send()
+        waiting = [asyncio.create_task(wait()) for _ in range(3)]  # one for the slot, two for their turn
         await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    await asyncio.wait_for(wait(), timeout=5)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.wait_for(asyncio.gather(wait(), wait()), timeout=5)
 
 
 def test_one_event_loop_after_another_may_use_the_same_limits(clock: SetClock) -> None:
@@ -280,7 +288,8 @@ def test_one_event_loop_after_another_may_use_the_same_limits(clock: SetClock) -
 
     async def some() -> None:
         async def call() -> None:
-            async with limits.turn(1):
+            async with limits.turn(1) as turn:
+                await turn.send()
                 await asyncio.sleep(0.001)
 
         await asyncio.gather(*(call() for _ in range(3)))

@@ -1,6 +1,9 @@
 """Accounting for every call does not slow them down."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,18 +13,25 @@ from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.llm.answers import Answer
 from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.wire import Slot
 from aegis_dagster_tests.llm.asking import desk, provider
-from aegis_dagster_tests.llm.throughput import MOST, TASK, measure
+from aegis_dagster_tests.llm.throughput import MOST, TASK
 
 
 @pytest.mark.slow
 def test_nine_tenths_of_the_calls_that_32_at_once_allow_go_through() -> None:
-    best = measure(640)
-    for _ in range(4):  # other work on the machine may disturb one measurement, not all of them
-        if best.calls_per_second >= 0.9 * MOST:
-            break
-        best = max(best, measure(640), key=lambda found: found.calls_per_second)
-    assert best.calls_per_second >= 0.9 * MOST, best
+    found: list[float] = []
+    while len(found) < 5 and max(found, default=0) < 0.9 * MOST:  # other work on the machine may disturb some
+        found.append(calls_per_second())
+    assert max(found) >= 0.9 * MOST, found
+
+
+def calls_per_second() -> float:
+    """One measurement, in a process without coverage: its tracer would be measured too."""
+    command = [sys.executable, "-m", "aegis_dagster_tests.llm.throughput", "1"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_"))}
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=True, timeout=120)
+    return float(done.stdout.split()[0])
 
 
 class NoLedger:
@@ -37,7 +47,9 @@ class NoLedger:
 class NoWire:
     """Answers at once."""
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
+        assert slot is not None
+        await slot.send()
         return Answer("short", "stop", {"prompt_tokens": 400, "completion_tokens": 1, "total_tokens": 401})
 
     async def aclose(self) -> None:
