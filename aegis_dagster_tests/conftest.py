@@ -1,8 +1,12 @@
-"""What holds for every test: neither settings nor keys of the caller's shell reach it."""
+"""What holds for every test: neither settings nor keys of the caller's shell reach it. And servers they share."""
 
 import os
 
 import pytest
+
+from aegis_dagster_tests.servers.postgres import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,7 @@ from aegis_dagster.stores.ledger import Ledger
 from aegis_dagster.stores.ledger_reports import LedgerReports
 from aegis_dagster_tests.clock import SetClock
 from aegis_dagster_tests.ledger.calls import LIMITS
-from aegis_dagster_tests.servers.postgres import PostgresServer, postgres
-
-__all__ = ["postgres"]
+from aegis_dagster_tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
