@@ -5,8 +5,9 @@ Does not belong here: settings themselves, any work. The layers above (`defs/`, 
 take what they need from here and name no adapter.
 """
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import tokenizer_file
-from aegis_dagster.errors import ConfigurationError, OutsideRoot
+from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
@@ -44,6 +45,8 @@ from aegis_dagster.stores.owners import new_owner
 from aegis_dagster.stores.sparse import SPARSE_VERSION
 from aegis_dagster.stores.vectors import QdrantStore
 from aegis_dagster.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
 
 PARSE_VERSION = "1"
 ENRICH_VERSION = "1"
@@ -131,7 +134,11 @@ class Project:
         points = self.reports.embedded_points()
         if points is None:
             return False
-        self.vectors.activate(expected_points=points)
+        try:
+            self.vectors.activate(expected_points=points)
+        except ServiceError as error:  # somebody publishes right now; the next run tries again
+            logger.warning("%s", error)
+            return False
         return True
 
     def _vectors_of(self, model: str, dimensions: int) -> QdrantStore:
@@ -154,19 +161,19 @@ class Project:
         """What the result of each stage depends on besides its input."""
         settings = self.settings
         enrich, chunk = settings.enrich, settings.chunk
-        local_only = [name for name, policy in settings.collections.items() if policy.local_only]
         embedding, _ = self.choices.embedding_shape
         return Identities(
             by_stage={
                 Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
-                **self._identities_by_model(CollectionName("")),
+                Stage.ENRICH: self._identity_by_model(Stage.ENRICH, CollectionName("")),
+                Stage.GRAPH: self._identity_by_model(Stage.GRAPH, CollectionName("")),
                 Stage.CHUNK: (
                     f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
                     f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
                 ),
                 Stage.EMBED: f"{EMBED_VERSION}/{embedding}/{SPARSE_VERSION}/{settings.qdrant.collection}",
             },
-            local_only=self._identities_by_model(CollectionName(local_only[0])) if local_only else {},
+            local_only=self._identities_of_confidential(),
             rules={
                 CollectionName(name): CollectionRules(
                     policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, policy.local_only
@@ -176,15 +183,23 @@ class Project:
             default_rules=CollectionRules(enrich.enabled, settings.graph.enabled),
         )
 
-    def _identities_by_model(self, collection: CollectionName) -> dict[Stage, str]:
-        """The identities of the stages whose model depends on who may see a collection."""
+    def _identities_of_confidential(self) -> dict[Stage, str]:
+        """The identities of stages that some confidential collection goes through."""
+        found: dict[Stage, str] = {}
+        for name, policy in self.settings.collections.items():
+            wanted = {Stage.ENRICH: policy.enrich, Stage.GRAPH: policy.graph}
+            for stage in wanted:
+                if policy.local_only and wanted[stage] and stage not in found:
+                    found[stage] = self._identity_by_model(stage, CollectionName(name))
+        return found
+
+    def _identity_by_model(self, stage: Stage, collection: CollectionName) -> str:
+        """The identity of a stage whose model depends on who may see a collection."""
+        if stage is Stage.GRAPH:
+            return self.choices.extractor(collection).name
         enrich = self.settings.enrich
         limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
-        ocr = self._ocr(self._pool())
-        return {
-            Stage.ENRICH: f"{ENRICH_VERSION}/{self.choices.describer(collection, ocr).name}/{limits}",
-            Stage.GRAPH: self.choices.extractor(collection).name,
-        }
+        return f"{ENRICH_VERSION}/{self.choices.describer(collection, self._ocr(self._pool())).name}/{limits}"
 
     @property
     def root(self) -> Path:
@@ -236,12 +251,11 @@ class Project:
         """
         pool, models = self._pool(), self.models(run_id or new_owner())
         self.artifacts.clean_staging()
-        try:
+        async with AsyncExitStack() as closing:
+            closing.callback(self.artifacts.close)
+            closing.push_async_callback(models.aclose)
+            closing.push_async_callback(pool.close)
             yield self._bench(pool, models, progress or Silent())
-        finally:
-            await pool.close()
-            await models.aclose()
-            self.artifacts.close()
 
     def _pool(self) -> WorkerPool:
         parse = self.settings.parse

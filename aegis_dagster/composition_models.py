@@ -124,8 +124,11 @@ class Models:
         yield self.embedder
         if self._settings.embed.model != MODEL:
             yield self._minilm()
+        confidential = any(policy.local_only for policy in self._settings.collections.values())
         for provider in self.providers:
             for model in provider.models.values():
+                if confidential and not provider.local:  # a question may tell what is in a confidential collection
+                    continue
                 if TaskType.EMBEDDING in model.tasks and model.dimensions is not None:
                     yield self._by_provider(provider, model)
 
@@ -151,10 +154,12 @@ class Models:
 
     async def aclose(self) -> None:
         """End the connections and the ledger's writer, where they were begun."""
-        if "gateway" in self.__dict__:
-            await self.gateway.aclose()
-        if "ledger" in self.__dict__:
-            await self.ledger.aclose()
+        try:
+            if "gateway" in self.__dict__:
+                await self.gateway.aclose()
+        finally:
+            if "ledger" in self.__dict__:
+                await self.ledger.aclose()
 
     def _by_model(self, choice: str, task_type: TaskType, classification: Classification) -> bool:
         task = LLMTask(task_type, classification=classification)

@@ -90,9 +90,21 @@ class BudgetExhausted(Deferred):
 
 
 class ModelsUnavailable(Deferred):
-    """Every provider that may answer is down, resting, or refuses the key."""
+    """Every provider that may answer is down, resting, or refuses the key.
+
+    perhaps_content: nobody is known to be down; each was called and broke off or timed out, as for a content that it
+    cannot stand. Then a document must not wait for ever: `as_failure` counts the attempt.
+    """
 
     reason = "providers"
+
+    def __init__(self, message: str, *, remedy: str, until: str = "", perhaps_content: bool = False) -> None:
+        super().__init__(message, remedy=remedy, until=until)
+        self.perhaps_content = perhaps_content
+
+    def as_failure(self) -> DocumentError:
+        """The same as a failure of the content, which is tried again a few times."""
+        return DocumentError(FailureCode.BAD_ANSWER, self.message, remedy=self.remedy, retryable=True)
 
 
 class ServiceError(AegisError):

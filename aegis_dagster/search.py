@@ -15,6 +15,7 @@ from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError, DocumentError
 from aegis_dagster.stages.chunk import read_chunks
+from aegis_dagster.stores.owners import new_owner
 
 _SPARE = 10
 MODES = ("fused", "dense", "sparse")
@@ -48,7 +49,7 @@ async def find_passages(
         raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
     if not question.strip():
         raise ConfigurationError("The question is empty.", remedy="say what to look for.")
-    models = project.models("search")
+    models = project.models(f"search {new_owner()}")
     try:
         embedder, vectors = project.vectors_to_search(models)
         vector = (await embedder.embed([question], AskedFor()))[0] if mode != "sparse" else None

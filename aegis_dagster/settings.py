@@ -268,7 +268,9 @@ def provider_access(provider: ProviderSettings) -> ProviderAccess | None:
 def _full_address(address: str) -> str:
     """`OLLAMA_HOST` may be a host, a host and port, or 0.0.0.0; an address with a path stays as it is."""
     if "://" not in address:
-        host, _, port = address.partition(":")
+        host, port = (address, "") if address.endswith("]") else address.rpartition(":")[::2]
+        if ":" not in address:
+            host, port = address, ""
         address = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port or '11434'}"
     return address.rstrip("/") if address.rstrip("/").count("/") > 2 else f"{address.rstrip('/')}/v1"
 

@@ -73,7 +73,7 @@ class RateSettings(LlmSection):
     """Rates in USD per million tokens."""
 
     input: Decimal = Field(ge=0)
-    output: Decimal = Field(default=Decimal(0), ge=0)
+    output: Decimal = Field(ge=0, description="`0` for an embedding model.")
     cached: Decimal | None = Field(default=None, ge=0, description="Cached input; none: as input.")
     reasoning: Decimal | None = Field(default=None, ge=0, description="Reasoning; none: as output.")
     up_to: int | None = Field(default=None, ge=1, description="Calls with up to so many input tokens; none: any.")
@@ -228,4 +228,10 @@ class LlmSettings(LlmSection):
         unknown = [name for name in self.tiers if name not in self.providers]
         if unknown:
             raise ValueError(f"tiers names {unknown[0]!r}, which is no provider")
+        unknown = [name for name in self.budgets.providers if name not in self.providers]
+        if unknown:
+            raise ValueError(f"budgets.providers names {unknown[0]!r}, which is no provider")
+        unknown = [name for name in self.prices if name.partition("/")[0] not in self.providers]
+        if unknown:
+            raise ValueError(f"prices names {unknown[0]!r}, which is no model of a provider")
         return self

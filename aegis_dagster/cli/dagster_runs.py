@@ -19,7 +19,6 @@ from filelock import FileLock
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.config import collections
-from aegis_dagster.defs.costs import waiting_for_money
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.stores.ledger_audit import LedgerAudit
@@ -53,11 +52,11 @@ def run_collection(
 
 
 def run_cost_checks(project: Project, since: datetime) -> list[str]:
-    """Run the checks of money if a model was asked at or after `since`, or documents wait for money.
+    """Run the checks of money if a model was asked at or after `since`, or documents wait.
 
     Returns what failed, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...", or why the run failed.
     """
-    if not LedgerAudit(project.engine).asked_since(since) and not waiting_for_money(project):
+    if not LedgerAudit(project.engine).asked_since(since) and not project.reports.put_off():
         return []
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("check_budgets")
     with _instance(project.settings.dagster_home) as instance:

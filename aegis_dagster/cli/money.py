@@ -75,13 +75,21 @@ def forecast(
 
 @budget_app.callback()
 def budget(context: typer.Context, as_json: Json = False) -> None:
-    """Who may spend how much this month."""
+    """Who may spend how much this month: `show`, when nothing else is said."""
+    if context.invoked_subcommand is None:
+        show(as_json)
+    elif as_json:
+        raise typer.BadParameter("--json stands after the command: `aegis budget show --json`.")
+
+
+@budget_app.command()
+def show(as_json: Json = False) -> None:
+    """Who may spend how much this month, what is spent and what is left."""
     from aegis_dagster.cli import budgets
     from aegis_dagster.composition import Project
 
-    if context.invoked_subcommand is None:
-        with errors_shown(as_json):
-            _show(budgets.budgets(Project()), as_json)
+    with errors_shown(as_json):
+        _show(budgets.budgets(Project()), as_json)
 
 
 @budget_app.command("set", context_settings=_AMOUNTS)

@@ -40,6 +40,10 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             }
             for summary in project.reports.summaries(only)
         ],
+        "waiting": [
+            {"reason": reason, "why": why, "documents": count}
+            for (reason, why), count in sorted(project.reports.put_off().items())
+        ],
         "failures": [
             {
                 "document": item.document_id,
@@ -67,6 +71,8 @@ def print_status(project: Project, failed: bool) -> None:
     """Collections and stages as a table; failures as a list."""
     values = status_values(project)
     out.print(_status_table(values["collections"]))
+    for item in values["waiting"]:
+        out.print(f"[yellow]{item['documents']} documents wait:[/] {escape(item['why'])} Every run tries them again.")
     for item in values["passed_over"]:
         out.print(f"passed over: {escape(item['path'])} ({item['reason']}): {escape(item['remedy'])}")
     for item in values["marked"]:
@@ -83,9 +89,9 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
     if values["collections"]:
         out.print(_status_table(values["collections"]))
     work = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in summary["work"].items() if count)
-    out.print(
-        f"{summary['documents']} documents in {summary['seconds']:.1f} s. Work: {work or 'none, all up to date'}."
-    )
+    open_ends = summary["failed"] or summary["deferred"] or summary["pending"]
+    nothing = "none" if open_ends else "none, all up to date"
+    out.print(f"{summary['documents']} documents in {summary['seconds']:.1f} s. Work: {work or nothing}.")
     if summary["ignored"]:
         out.print(f"{summary['ignored']} hidden or temporary names were not taken for documents.")
     if summary["deleted"]:

@@ -35,6 +35,7 @@ class MoneyNow:
     unpriced: Sequence[Unpriced]  # of the month, of paid providers
     totals: Sequence[LedgerTotals]  # of this month and the one before
     waiting: Mapping[str, int]  # documents that wait for money, by the reason they were given
+    unanswered: Mapping[str, int]  # documents that wait for a provider, likewise
 
 
 def safe_names(providers: Iterable[str]) -> dict[str, str]:
@@ -59,6 +60,7 @@ def check_specs(asset: dg.AssetKey, providers: Iterable[str]) -> list[dg.AssetCh
     described |= {
         "no_unpriced_call": "Every call of a paid provider that used tokens has a price and a cost.",
         "estimated_usage_share": f"Every provider tells what it used: at most {MAX_ESTIMATED_SHARE:.0%} is estimated.",
+        "providers_answer": "No document waits for a provider that is down or refuses its key.",
         "no_cost_above_reservation": "No call cost more than was reserved for it; otherwise a limit may not hold.",
         "ledger_adds_up": "Calls, accounts and roll-ups of the ledger are equal to the nano-dollar.",
     }
@@ -72,6 +74,7 @@ def check_results(money: MoneyNow, providers: Iterable[str]) -> Iterator[dg.Asse
         yield _under_limit(f"{name}_{HARD}", provider, money)
     yield _no_unpriced_call(money)
     yield _estimated_usage_share(money)
+    yield _providers_answer(money)
     yield _no_cost_above_reservation(money)
     yield _ledger_adds_up(money)
 
@@ -101,6 +104,18 @@ def _under_limit(name: str, provider: str, money: MoneyNow) -> dg.AssetCheckResu
         description=figures,
         metadata=_account_metadata(account)
         | {"documents_waiting": waiting, "reasons": dg.MetadataValue.md("\n".join(reasons) if waiting else "")},
+    )
+
+
+def _providers_answer(money: MoneyNow) -> dg.AssetCheckResult:
+    waiting = sum(money.unanswered.values())
+    reasons = [f"- {count} documents: {why}" for why, count in list(money.unanswered.items())[:_SAMPLE]]
+    return dg.AssetCheckResult(
+        check_name="providers_answer",
+        passed=not waiting,
+        severity=_WARN,
+        description=f"{waiting} documents wait for a provider. {next(iter(money.unanswered))}" if waiting else None,
+        metadata={"documents_waiting": waiting, "reasons": dg.MetadataValue.md("\n".join(reasons))},
     )
 
 

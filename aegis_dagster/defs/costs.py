@@ -23,7 +23,7 @@ from aegis_dagster.defs.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, as_usd, month_of, shown_usd
-from aegis_dagster.errors import AegisError, BudgetExhausted
+from aegis_dagster.errors import AegisError, BudgetExhausted, ModelsUnavailable
 from aegis_dagster.settings import load_settings
 from aegis_dagster.settings_llm import LlmSettings
 from aegis_dagster.stores.ledger_audit import LedgerAudit
@@ -118,9 +118,11 @@ def _accounts(project: Project, month: Month) -> list[Account]:
 
 def waiting_for_money(project: Project) -> dict[str, int]:
     """How many documents wait for money, by why."""
-    return {
-        why: count for (reason, why), count in project.reports.put_off().items() if reason == BudgetExhausted.reason
-    }
+    return _waiting(project, BudgetExhausted.reason)
+
+
+def _waiting(project: Project, for_reason: str) -> dict[str, int]:
+    return {why: count for (reason, why), count in project.reports.put_off().items() if reason == for_reason}
 
 
 def read_money(project: Project) -> MoneyNow:
@@ -142,6 +144,7 @@ def read_money(project: Project) -> MoneyNow:
         unpriced=LedgerAudit(project.engine).unpriced(month, free),
         totals=[project.ledger_reports.totals(each) for each in (before, month)],
         waiting=waiting_for_money(project),
+        unanswered=_waiting(project, ModelsUnavailable.reason),
     )
 
 
@@ -195,7 +198,8 @@ hourly_costs = dg.ScheduleDefinition(
     job=check_costs,
     cron_schedule="5 * * * *",
     execution_timezone="UTC",
-    description="Switch it on where calls are made that the sensor `check_costs_after_calls` does not see soon enough.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Checks the money also when no call was made: months begin, reservations expire, limits are changed.",
 )
 
 

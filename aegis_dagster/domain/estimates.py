@@ -94,7 +94,7 @@ def _guessed(suffix: str, size_bytes: int) -> Amount:
     guess = GUESSES.get(suffix)
     if guess is None or size_bytes == 0:
         return Amount(0, 0)  # is refused when it is parsed
-    pictures = size_bytes // guess.bytes_per_picture if guess.bytes_per_picture else 0
+    pictures = -(-size_bytes // guess.bytes_per_picture) if guess.bytes_per_picture else 0
     return Amount(-(-size_bytes // guess.bytes_per_chunk), pictures)
 
 

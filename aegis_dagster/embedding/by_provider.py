@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMResponse, LLMTask, TaskType
-from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
+from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
 from aegis_dagster.ports import Vectors
 from aegis_dagster.ports_llm import ModelGateway
 
@@ -59,8 +59,8 @@ class ProviderEmbedder:
         """float32 of shape (len(texts), dimensions), rows of length 1, in the order given.
 
         When a call fails, the others are waited for, because they are paid, and the first error is raised.
-        Raises ConfigurationError: vectors of another length. Raises ServiceError: vectors that are none.
-        Raises DocumentError CONTENT_REFUSED, BAD_ANSWER; Deferred.
+        Raises ConfigurationError: vectors of another length. Raises DocumentError CONTENT_REFUSED, BAD_ANSWER (also
+        vectors that are none); Deferred.
         """
         import numpy as np
 
@@ -130,8 +130,9 @@ class ProviderEmbedder:
         rows: Vectors = (exact / norms).astype(np.float32)
         return rows
 
-    def _broken(self, what: str) -> ServiceError:
-        return ServiceError(
+    def _broken(self, what: str) -> DocumentError:
+        return DocumentError(
+            FailureCode.BAD_ANSWER,
             f"{self.model} answered with {what}.",
             remedy="check that the provider serves this model for embedding, or choose another embed.model.",
         )

@@ -206,7 +206,7 @@ class Gateway:
         seconds = failure.retry_after_seconds
         if seconds is not None and DECISIONS[failure.error_type].retry:
             if seconds > self._options.max_wait_seconds:
-                breaker.rest(seconds)
+                breaker.rest(min(seconds, LONGEST_REST * self._options.rest_seconds))
                 rests = True
             else:
                 choice.limits.pause(seconds)

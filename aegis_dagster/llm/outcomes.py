@@ -84,6 +84,15 @@ class Trail:
         self.attempts.append(Attempt(candidate.provider, candidate.model, outcome, waited))
 
 
+# A provider that is up may end so for one content only, every time.
+_BY_CONTENT_PERHAPS = {
+    ErrorType.TIMEOUT,
+    ErrorType.BAD_RESPONSE,
+    ErrorType.CONNECTION_LOST,
+    ErrorType.SERVER_ERROR,
+}
+
+
 def route(trail: Trail) -> str:
     """Why the last model of the trail: "standard summary: local/qwen3 timeout x3, then dashscope/qwen-plus"."""
     task, last = trail.task, trail.attempts[-1]
@@ -191,7 +200,10 @@ def _unavailable(trail: Trail) -> ModelsUnavailable:
     states |= {one: (RESTING, _RESTING_CHECK) for one in trail.resting if one not in states}
     listed = ", ".join(f"{_name(candidate)} ({state})" for candidate, (state, _) in states.items())
     checks = dict.fromkeys(f"{candidate.provider}: {check}" for candidate, (_, check) in states.items())
-    return ModelsUnavailable(f"No model could answer: {listed}.", remedy="; ".join(checks) + ".")
+    perhaps_content = not trail.resting and set(trail.failures.values()) <= _BY_CONTENT_PERHAPS
+    return ModelsUnavailable(
+        f"No model could answer: {listed}.", remedy="; ".join(checks) + ".", perhaps_content=perhaps_content
+    )
 
 
 def _check(error: ErrorType) -> str:

@@ -91,6 +91,7 @@ class OnTheirWay:
 
     def __init__(self) -> None:
         self._calls = 0
+        self.settled = 0  # so many so far
         self._settled = asyncio.Event()
 
     @contextmanager
@@ -101,6 +102,7 @@ class OnTheirWay:
             yield
         finally:
             self._calls -= 1
+            self.settled += 1
             settled, self._settled = self._settled, asyncio.Event()
             settled.set()
 
@@ -136,9 +138,11 @@ class PaidCalls:
         turned away from an account that is hardly used.
         """
         while True:
+            before = self.on_their_way.settled
             paid = await self.make(reservation, provider, model, task, price, turn)
-            crowded = isinstance(paid, BudgetRefusal) and _fits_later(paid)
-            if not crowded or not await self.on_their_way.one_is_settled():
+            if not isinstance(paid, BudgetRefusal) or not _fits_later(paid):
+                return paid
+            if before == self.on_their_way.settled and not await self.on_their_way.one_is_settled():
                 return paid
 
     async def make(

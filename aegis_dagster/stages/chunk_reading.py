@@ -4,6 +4,7 @@ Belongs here: the cache, what a document's outcome is when some of its chunks co
 Does not belong here: finding entities (`EvidenceExtractor`), batches and stores (`graph.py`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,10 +13,20 @@ from aegis_dagster.domain.evidence import ChunkEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, put_off
-from aegis_dagster.errors import Deferred, DocumentError, FailureCode, OperatorError, ServiceError
+from aegis_dagster.errors import (
+    BudgetExhausted,
+    Deferred,
+    DocumentError,
+    FailureCode,
+    ModelsUnavailable,
+    OperatorError,
+    ServiceError,
+)
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.side_by_side import each
 from aegis_dagster.stages.workbench import Workbench
+
+logger = logging.getLogger(__name__)
 
 _Key = tuple[str, str]  # extractor, hash of the text: a confidential collection may have another extractor
 
@@ -28,6 +39,7 @@ class Reading:
         self._report = report
         self._found: dict[_Key, ChunkEvidence] = {}
         self._refused: dict[_Key, Deferred | DocumentError] = {}
+        self._broke: BudgetExhausted | None = None
 
     async def read(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
         """Read every text once. Raises ServiceError and OperatorError; what was read until then is cached."""
@@ -40,15 +52,23 @@ class Reading:
 
         async def one(key: _Key) -> None:
             document, text = texts[key]
+            if self._broke is not None:  # the others cost as much
+                self._refused[key] = self._broke
+                return
             extractor = self._bench.extractor(document.collection)
             try:
                 done = await extractor.extract(text, AskedFor(document.collection, document.id, Stage.GRAPH))
             except (ServiceError, OperatorError):
                 raise
             except (Deferred, DocumentError) as error:
+                if isinstance(error, ModelsUnavailable) and error.perhaps_content:
+                    self._refused[key] = error.as_failure()
+                    return
                 self._refused[key] = error
+                self._broke = error if isinstance(error, BudgetExhausted) else None
                 return
             except Exception as error:  # a defect met in one chunk costs the other documents nothing
+                logger.error("A chunk of %s could not be read: %s", document.id, type(error).__name__)
                 failure = Failure.of(error)
                 self._refused[key] = DocumentError(failure.code, failure.message, remedy=failure.remedy)
                 return

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Document, Stage
-from aegis_dagster.errors import Deferred, DocumentError
+from aegis_dagster.errors import BudgetExhausted, Deferred, DocumentError, ModelsUnavailable
 from aegis_dagster.ports import Vectors
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.side_by_side import each
@@ -51,23 +51,28 @@ class Embedding:
 
     async def _part(self, texts: Mapping[str, str], asked_for: AskedFor) -> None:
         """One call. A text that the model turns down is found by asking one by one; the others are embedded."""
-        if self.waits is not None:
+        if isinstance(self.waits, BudgetExhausted):  # the next texts cost as much
             return
         try:
             rows = await self._bench.embedder.embed(list(texts.values()), asked_for)
-        except Deferred as error:
-            self.waits = error
-            return
-        except DocumentError as error:
-            if len(texts) == 1:
-                self.refused.update(dict.fromkeys(texts, error))
-                self._report.work["chunks_refused"] += 1
-                return
-            for key, text in texts.items():
-                await self._part({key: text}, asked_for)
+        except (Deferred, DocumentError) as error:
+            await self._without(texts, asked_for, error)
             return
         new = dict(zip(texts, rows, strict=True))
         self._bench.embedding_cache.put(self._bench.embedder.model, new)
         self.vectors.update(new)
         self._report.work["chunks_embedded"] += len(new)
         self._bench.progress.advance(CHUNKS, len(new))
+
+    async def _without(self, texts: Mapping[str, str], asked_for: AskedFor, error: Deferred | DocumentError) -> None:
+        """Wait, or find the texts that the model cannot stand."""
+        if isinstance(error, ModelsUnavailable) and error.perhaps_content:
+            error = error.as_failure()
+        if isinstance(error, Deferred):
+            self.waits = error
+        elif len(texts) == 1:
+            self.refused.update(dict.fromkeys(texts, error))
+            self._report.work["chunks_refused"] += 1
+        else:
+            for key, text in texts.items():
+                await self._part({key: text}, asked_for)

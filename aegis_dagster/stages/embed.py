@@ -60,7 +60,7 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
         if (found := chunks.get(work.document.id)) is not None:
             outcome = upstream_failed() if work.clear else _outcome(found, embedding, bench)
             outcomes[work.document.id] = outcome
-    settled = {name for name, outcome in outcomes.items() if outcome.status in (Status.DONE, Status.SKIPPED)}
+    settled = {name for name, outcome in outcomes.items() if name in chunks and _is_settled(outcome)}
     held = bench.catalog.still_held(Stage.EMBED, {work.document.id: work.fingerprint(Stage.EMBED) for work in works})
     published = [work for work in works if work.document.id in settled & held]  # the others keep the points they have
     points = [
@@ -72,6 +72,12 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
     fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in published}
     await asyncio.to_thread(bench.vectors.replace_documents, points, fingerprints)
     return outcomes
+
+
+def _is_settled(outcome: Outcome) -> bool:
+    """Whether the points a document has now are to be replaced; for a failure for good, by none."""
+    passing = outcome.failure is not None and outcome.failure.retryable
+    return outcome.status in (Status.DONE, Status.SKIPPED) or (outcome.status is Status.FAILED and not passing)
 
 
 def _outcome(chunks: Sequence[LocatedChunk], embedding: Embedding, bench: Workbench) -> Outcome:

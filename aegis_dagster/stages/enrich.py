@@ -11,14 +11,14 @@ text in the picture stands for its description, or ""}.
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
-from aegis_dagster.errors import Deferred, DocumentError
+from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUnavailable
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.report import StageReport
@@ -27,6 +27,7 @@ from aegis_dagster.stages.side_by_side import each
 from aegis_dagster.stages.workbench import Workbench
 
 DESCRIPTIONS = "descriptions.json"
+STANDS_IN_FOR = (FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER)
 _FACTS_SECONDS = 120.0  # limit for measuring all pictures of a document
 
 
@@ -46,7 +47,7 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
             before = work.states.get(Stage.ENRICH)
             last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
-            looking = _Looking(work.document, bench, report, looks, last_attempt=last)
+            looking = _Looking(work.document, bench, report, looks, last_attempt=last, force=work.force)
             entries = await looking.describe_all(parsed, pictures)
             with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
                 (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
@@ -87,6 +88,7 @@ class _Looking:
     report: StageReport
     looks: dict[str, asyncio.Lock]
     last_attempt: bool
+    force: bool  # ask again where OCR stands in for a model
 
     async def describe_all(self, parsed: Path, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """One entry a picture, in the document's order."""
@@ -115,10 +117,13 @@ class _Looking:
             try:
                 async with self.looks.setdefault(content_hash, asyncio.Lock()):
                     seen = await self._look(path, content_hash)
-            except DocumentError as error:
-                if error.retryable and not self.last_attempt:
+            except (DocumentError, ModelsUnavailable) as error:
+                failure = error if isinstance(error, DocumentError) else error.as_failure()
+                if isinstance(error, ModelsUnavailable) and not error.perhaps_content:
                     raise
-                skipped = error.code  # one picture that cannot be looked at costs the others nothing
+                if failure.retryable and not self.last_attempt:
+                    raise failure from error
+                skipped = failure.code  # one picture that cannot be looked at costs the others nothing
         return {
             "text": seen.text,
             "described_by": seen.described_by,
@@ -131,9 +136,14 @@ class _Looking:
         known = self.bench.picture_cache.get(describer.accepted, content_hash)
         if known is not None:
             return known
+        for code in () if self.force else STANDS_IN_FOR:  # what was turned down once is not paid again
+            known = self.bench.picture_cache.get([f"{describer.name}!{code}"], content_hash)
+            if known is not None:
+                return replace(known, fallback=code)
         asked_for = AskedFor(self.document.collection, self.document.id, Stage.ENRICH)
         description = await describer.describe(path, asked_for)
-        self.bench.picture_cache.put(content_hash, description)
+        said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
+        self.bench.picture_cache.put(said_by, content_hash, description)
         self.report.work["pictures_described"] += 1
         return description
 

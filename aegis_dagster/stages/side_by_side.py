@@ -23,11 +23,23 @@ async def all_or_stop(awaitables: Iterable[Awaitable[R]]) -> list[R]:
 
 
 async def each(items: Sequence[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """Work on every item, so many at a time; when one fails, stop all and raise its error."""
+    """Work on every item, so many at a time.
+
+    When one fails no other is begun, those that are under way are finished, because what they ask is paid, and the
+    first error is raised.
+    """
     queue = iter(items)
+    errors: list[Exception] = []
 
     async def worker() -> None:
         for item in queue:
-            await work(item)
+            if errors:
+                return
+            try:
+                await work(item)
+            except Exception as error:
+                errors.append(error)
 
     await all_or_stop(worker() for _ in range(min(at_once, len(items))))
+    if errors:
+        raise errors[0]

@@ -69,13 +69,13 @@ class PictureCache:
         known = [rows[name] for name in describers if name in rows]
         return PictureDescription(known[0].text, known[0].described_by) if known else None
 
-    def put(self, picture_hash: str, description: PictureDescription) -> None:
-        """Remember what its describer said. A picture that is known already keeps its description."""
+    def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None:
+        """Remember what was said, under this describer. A picture that is known already keeps its description."""
         with write(self.engine) as connection:
             connection.execute(
                 upsert(connection, picture_descriptions)
                 .values(
-                    describer=description.described_by,
+                    describer=describer,
                     picture_hash=picture_hash,
                     text=description.text,
                     described_by=description.described_by,

@@ -19,7 +19,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Outcome, Stage
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog_schema import artifact_garbage, documents, stage_states
-from aegis_dagster.stores.database import read, upsert, write
+from aegis_dagster.stores.database import exclusive, read, upsert, write
 from aegis_dagster.stores.owners import is_dead, new_owner
 
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
@@ -61,7 +61,7 @@ class Catalog:
         clear: those whose stage above failed for good.
         """
         claimed = []
-        with write(self.engine) as connection:
+        with exclusive(self.engine) as connection:
             for part in slices(wanted):
                 rows = self._claim_rows(connection, stage, part)
                 for document_id in part:
@@ -153,7 +153,7 @@ class Catalog:
         """
         gone = sa.select(documents.c.id).where(documents.c.deleted)
         claimed: list[DocumentId] = []
-        with write(self.engine) as connection:
+        with exclusive(self.engine) as connection:
             leases = sa.select(stage_states).where(
                 stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
             )
@@ -213,7 +213,7 @@ class Catalog:
         It runs inside a write transaction: a claim of the same fingerprint comes wholly before, and the
         artifact stays, or wholly after, and finds it gone.
         """
-        with write(self.engine) as connection:
+        with exclusive(self.engine) as connection:
             used = connection.execute(
                 sa.select(sa.literal(1))
                 .where(stage_states.c.fingerprint == fingerprint, stage_states.c.stage == stage)

@@ -27,6 +27,7 @@ metadata = sa.MetaData(
 )
 
 BUSY_TIMEOUT_MS = 60_000  # a writer waits so long for another's transaction
+_EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
 HEAD_REVISION = "0002"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # of Postgres, any number that nobody else uses
 
@@ -62,6 +63,18 @@ def read(engine: Engine) -> Iterator[Connection]:
 def write(engine: Engine) -> Iterator[Connection]:
     """A write transaction: committed at the end, rolled back on an exception."""
     with _translated(), engine.connect().execution_options(aegis_write=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def exclusive(engine: Engine) -> Iterator[Connection]:
+    """A write transaction beside which no other of this kind runs, so that what it reads stays true.
+
+    On SQLite every write transaction is alone; Postgres needs a lock for it.
+    """
+    with write(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_EXCLUSIVE)))
         yield connection
 
 

@@ -91,7 +91,7 @@ def test_confidential_collections_are_shown_where_they_differ(
             "no price is known for m",
         ),
         (
-            f"llm: {{tiers: [mine], providers: {MINE}, prices: {{mine/m: {{input: 1}}}}}}",
+            f"llm: {{tiers: [mine], providers: {MINE}, prices: {{mine/m: {{input: 1, output: 1}}}}}}",
             "provider mine",
             "no budget",
         ),

@@ -25,6 +25,7 @@ SEVERITIES = {
     **{f"{name}_under_soft_threshold": WARN for name in ("local", "dashscope", "openai")},
     **{f"{name}_under_limit": ERROR for name in ("local", "dashscope", "openai")},
     "no_unpriced_call": ERROR,
+    "providers_answer": WARN,
     "estimated_usage_share": WARN,
     "no_cost_above_reservation": ERROR,
     "ledger_adds_up": ERROR,

@@ -107,11 +107,19 @@ def test_documents_wait_for_the_provider_that_refused_and_for_those_nearly_used_
         return Account(key, None if limit is None else NanoUsd(limit * USD), NanoUsd(0), NanoUsd(spent * USD))
 
     accounts = [account("local", None, 0), account("dashscope", 10, 1), account("openai", 20, 19)]
-    money = MoneyNow(month, Decimal("0.8"), {one.key.name: one for one in accounts}, [], [], [], {why: 3})
+    money = MoneyNow(month, Decimal("0.8"), {one.key.name: one for one in accounts}, [], [], [], {why: 3}, {})
     results = {result.check_name: result for result in check_results(money, ["local", "dashscope", "openai"])}
     assert {name for name in ("local", "dashscope", "openai") if not results[f"{name}_under_limit"].passed} == blamed
     for name in blamed:
         assert "3 documents wait for money" in str(results[f"{name}_under_limit"].description)
+
+
+def test_documents_that_wait_for_a_provider_are_told_with_its_reason() -> None:
+    why = "No model could answer: openai/gpt-4.1-mini (auth)."
+    money = MoneyNow(Month("2026-11"), Decimal("0.8"), {}, [], [], [], {}, {why: 2})
+    (result,) = [each for each in check_results(money, []) if each.check_name == "providers_answer"]
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert result.description == f"2 documents wait for a provider. {why}"
 
 
 def test_a_call_of_a_paid_provider_without_a_cost_or_price_is_an_error(project: Project) -> None:

@@ -250,7 +250,7 @@ def test_the_sensor_asks_for_one_run_after_calls_and_makes_no_home(
 def test_sensor_and_schedule_start_as_they_should() -> None:
     repository = build_definitions().get_repository_def()
     assert repository.get_sensor_def("check_costs_after_calls").default_status is dg.DefaultSensorStatus.RUNNING
-    assert repository.get_schedule_def("check_costs_hourly").default_status is dg.DefaultScheduleStatus.STOPPED
+    assert repository.get_schedule_def("check_costs_hourly").default_status is dg.DefaultScheduleStatus.RUNNING
 
 
 def test_the_command_line_checks_after_calls_and_only_then(project: Project) -> None:

@@ -153,7 +153,7 @@ async def test_vectors_of_another_length_name_the_setting(lengths: tuple[int, in
     ids=["none", "too few", "too many", "NaN", "infinite", "zero"],
 )
 async def test_an_answer_that_is_no_vectors_is_refused(vectors: list[list[float]]) -> None:
-    with pytest.raises(ServiceError, match="house/small/3 answered with"):
+    with pytest.raises(DocumentError, match="house/small/3 answered with"):
         await embedder(ScriptedGateway([Says(vectors=vectors)])).embed(["SECRET", "b"], ASKED_FOR)
 
 
@@ -255,7 +255,7 @@ async def test_a_text_that_is_too_long_at_any_length_is_an_error() -> None:
 async def test_neither_logs_nor_errors_hold_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     gateway = ScriptedGateway([Says(vectors=[[math.nan] * 3])])
-    with pytest.raises(ServiceError) as caught:
+    with pytest.raises(DocumentError) as caught:
         await embedder(gateway).embed(["SECRET" * 100], ASKED_FOR)
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("aegis_dagster")]
     assert ours == ["house/small/3: a text of 600 bytes is cut off at 400."]

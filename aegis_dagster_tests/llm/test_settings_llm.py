@@ -89,9 +89,9 @@ def test_a_provider_of_ones_own_stands_beside_the_defaults(tmp_path: Path, monke
 
 def test_one_budget_changes_one_account_and_money_stays_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     budgets = written(
-        tmp_path, "llm: {budgets: {providers: {openai: 0.1, mine: 7}, collections: {legal: 2.30}}}", monkeypatch
+        tmp_path, "llm: {budgets: {providers: {openai: 0.1, local: 7}, collections: {legal: 2.30}}}", monkeypatch
     ).llm.budgets
-    assert budgets.providers == {"dashscope": Decimal(10), "openai": Decimal("0.1"), "mine": Decimal(7)}
+    assert budgets.providers == {"dashscope": Decimal(10), "openai": Decimal("0.1"), "local": Decimal(7)}
     assert budgets.collections == {"legal": Decimal("2.3")}
 
 
@@ -144,11 +144,11 @@ def test_a_price_in_long_form_keeps_its_tiers_in_order() -> None:
         ("llm: {prices: {openai/gpt-x: {input: '?'}}}", "llm.prices.openai/gpt-x"),
         ("llm: {prices: {openai/gpt-x: {tiers: []}}}", "llm.prices.openai/gpt-x.tiers"),
         (
-            "llm: {prices: {openai/gpt-x: {tiers: [{input: 1}, {input: 2, up_to: 9}]}}}",
+            "llm: {prices: {openai/gpt-x: {tiers: [{input: 1, output: 1}, {input: 2, output: 1, up_to: 9}]}}}",
             "up_to",
         ),
         (
-            "llm: {prices: {openai/gpt-x: {tiers: [{input: 1, up_to: 9}, {input: 2, up_to: 9}]}}}",
+            "llm: {prices: {openai/x: {tiers: [{input: 1, output: 1, up_to: 9}, {input: 2, output: 1, up_to: 9}]}}}",
             "up_to",
         ),
         ("llm: {budgets: {providers: {openai: twenty}}}", "llm.budgets.providers.openai"),
@@ -157,6 +157,9 @@ def test_a_price_in_long_form_keeps_its_tiers_in_order() -> None:
         ("llm: {budgets: {collections: {legal: -1}}}", "llm.budgets.collections.legal"),
         ("llm: {budgets: {per_run: -1}}", "llm.budgets.per_run"),
         ("llm: {budgets: {soft_share: 80}}", "llm.budgets.soft_share"),
+        ("llm: {budgets: {providers: {open_ai: 1}}}", "open_ai"),
+        ("llm: {prices: {dashscop/qwen-flash: {input: 1, output: 1}}}", "dashscop/qwen-flash"),
+        ("llm: {prices: {openai/gpt-x: {input: 1}}}", "output"),
     ],
 )
 def test_a_mistake_is_named_with_where_it_stands(
@@ -288,10 +291,10 @@ def test_the_example_of_the_guide_builds_every_provider_in_it(tmp_path: Path, mo
 def test_the_lines_that_a_refusal_gives_are_taken_once_the_rates_stand_in_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = lines_to_add("proxy", "brand new: model")
-    assert "llm.prices.proxy/brand new: model" in refused(tmp_path, lines, monkeypatch).message  # as they stand
+    lines = lines_to_add("openai", "brand new: model")
+    assert "llm.prices.openai/brand new: model" in refused(tmp_path, lines, monkeypatch).message  # as they stand
     settings = written(tmp_path, lines.replace("?", "0.40"), monkeypatch)
-    assert own_prices(settings)["proxy", "brand new: model"].tiers[0].input == 400_000_000
+    assert own_prices(settings)["openai", "brand new: model"].tiers[0].input == 400_000_000
 
 
 def test_a_paid_provider_without_a_budget_is_refused_with_the_line_to_add(

@@ -116,7 +116,9 @@ class Rule:
         """What `as_json` gave. Raises TypeError or ValueError for what is no rule."""
         fields = dict(value)
         fields["behaviour"] = behaviour_from_json(fields.get("behaviour", {}))
-        fields["mixture"] = tuple((behaviour_from_json(each), float(weight)) for each, weight in fields["mixture"])
+        fields["mixture"] = tuple(
+            (behaviour_from_json(each), float(weight)) for each, weight in fields.get("mixture", ())
+        )
         return Rule(**fields)
 
 

@@ -111,8 +111,14 @@ def make_home(
 def finished(processes: Sequence["subprocess.Popen[str]"], timeout: float) -> list[dict[str, Any]]:
     """What the processes print; all must end well."""
     answers = []
-    for process in processes:
-        out, err = process.communicate(timeout=timeout)
-        assert process.returncode == 0, err
-        answers.append(json.loads(out))
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=timeout)
+            assert process.returncode == 0, err
+            answers.append(json.loads(out))
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
     return answers

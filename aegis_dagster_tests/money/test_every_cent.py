@@ -32,8 +32,8 @@ MIXTURE = (
     (Behaviour(), 20.0),
     (Behaviour(usage=UsageShape.ABSENT), 3.0),
     (Behaviour(usage=UsageShape.TOTAL_ONLY), 3.0),
-    (Behaviour(kind=Kind.HANG), 0.3),
-    (Behaviour(kind=Kind.TRICKLE), 0.3),
+    (Behaviour(kind=Kind.HANG), 0.15),
+    (Behaviour(kind=Kind.TRICKLE), 0.15),
     *((Behaviour(kind=kind, retry_after="0"), 1.0) for kind in ONCE_EACH),
 )
 
@@ -57,7 +57,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             tmp_path_factory.mktemp("money"),
             server,
             limit_usd="1000",
-            provider={"concurrency": 32, "timeout_seconds": 6.0},
+            provider={"concurrency": 32, "timeout_seconds": 20.0},
             rest_seconds=0.01,
             max_wait_seconds=0.3,
         )

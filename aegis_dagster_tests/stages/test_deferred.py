@@ -15,8 +15,14 @@ from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings import EmbedSettings, EnrichSettings, GraphSettings
 from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
-from aegis_dagster_tests.projects import bring_up, write_documents
-from aegis_dagster_tests.stages.models import READING, SEEING, project_with_models, write_picture_document
+from aegis_dagster_tests.projects import bring_up, make_project, write_documents
+from aegis_dagster_tests.stages.models import (
+    READING,
+    SEEING,
+    llm_settings,
+    project_with_models,
+    write_picture_document,
+)
 
 OCR, STATISTICAL = EnrichSettings(describer="ocr"), GraphSettings(extractor="statistical")
 REPORT = DocumentId("c/report.docx")
@@ -90,8 +96,9 @@ async def test_waiting_is_no_attempt(tmp_path: Path, server: LLMServer) -> None:
 
 
 async def test_providers_that_do_not_answer_defer_the_document_too(tmp_path: Path, server: LLMServer) -> None:
-    project = project_with_models(tmp_path, server, enrich=OCR)
-    write_documents(project.root, ["c/one.txt"])
+    llm = llm_settings(server, rest_after_failures=1)
+    project = make_project(tmp_path, enrich=OCR, llm=llm)
+    write_documents(project.root, ["c/one.txt"], paragraphs=20)
     server.script([Rule(Behaviour(kind=Kind.UNAVAILABLE))])
     reports = await bring_up(project)
     assert reports[Stage.GRAPH].outcomes == Counter({Status.DEFERRED: 1})
@@ -237,3 +244,64 @@ async def test_documents_whose_vectors_could_be_paid_are_published_and_the_other
     assert (await bring_up(poor))[Stage.EMBED].outcomes == Counter({Status.DONE: outcomes[Status.DEFERRED]})
     assert sum(len(record.body["input"]) for record in server.records()) == texts
     assert set(poor.vectors.counts_by_document()) == set(names)
+
+
+async def test_a_chunk_that_breaks_every_answer_does_not_make_its_document_wait_for_ever(
+    tmp_path: Path, server: LLMServer
+) -> None:
+    project = project_with_models(tmp_path, server, enrich=OCR)
+    write_documents(project.root, ["c/one.txt"], paragraphs=20)
+    server.script([Rule(Behaviour(kind=Kind.HTML), contains="in part 0."), Rule()])
+    reports = await bring_up(project)
+    assert reports[Stage.GRAPH].outcomes == Counter({Status.DONE: 1})
+    facts = project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH].facts
+    assert facts["unread"] == {"bad_answer": 1}
+    asked = len(server.records())
+    await bring_up(project)
+    assert len(server.records()) == asked
+
+
+async def test_a_text_that_breaks_every_answer_costs_those_in_its_call_nothing(
+    tmp_path: Path, server: LLMServer
+) -> None:
+    project = project_with_models(
+        tmp_path, server, enrich=OCR, graph=STATISTICAL, embed=EmbedSettings(model="openai/embeds")
+    )
+    names = [f"c/{number}.txt" for number in range(9)]
+    write_documents(project.root, names, paragraphs=1)
+    server.script([Rule(Behaviour(kind=Kind.SERVER_ERROR), contains="of c/4.txt"), Rule()])
+    reports = await bring_up(project)
+    assert reports[Stage.EMBED].outcomes == Counter({Status.DONE: 8, Status.FAILED: 1})
+    assert set(project.vectors.counts_by_document()) == set(names) - {"c/4.txt"}
+
+
+async def test_a_picture_that_no_model_takes_is_paid_once_and_asked_again_by_force(
+    tmp_path: Path, server: LLMServer
+) -> None:
+    project = project_with_models(tmp_path, server, graph=STATISTICAL)
+    server.script([Rule(Behaviour(kind=Kind.REFUSED), model=SEEING), Rule()])
+    write_picture_document(project.root / "c" / "one.docx")
+    write_picture_document(project.root / "c" / "two.docx", text="Another report with the same picture.")
+    await bring_up(project)
+    assert calls_of(server, SEEING) == 1
+    states = project.catalog.states([document.id for document in project.documents.all()])
+    assert [state[Stage.ENRICH].facts["fallback"] for state in states.values()] == [1, 1]
+    server.script([Rule()])
+    await bring_up(project, stages=[Stage.ENRICH], force=True)
+    assert calls_of(server, SEEING) == 2
+
+
+async def test_questions_go_to_no_provider_that_may_not_see_a_confidential_collection(
+    tmp_path: Path, server: LLMServer
+) -> None:
+    before = project_with_models(
+        tmp_path, server, enrich=OCR, graph=STATISTICAL, embed=EmbedSettings(model="openai/embeds")
+    )
+    write_documents(before.root, ["secret/plan.txt"])
+    await bring_up(before)
+    server.reset()
+    now = project_with_models(
+        tmp_path, server, enrich=OCR, graph=STATISTICAL, collections={"secret": {"local_only": True}}
+    )
+    await find_passages(now, "What is the plan?")
+    assert server.records() == []
