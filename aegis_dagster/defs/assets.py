@@ -37,7 +37,7 @@ async def _run_stage(
         collection = CollectionName(context.partition_key)
         async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
             documents = chosen(project.documents.all(collection), config)
-            expected, no_forecast = _forecast(project, documents)
+            expected, no_forecast = _forecast(project, documents) if stage is not Stage.CHUNK else ((), "")
             try:
                 report = await STAGES[stage](documents, bench, force=config.force)
             finally:  # what was done counts, also when a broken service stops the stage

@@ -105,7 +105,7 @@ def test_a_run_says_what_it_was_to_cost_and_what_it_did(
     assert used.cost == spent
     before = metadata(result, "parsed_documents")
     assert before["forecast_usd"] > 0 and "cost_usd" not in before
-    assert stages(before["forecast_and_actual"]) == ["embed", "graph"]  # nobody knows the pictures
+    assert stages(before["forecast_and_actual"]) == ["enrich", "embed", "graph"]
     assert stages(metadata(result, "embeddings")["forecast_and_actual"]) == ["enrich", "embed", "graph"]
 
     check = checks(result)["pictures_described_by_model"]
