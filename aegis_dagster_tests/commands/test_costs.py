@@ -105,8 +105,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         call(5, "local", "qwen3:8b", note, usage=Usage(300, 0, 40), cost=0, amount=0),
         (call(6, "dashscope", "qwen3-vl-flash", chart, amount=5_000_000)[0], None),  # under way
     )
-    clock.time -= timedelta(hours=1)
-    book(project, (call(7, "dashscope", "qwen3-vl-flash", chart, amount=7_000_000, seconds_to_live=1)[0], None))
+    book(project, (call(7, "dashscope", "qwen3-vl-flash", chart, amount=7_000_000, seconds_to_live=0.001)[0], None))
     return home
 
 
