@@ -25,6 +25,7 @@ from yaml import YAMLError
 from aegis_dagster.domain.llm import Quality
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings_llm import LlmSettings, ProviderSettings
+from aegis_dagster.settings_monitoring import AlertSettings, MetricsSettings, Neo4jSettings
 
 
 class Section(BaseModel):
@@ -200,6 +201,9 @@ class Settings(BaseSettings):
     graph: GraphSettings = GraphSettings()
     qdrant: QdrantSettings = QdrantSettings()
     llm: LlmSettings = LlmSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    alerts: AlertSettings = AlertSettings()
+    neo4j: Neo4jSettings = Neo4jSettings()
     collections: dict[str, CollectionPolicy] = Field(
         default_factory=dict, description="Policy by collection name; a collection without one has the defaults."
     )

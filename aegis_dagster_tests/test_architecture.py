@@ -13,7 +13,7 @@ BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
 PORTS = {"ports", "ports_llm", *DOMAIN}
 ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "stores", "workers"}
-SETTINGS = {"settings", "settings_llm", "settings_process"}
+SETTINGS = {"settings", "settings_llm", "settings_monitoring", "settings_process"}
 BELOW_COMPOSITION = {*PORTS, *ADAPTERS, *SETTINGS, "stages", "pins", "progress"}
 COMPOSITION = {"composition", "composition_models"}
 PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
@@ -25,25 +25,28 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "progress": set(),
     "domain": BASE,
-    "settings": {"settings_llm", *DOMAIN},
+    "settings": {"settings_llm", "settings_monitoring", *DOMAIN},
     "settings_llm": DOMAIN,
+    "settings_monitoring": DOMAIN,
     "settings_process": set(),
     "ports": DOMAIN,
     "ports_llm": DOMAIN,
     "stages": PORTS,
+    "monitoring": {"stores", *PORTS},
     **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS - {"llm"}},
     "llm": {*PORTS, "pins", "settings_process"},
     "composition_models": BELOW_COMPOSITION,
     "composition": {"composition_models", *BELOW_COMPOSITION},
     **{name: {*COMPOSITION, *BELOW_COMPOSITION} for name in ("search", "digests", "forecasting")},
     **{name: {*PIPELINE, *COMPOSITION, "memory", *BELOW_COMPOSITION} for name in PIPELINE},
-    "defs": {"forecasting", *COMPOSITION, *BELOW_COMPOSITION},
+    "defs": {"forecasting", "monitoring", *COMPOSITION, *BELOW_COMPOSITION},
     "definitions": {"defs"},
     "cli": {
         "search",
         "digests",
         "forecasting",
         "memory",
+        "monitoring",
         "definitions",
         "defs",
         *PIPELINE,

@@ -19,6 +19,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Outcome, Stage
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog_schema import artifact_garbage, documents, stage_states
+from aegis_dagster.stores.catalog_totals import StageTotals
 from aegis_dagster.stores.database import exclusive, read, upsert, write
 from aegis_dagster.stores.owners import is_dead, new_owner
 
@@ -101,10 +102,11 @@ class Catalog:
 
     def finish(self, stage: Stage, outcomes: Mapping[DocumentId, tuple[str, Outcome]]) -> None:
         """Record how claimed documents ended: (fingerprint, outcome). A lease lost meanwhile records nothing."""
+        totals = StageTotals(stage)
         with write(self.engine) as connection:
             for document_id, (fingerprint, outcome) in outcomes.items():
                 failure = outcome.failure
-                connection.execute(
+                recorded = connection.execute(
                     sa.update(stage_states)
                     .where(
                         stage_states.c.document_id == document_id,
@@ -125,6 +127,9 @@ class Catalog:
                         facts=json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False),
                     )
                 )
+                if recorded.rowcount:
+                    totals.add(outcome)
+            totals.write(connection)
 
     def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
         """Give claimed documents back undone: the step stops, their turn comes again."""

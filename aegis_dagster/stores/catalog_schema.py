@@ -7,6 +7,7 @@ Does not belong here: queries (`catalog.py`, `caches.py`); the evidence's tables
 import sqlalchemy as sa
 
 from aegis_dagster.stores.database import metadata
+from aegis_dagster.stores.evidence_schema import KeyText
 
 documents = sa.Table(
     "documents",
@@ -19,6 +20,7 @@ documents = sa.Table(
     sa.Column("suffix", sa.Text, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False, default=False),
     sa.Column("first_seen_ms", sa.BigInteger, nullable=False),
+    sa.Column("changed_ms", sa.BigInteger, nullable=False, server_default="0"),  # when its revision was recorded
 )
 
 stage_states = sa.Table(
@@ -40,6 +42,17 @@ stage_states = sa.Table(
     sa.Column("lease_expires_ms", sa.BigInteger),
     sa.Column("facts", sa.Text, nullable=False, default="{}"),
     sa.Index("ix_stage_states_stage_status", "stage", "status"),
+)
+
+# How documents ended at each stage since the home was made. Sums only grow, so that metrics may be counters.
+stage_totals = sa.Table(
+    "stage_totals",
+    metadata,
+    sa.Column("stage", KeyText, primary_key=True),
+    sa.Column("status", KeyText, primary_key=True),
+    sa.Column("reason", KeyText, primary_key=True),  # error code of a failure, reason of a deferral, else ""
+    sa.Column("documents", sa.BigInteger, nullable=False),
+    sa.Column("milliseconds", sa.BigInteger, nullable=False),
 )
 
 # Artifacts that a document stopped using. Swept after the transaction that wrote the row, or by the next run.

@@ -4,7 +4,7 @@ Belongs here: every statement on `documents` and on what a scan passed over.
 Does not belong here: scanning (`folder.py`), the diff (`domain/listing.py`), stage states (`catalog.py`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -107,7 +107,8 @@ class DocumentList:
                 discard(connection, [(Stage(row.stage), row.fingerprint) for row in rows])
 
     def _put(self, connection: Connection, document_id: DocumentId, seen: SeenFile) -> None:
-        values: Mapping[str, Any] = {
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        values: dict[str, Any] = {
             "collection": collection_of(document_id),
             "revision": seen.revision,
             "stamp": seen.stamp,
@@ -116,8 +117,10 @@ class DocumentList:
             "deleted": False,
         }
         statement = upsert(connection, documents).values(
-            id=document_id, first_seen_ms=int(self._clock.now().timestamp() * 1000), **values
+            id=document_id, first_seen_ms=now_ms, changed_ms=now_ms, **values
         )
+        changed = documents.c.deleted | (documents.c.revision != statement.excluded.revision)
+        values["changed_ms"] = sa.case((changed, now_ms), else_=documents.c.changed_ms)
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 

@@ -48,7 +48,7 @@ def test_no_project_file_names_a_host_or_a_path_of_one_machine(name: str) -> Non
 
 def test_constraints_are_exact_public_versions_in_order() -> None:
     lines = [line for line in (PROJECT / "constraints.txt").read_text("utf-8").splitlines() if not line.startswith("#")]
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line)] == []
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==(?:[0-9]+!)?[0-9][0-9A-Za-z.]*", line)] == []
     names = [canonicalize_name(line.split("==")[0]) for line in lines]
     assert names == sorted(set(names))
 

@@ -1,0 +1,59 @@
+"""The sections `metrics`, `alerts` and `neo4j` of the settings.
+
+Belongs here: the shape of these sections and their defaults.
+Does not belong here: reading the environment or the file (`settings.py`); addresses that hold a secret, which are
+read when they are used and never stand in a setting.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+\S*$")]
+
+
+class MonitoringSection(BaseModel):
+    """A group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricsSettings(MonitoringSection):
+    """Where `aegis metrics` serves, and where runs push their gauges."""
+
+    host: str = Field(default="127.0.0.1", description="Address that `aegis metrics` listens at.")
+    port: int = Field(default=9464, ge=0, le=65535, description="Its port; 0: any free one.")
+    refresh_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description="What takes long to count (documents, vectors, the graph, Dagster's runs) is counted in the background, this often at most.",
+    )
+    most_collections: int = Field(
+        default=100,
+        ge=1,
+        description="More collections than this share the label `(others)`: each costs some 30 series.",
+    )
+    pushgateway: HttpUrl | None = Field(
+        default=None, description="Pushgateway that gets each run's gauges, e.g. `http://127.0.0.1:9091`."
+    )
+
+
+class AlertSettings(MonitoringSection):
+    """Who is told when a check fails or a run breaks. Channels with a secret: the variable `AEGIS_NOTIFY`."""
+
+    alertmanager: HttpUrl | None = Field(
+        default=None, description="Alertmanager that is told, e.g. `http://127.0.0.1:9093`."
+    )
+    dagster_url: HttpUrl = Field(
+        default="http://127.0.0.1:3000", description="Where people open Dagster: pages link to runs there."
+    )
+    seconds: int = Field(default=30, ge=1, description="How often checks and runs are looked at.")
+
+
+class Neo4jSettings(MonitoringSection):
+    """The Neo4j view of the graph, where there is one. Its password: the variable `AEGIS_NEO4J_PASSWORD`."""
+
+    uri: str | None = Field(default=None, description="E.g. `bolt://127.0.0.1:7687`; none: there is no such view.")
+    user: str = Field(default="neo4j", description="Who asks.")
+    database: str = Field(default="neo4j", description="Which database of the server.")
+    workspace: str = Field(default="aegis", description="Label of the graph's nodes.")
