@@ -11,7 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-AEGIS_HOME ?= .aegis
+PORT ?= 3000
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -43,7 +43,7 @@ demo: setup ## ingest the sample documents, then search them
 	  '  export AEGIS_HOME=.aegis-demo AEGIS_ROOT=samples' \
 	  '  $(BIN)/aegis search "your question"' \
 	  '  $(BIN)/aegis show reports/letter-from-eastmere.pdf' \
-	  '  make dev                              (the same in Dagster, at http://127.0.0.1:3000)' \
+	  '  $(BIN)/aegis dev                      (the same in Dagster, at http://127.0.0.1:3000)' \
 	  'Your own documents: $(BIN)/aegis ingest FOLDER, in a shell without these two variables.'
 
 test: setup ## lint, types, tests with coverage
@@ -53,16 +53,16 @@ test: setup ## lint, types, tests with coverage
 	$(BIN)/mypy scripts
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=15
 
-dev: export AEGIS_HOME := $(AEGIS_HOME)
-dev: export DAGSTER_HOME = $(abspath $(AEGIS_HOME))/dagster
-dev: setup ## Dagster's webserver and daemon at http://127.0.0.1:3000
-	@mkdir -p "$(DAGSTER_HOME)"
-	@[ -e "$(DAGSTER_HOME)/dagster.yaml" ] || cp dagster.yaml "$(DAGSTER_HOME)/"
-	$(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+# The samples are copied, so that files dropped into the watched folder do not end up in the repository.
+dev: export AEGIS_HOME := .aegis-dev
+dev: export AEGIS_ROOT := .aegis-dev/documents
+dev: setup ## Dagster over a copy of the sample documents, at http://127.0.0.1:3000
+	@[ -e .aegis-dev/documents ] || { mkdir -p .aegis-dev && cp -R samples .aegis-dev/documents; }
+	@exec $(BIN)/aegis dev --port $(PORT)
 
 fmt: setup ## sort imports, format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean: ## remove .venv, the demo's state and caches; keeps .aegis
-	rm -rf .venv .aegis-demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .aegis-demo .aegis-dev build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

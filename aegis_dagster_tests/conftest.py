@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from aegis_dagster_tests.servers.browser import browser
 from aegis_dagster_tests.servers.postgres import postgres
 
-__all__ = ["postgres"]
+__all__ = ["browser", "postgres"]
 
 
 @pytest.fixture(autouse=True)

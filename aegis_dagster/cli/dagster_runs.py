@@ -41,7 +41,7 @@ def run_collection(
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
     ops: dict[str, dict[str, dict[str, Any]]] = {name: {"config": {"documents": list(patterns)}} for name in _LATER}
     ops[_PARSE] = {"config": {"documents": list(patterns), "scan_root": False}}
-    with observed_by(observer), _instance(project.settings.dagster_home, partition=collection) as instance:
+    with observed_by(observer), _instance(project.settings.dagster_home, partitions=[collection]) as instance:
         result = job.execute_in_process(
             instance=instance,
             partition_key=collection,
@@ -68,8 +68,14 @@ def run_cost_checks(project: Project, since: datetime) -> list[str]:
     return [f"{_WORDS[check.severity]}: {check.check_name}: {check.description}" for check in failed]
 
 
+def open_partitions(project: Project) -> None:
+    """Make the home's Dagster instance, with a partition for every collection of the catalog."""
+    with _instance(project.settings.dagster_home, partitions=project.documents.collections()):
+        pass
+
+
 @contextmanager
-def _instance(home: Path, partition: str | None = None) -> Iterator[dg.DagsterInstance]:
+def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in a folder, made when it is not there."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as open_until_the_end:
@@ -77,8 +83,8 @@ def _instance(home: Path, partition: str | None = None) -> Iterator[dg.DagsterIn
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
             put_dagster_yaml(home)
             instance = open_until_the_end.enter_context(dg.DagsterInstance.from_config(str(home)))
-            if partition:
-                instance.add_dynamic_partitions(str(collections.name), [partition])
+            if partitions:
+                instance.add_dynamic_partitions(str(collections.name), list(partitions))
         yield instance
 
 

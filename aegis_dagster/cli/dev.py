@@ -1,0 +1,69 @@
+"""`aegis dev`: Dagster's webserver, daemon and code location over one home, on loopback.
+
+Belongs here: what must be there before they start (home, partitions, a free port), and becoming `dagster dev`.
+Does not belong here: definitions (`defs/`), running jobs without a server (`dagster_runs.py`).
+"""
+
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from rich.markup import escape
+
+from aegis_dagster.cli.dagster_runs import open_partitions
+from aegis_dagster.cli.output import err
+from aegis_dagster.composition import Project
+from aegis_dagster.errors import ConfigurationError, RootUnreadable
+from aegis_dagster.settings_process import dagster_environment
+from aegis_dagster.stages.upkeep import update_listing
+
+HOST = "127.0.0.1"
+
+
+def check_port(port: int) -> None:
+    """Raises ConfigurationError when somebody listens at the port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"Port {port} of {HOST} is in use: perhaps another `aegis dev` runs.",
+                remedy=f"end what uses it (`ss -ltnp 'sport = :{port}'` names it), or choose another port: "
+                "`aegis dev --port 3001` (`make dev PORT=3001`).",
+            ) from error
+
+
+def prepare(project: Project) -> None:
+    """Look at the watched root once, so that its collections are there when the page opens first."""
+    try:
+        listing = update_listing(project.source, project.documents, project.guard())
+    except RootUnreadable as error:
+        err.print(f"[yellow]warning:[/] {escape(str(error))}")
+    else:
+        if listing.held_message:
+            err.print(f"[yellow]held:[/] {listing.held_message}")
+    open_partitions(project)
+
+
+def _environment(project: Project) -> dict[str, str]:
+    settings = project.settings
+    return dagster_environment(settings.home, str(project.root), settings.dagster_home)
+
+
+def become_dagster(project: Project, port: int) -> NoReturn:
+    """Replace this process by `dagster dev`, so that Ctrl-C and signals reach it and end all that it started.
+
+    A shell that starts a command in the background lets it ignore Ctrl-C, and `aegis` blocks it: both would be
+    inherited.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    sys.stdout.flush()
+    quiet = ["-W", "ignore:Function `dev_command`"]  # dagster advertises `dg dev`, which wants a project of its own
+    served = ["--host", HOST, "--port", str(port), "--module-name", "aegis_dagster.definitions"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", *served]
+    os.execve(sys.executable, command, _environment(project))
