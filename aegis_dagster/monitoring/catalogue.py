@@ -45,344 +45,227 @@ class Metric:
 
     @property
     def family(self) -> str:
-        """The name as the exposition's `# TYPE` line has it in OpenMetrics: a counter's without `_total`."""
+        """The name in OpenMetrics' `# TYPE` line: a counter's without `_total`."""
         return self.name.removesuffix("_total") if self.kind is Kind.COUNTER else self.name
 
 
-_MODEL = ("provider", "model")
+# Name (a counter's ends in _total), labels, unit, meaning.
+_Row = tuple[str, str, str, str]
 
-_LEDGER = (
-    Metric(
-        "llm_requests_total",
-        Kind.COUNTER,
-        (*_MODEL, "task_type"),
-        "calls",
-        "Model calls that ended, failed ones too.",
-        Source.LEDGER,
-    ),
-    Metric(
+_LEDGER: tuple[_Row, ...] = (
+    ("llm_requests_total", "provider model task_type", "calls", "Model calls that ended, failed ones too."),
+    (
         "llm_latency_seconds",
-        Kind.HISTOGRAM,
-        _MODEL,
+        "provider model",
         "seconds",
         "How long model calls took, successful or not; lost ones do not count.",
-        Source.LEDGER,
     ),
-    Metric("llm_cost_usd_total", Kind.COUNTER, _MODEL, "USD", "What ended model calls cost.", Source.LEDGER),
-    Metric(
+    ("llm_cost_usd_total", "provider model", "USD", "What ended model calls cost."),
+    (
         "llm_tokens_used_total",
-        Kind.COUNTER,
-        (*_MODEL, "token_type"),
+        "provider model token_type",
         "tokens",
         "Tokens of model calls, by token_type input or output; their sum is the total.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_cached_tokens_total",
-        Kind.COUNTER,
-        _MODEL,
+        "provider model",
         "tokens",
         "Input tokens that the provider had cached; a part of token_type input.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_reasoning_tokens_total",
-        Kind.COUNTER,
-        _MODEL,
+        "provider model",
         "tokens",
         "Output tokens spent on reasoning; a part of token_type output.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_errors_total",
-        Kind.COUNTER,
-        ("provider", "error_type"),
+        "provider error_type",
         "calls",
         "Model calls that failed, by type of error; lost: nobody saw the end.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_usage_estimated_total",
-        Kind.COUNTER,
-        _MODEL,
+        "provider model",
         "calls",
         "Model calls whose tokens were estimated because the provider did not report them.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_usage_unknown_total",
-        Kind.COUNTER,
-        _MODEL,
+        "provider model",
         "calls",
         "Model calls that may have been billed without an answer; each cost its reservation.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "llm_cost_above_reservation_total",
-        Kind.COUNTER,
-        _MODEL,
+        "provider model",
         "calls",
         "Model calls that cost more than was reserved for them.",
-        Source.LEDGER,
     ),
-    Metric(
-        "monthly_spend_usd",
-        Kind.GAUGE,
-        ("provider",),
-        "USD",
-        "Spent in the current UTC month.",
-        Source.LEDGER,
-    ),
-    Metric(
-        "monthly_reserved_usd",
-        Kind.GAUGE,
-        ("provider",),
-        "USD",
-        "Reserved in the current UTC month for calls that have not ended.",
-        Source.LEDGER,
-    ),
-    Metric(
+    ("monthly_spend_usd", "provider", "USD", "Spent in the current UTC month."),
+    ("monthly_reserved_usd", "provider", "USD", "Reserved in the current UTC month for calls that have not ended."),
+    (
         "monthly_forecast_usd",
-        Kind.GAUGE,
-        ("provider",),
+        "provider",
         "USD",
         "Expected spend at the end of the UTC month: spent so far, and for each day left the mean of the last 7 days.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "monthly_budget_limit_usd",
-        Kind.GAUGE,
-        ("provider",),
+        "provider",
         "USD",
         "Limit of the current UTC month; absent for a provider without one.",
-        Source.LEDGER,
     ),
-    Metric(
+    (
         "monthly_budget_remaining_usd",
-        Kind.GAUGE,
-        ("provider",),
+        "provider",
         "USD",
         "Limit less spent less reserved; below 0 after a limit was lowered; absent for a provider without one.",
-        Source.LEDGER,
     ),
 )
 
-_CATALOG = (
-    Metric(
+_CATALOG: tuple[_Row, ...] = (
+    (
         "aegis_documents",
-        Kind.GAUGE,
-        ("collection", "stage", "status"),
+        "collection stage status",
         "documents",
         "Where documents stand at each stage, as `aegis status` shows it; a stale one is pending.",
-        Source.CATALOG,
     ),
-    Metric(
-        "aegis_documents_failed",
-        Kind.GAUGE,
-        ("stage", "reason"),
-        "documents",
-        "Documents that failed at a stage, by reason.",
-        Source.CATALOG,
-    ),
-    Metric(
+    ("aegis_documents_failed", "stage reason", "documents", "Documents that failed at a stage, by reason."),
+    (
         "aegis_documents_deferred",
-        Kind.GAUGE,
-        ("reason",),
+        "reason",
         "documents",
         "Documents put off at some stage until there is a budget or a provider again.",
-        Source.CATALOG,
     ),
-    Metric(
+    (
         "aegis_queue_age_seconds",
-        Kind.GAUGE,
-        ("collection",),
+        "collection",
         "seconds",
         "Since when the oldest document waits whose current bytes have not been through all stages; 0: none waits.",
-        Source.CATALOG,
     ),
-    Metric(
-        "aegis_stage_documents_total",
-        Kind.COUNTER,
-        ("stage", "status"),
-        "documents",
-        "Ends of documents at a stage, by how they ended.",
-        Source.CATALOG,
-    ),
-    Metric(
-        "aegis_stage_seconds_total",
-        Kind.COUNTER,
-        ("stage",),
-        "seconds",
-        "Time that stages worked on documents, over all workers.",
-        Source.CATALOG,
-    ),
-    Metric(
+    ("aegis_stage_documents_total", "stage status", "documents", "Ends of documents at a stage, by how they ended."),
+    ("aegis_stage_seconds_total", "stage", "seconds", "Time that stages worked on documents, over all workers."),
+    (
         "aegis_stage_failures_total",
-        Kind.COUNTER,
-        ("stage", "reason"),
+        "stage reason",
         "documents",
         "Ends of documents at a stage by a failure, by reason.",
-        Source.CATALOG,
     ),
-    Metric(
+    (
         "aegis_points_expected",
-        Kind.GAUGE,
-        (),
+        "",
         "points",
         "Points that documents which are done at embed say they have in the vector store.",
-        Source.CATALOG,
     ),
 )
 
-_STORES = (
-    Metric("graph_entities_count", Kind.GAUGE, (), "entities", "Entities in the evidence.", Source.EVIDENCE),
-    Metric("graph_relations_count", Kind.GAUGE, (), "relations", "Relations in the evidence.", Source.EVIDENCE),
-    Metric(
+_EVIDENCE: tuple[_Row, ...] = (
+    ("graph_entities_count", "", "entities", "Entities in the evidence."),
+    ("graph_relations_count", "", "relations", "Relations in the evidence."),
+)
+
+_QDRANT: tuple[_Row, ...] = (
+    (
         "qdrant_points_count",
-        Kind.GAUGE,
-        ("collection",),
+        "collection",
         "points",
         "Points in the vector store, by Qdrant's collection: the active one, and one that is being filled.",
-        Source.QDRANT,
     ),
-    Metric(
+)
+
+_NEO4J: tuple[_Row, ...] = (
+    (
         "neo4j_entities_count",
-        Kind.GAUGE,
-        (),
+        "",
         "entities",
         "Entities in the Neo4j view, without provenance; absent where no Neo4j is configured.",
-        Source.NEO4J,
     ),
-    Metric(
+    (
         "neo4j_relations_count",
-        Kind.GAUGE,
-        (),
+        "",
         "relations",
         "Relations between entities in the Neo4j view, without provenance; absent where no Neo4j is configured.",
-        Source.NEO4J,
     ),
 )
 
-_DAGSTER = (
-    Metric(
+_DAGSTER: tuple[_Row, ...] = (
+    (
         "aegis_asset_last_success_timestamp_seconds",
-        Kind.GAUGE,
-        ("asset",),
+        "asset",
         "seconds since 1970-01-01 UTC",
         "When an asset was last materialized, of any collection; absent before its first time.",
-        Source.DAGSTER,
     ),
-    Metric(
-        "aegis_runs",
-        Kind.GAUGE,
-        ("job", "status"),
-        "runs",
-        "Runs in Dagster's storage that ended, by job and status.",
-        Source.DAGSTER,
-    ),
+    ("aegis_runs", "job status", "runs", "Runs in Dagster's storage that ended, by job and status."),
 )
 
-_ALERTS = (
-    Metric(
-        "aegis_alerts_firing",
-        Kind.GAUGE,
-        ("severity",),
-        "alerts",
-        "Alerts of Dagster's checks and runs that have not been cleared.",
-        Source.ALERTS,
-    ),
-    Metric(
-        "aegis_pages_waiting",
-        Kind.GAUGE,
-        ("channel",),
-        "pages",
-        "Pages and all-clears that a channel has not taken yet.",
-        Source.ALERTS,
-    ),
+_ALERTS: tuple[_Row, ...] = (
+    ("aegis_alerts_firing", "severity", "alerts", "Alerts of Dagster's checks and runs that have not been cleared."),
+    ("aegis_pages_waiting", "channel", "pages", "Pages and all-clears that a channel has not taken yet."),
 )
 
-_EXPORTER = (
-    Metric(
-        "aegis_source_up",
-        Kind.GAUGE,
-        ("source",),
-        "",
-        "1: the source answered; 0: it could not be asked, and its metrics are absent.",
-        Source.EXPORTER,
-    ),
-    Metric(
-        "aegis_source_age_seconds",
-        Kind.GAUGE,
-        ("source",),
-        "seconds",
-        "How old what is shown of a source is.",
-        Source.EXPORTER,
-    ),
-    Metric(
-        "aegis_source_read_seconds",
-        Kind.GAUGE,
-        ("source",),
-        "seconds",
-        "How long reading a source took the last time.",
-        Source.EXPORTER,
-    ),
-    Metric("aegis_build_info", Kind.GAUGE, ("version",), "", "Always 1; the version of this project.", Source.EXPORTER),
+_EXPORTER: tuple[_Row, ...] = (
+    ("aegis_source_up", "source", "", "1: the source answered; 0: it could not be asked, and its metrics are absent."),
+    ("aegis_source_age_seconds", "source", "seconds", "How old what is shown of a source is."),
+    ("aegis_source_read_seconds", "source", "seconds", "How long reading a source took the last time."),
+    ("aegis_build_info", "version", "", "Always 1; the version of this project."),
 )
 
-# Of the last run of each collection and stage: the grouping key is job="aegis_ingestion", collection, stage.
-_RUN = ("collection", "stage")
-
-_PUSHGATEWAY = (
-    Metric(
-        "aegis_run_stage_seconds",
-        Kind.GAUGE,
-        _RUN,
-        "seconds",
-        "How long the last run worked at a stage.",
-        Source.PUSHGATEWAY,
-    ),
-    Metric(
+# Of the last run of each collection and stage: grouped by job="aegis_ingestion", collection, stage.
+_PUSHGATEWAY: tuple[_Row, ...] = (
+    ("aegis_run_stage_seconds", "collection stage", "seconds", "How long the last run worked at a stage."),
+    (
         "aegis_run_stage_documents",
-        Kind.GAUGE,
-        (*_RUN, "status"),
+        "collection stage status",
         "documents",
         "Documents of the last run at a stage, by how they ended.",
-        Source.PUSHGATEWAY,
     ),
-    Metric(
+    (
         "aegis_run_stage_peak_memory_bytes",
-        Kind.GAUGE,
-        _RUN,
+        "collection stage",
         "bytes",
         "Most memory of the last run at a stage, with its workers.",
-        Source.PUSHGATEWAY,
     ),
-    Metric(
+    (
         "aegis_run_stage_peak_vram_bytes",
-        Kind.GAUGE,
-        _RUN,
+        "collection stage",
         "bytes",
         "Most GPU memory of the last run at a stage; absent without a GPU.",
-        Source.PUSHGATEWAY,
     ),
-    Metric(
+    (
         "aegis_run_stage_finished_timestamp_seconds",
-        Kind.GAUGE,
-        _RUN,
+        "collection stage",
         "seconds since 1970-01-01 UTC",
         "When the last run finished a stage.",
-        Source.PUSHGATEWAY,
     ),
 )
 
+_HISTOGRAMS = {"llm_latency_seconds"}
+
+
+def _metrics(source: Source, rows: tuple[_Row, ...]) -> tuple[Metric, ...]:
+    return tuple(
+        Metric(name, _kind(name), tuple(labels.split()), unit, text, source) for name, labels, unit, text in rows
+    )
+
+
+def _kind(name: str) -> Kind:
+    if name in _HISTOGRAMS:
+        return Kind.HISTOGRAM
+    return Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
+
+
 METRICS: tuple[Metric, ...] = (
-    *_LEDGER,
-    *_CATALOG,
-    *_STORES,
-    *_DAGSTER,
-    *_ALERTS,
-    *_EXPORTER,
-    *_PUSHGATEWAY,
+    *_metrics(Source.LEDGER, _LEDGER),
+    *_metrics(Source.CATALOG, _CATALOG),
+    *_metrics(Source.EVIDENCE, _EVIDENCE),
+    *_metrics(Source.QDRANT, _QDRANT),
+    *_metrics(Source.NEO4J, _NEO4J),
+    *_metrics(Source.DAGSTER, _DAGSTER),
+    *_metrics(Source.ALERTS, _ALERTS),
+    *_metrics(Source.EXPORTER, _EXPORTER),
+    *_metrics(Source.PUSHGATEWAY, _PUSHGATEWAY),
 )
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
