@@ -269,6 +269,11 @@ def provider_access(provider: ProviderSettings) -> ProviderAccess | None:
     return ProviderAccess(_full_address(address), key or "none")
 
 
+def neo4j_password() -> str:
+    """The password of the Neo4j view; "": it asks for none. Never part of the settings, as keys are not."""
+    return os.environ.get("AEGIS_NEO4J_PASSWORD", "")
+
+
 def _full_address(address: str) -> str:
     """`OLLAMA_HOST` may be a host, a host and port, or 0.0.0.0; an address with a path stays as it is."""
     if "://" not in address:

@@ -1,7 +1,7 @@
 """The commands of `aegis` and their options.
 
-Belongs here: typer declarations. Does not belong here: those about money (`money.py`) and of what serves
-(`serving.py`), work (`ingesting.py`), layout (`views.py`).
+Belongs here: typer declarations. Does not belong here: those about money (`money.py`), metrics (`monitoring.py`),
+pages (`alerts.py`) and of what serves (`serving.py`), work (`ingesting.py`), layout (`views.py`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from aegis_dagster.cli import money, serving, views
+from aegis_dagster.cli import money, monitoring, serving, views
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_INTERRUPTED,
@@ -211,6 +211,7 @@ def digest(as_json: Json = False) -> None:
 
 
 money.add_to(app)
+monitoring.add_to(app)
 serving.add_to(app)
 
 

@@ -43,6 +43,14 @@ class Passage:
     chunk_id: ChunkId
 
 
+@dataclass(frozen=True, slots=True)
+class GraphSize:
+    """How much the evidence adds up to."""
+
+    entities: int
+    relations: int
+
+
 class EvidenceQueries:
     """Read access to entities, relations and where they come from."""
 
@@ -95,6 +103,15 @@ class EvidenceQueries:
         query = query.order_by(entities.c.chunk_count.desc(), entities.c.key).limit(limit)
         with read(self._engine) as connection:
             return tuple(entity_of(row) for row in connection.execute(query))
+
+    def size(self) -> GraphSize:
+        """How many entities and relations there are. Raises ServiceError."""
+        with read(self._engine) as connection:
+            counts = (
+                connection.execute(sa.select(sa.func.count()).where(table.c.hash != GONE)).scalar_one()
+                for table in (entities, relations)
+            )
+            return GraphSize(*counts)
 
 
 def _entities(connection: Connection, keys: list[str]) -> dict[str, Entity]:

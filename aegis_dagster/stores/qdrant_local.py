@@ -1,20 +1,26 @@
 """What only Qdrant's local mode needs: opening it fast, and writing it at the disk's speed.
 
-Belongs here: the garbage collector at opening, SQLite's settings below a local collection.
+Belongs here: the garbage collector at opening, SQLite's settings below a local collection, counting beside a writer.
 Does not belong here: anything that a server needs too (`vectors.py`).
 """
 
 from __future__ import annotations
 
 import gc
+import glob
 import json
 import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_dagster.errors import ServiceError
+
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+COUNT_WAITS_SECONDS = 5.0  # for a writer that commits right now
 
 
 def open_local(path: Path) -> QdrantClient:
@@ -73,3 +79,38 @@ def checkpoint(connection: sqlite3.Connection | None) -> None:
     """Sync what was written; without it a power cut could take the last points, though nothing else."""
     if connection is not None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def count_points(path: Path, collection: str) -> int | None:
+    """How many points a collection of a local store has; None: there is no such collection.
+
+    It takes no lock and reads no point: the file that the collection is kept in is asked, also while another process
+    writes it. Raises ServiceError when that does not answer.
+    """
+    file = path / "collection" / collection / "storage.sqlite"
+    if not file.is_file():
+        return None
+    try:
+        # Read-only, so that a file which disappears right now is not made anew.
+        with closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=COUNT_WAITS_SECONDS)
+        ) as db:
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone() is None:
+                return None  # it is being made right now
+            count: int = db.execute("SELECT count(*) FROM points").fetchone()[0]
+    except sqlite3.Error as error:
+        raise ServiceError(
+            f"The points of {collection} cannot be counted: {error}.",
+            remedy=f"see that {file} can be read; if it stays, `aegis doctor` tells more.",
+        ) from error
+    return count
+
+
+def points_by_collection(path: Path, alias: str) -> dict[str, int]:
+    """How many points each model's collection behind an alias has, by its name; raises as `count_points`.
+
+    There is the active one, and for a while beside it one that is being filled.
+    """
+    folders = sorted((path / "collection").glob(f"{glob.escape(alias)}__*"))
+    counts = {folder.name: count_points(path, folder.name) for folder in folders}
+    return {name: points for name, points in counts.items() if points is not None}

@@ -1,0 +1,55 @@
+"""The command `aegis metrics` and its options.
+
+Belongs here: the typer declaration, where it serves. Does not belong here: what is served (`metrics.py`,
+`monitoring/`).
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aegis_dagster.cli.output import errors_shown
+
+if TYPE_CHECKING:
+    from aegis_dagster.monitoring.runs import RunNumbers
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to `aegis`."""
+    app.command()(metrics)
+
+
+def metrics(
+    host: Annotated[str | None, typer.Option(help="Address to listen at; default: metrics.host.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port, 0 for any free one; default: metrics.port.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the metrics once and end.")] = False,
+) -> None:
+    """Serve metrics for Prometheus, until Ctrl-C: documents, stages, stores, runs, and all that models cost."""
+    from aegis_dagster.metrics import build_exporter
+    from aegis_dagster.monitoring.server import MetricsServer, exposition
+    from aegis_dagster.settings import load_settings
+
+    with errors_shown(False):
+        settings = load_settings()
+        exporter = build_exporter(settings, _read_runs)
+        if once:
+            exporter.refresh()
+            sys.stdout.write(exposition(exporter))
+            return
+        chosen_port = settings.metrics.port if port is None else port
+        server = MetricsServer(exporter, host or settings.metrics.host, chosen_port)
+        exporter.start()
+        # At once, also into a pipe: whoever started it waits for the address.
+        print(f"Serving metrics at {server.url}", flush=True)
+        server.serve()
+
+
+def _read_runs(home: Path) -> "RunNumbers":
+    # Dagster takes over a second to import: the address is there before.
+    from aegis_dagster.defs.run_metrics import read_runs
+
+    return read_runs(home)

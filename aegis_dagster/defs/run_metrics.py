@@ -1,0 +1,92 @@
+"""What Dagster's storage says about assets and runs, for metrics.
+
+Belongs here: asking a Dagster instance, without changing or making anything.
+Does not belong here: the metrics (`monitoring/runs.py`), pages about failed runs.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from aegis_dagster.defs.assets import ASSETS
+from aegis_dagster.defs.costs import llm_costs
+from aegis_dagster.defs.jobs import JOBS
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.monitoring.runs import RunNumbers
+
+OTHER_JOBS = "(others)"  # what was materialized by hand in the UI, jobs of other projects in the same instance
+_ENDS = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage")  # keys of dagster.yaml
+_SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+
+
+def read_runs(home: Path) -> RunNumbers:
+    """The numbers of the instance in a folder; zeros where there is none yet, which is not made.
+
+    Raises ServiceError when its storage does not answer.
+    """
+    try:
+        if not _is_there(home):
+            return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in _ENDS})
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            return RunNumbers(_last_success(instance), _runs(instance))
+    except Exception as error:  # of whatever storage dagster.yaml names
+        raise ServiceError(
+            f"Dagster's storage in {home} does not answer: {' '.join(str(error).split())[:300]}.",
+            remedy="see that the storage in its dagster.yaml can be reached; after an upgrade of Dagster run "
+            "`dagster instance migrate`.",
+        ) from error
+
+
+def _is_there(home: Path) -> bool:
+    """Whether opening the instance would only open it: by default it makes SQLite files that are missing."""
+    file = home / "dagster.yaml"
+    if not file.is_file():
+        return False
+    configured: Any = yaml.safe_load(file.read_text("utf-8")) or {}
+    if any(name in configured for name in _STORAGES):
+        return True
+    return all(_is_made(home / name) for name in _SQLITE_FILES)
+
+
+def _is_made(file: Path) -> bool:
+    """Whether a SQLite file has its tables; another process may be making it right now."""
+    if not file.is_file():
+        return False
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if "alembic_version" not in tables:
+            return False
+        return connection.execute("SELECT 1 FROM alembic_version").fetchone() is not None
+
+
+def _last_success(instance: dg.DagsterInstance) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for asset in (*ASSETS, llm_costs):
+        event = instance.get_latest_materialization_event(asset.key)
+        if event is not None:
+            found[asset.key.to_user_string()] = event.timestamp
+    return found
+
+
+def _runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for end in _ENDS:
+        of_ours = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[end])) for job in _job_names()}
+        counts.update({(job, _word(end)): count for job, count in of_ours.items()})
+        everything = instance.get_runs_count(dg.RunsFilter(statuses=[end]))
+        # Runs that end between the two questions are counted the next time.
+        counts[OTHER_JOBS, _word(end)] = max(0, everything - sum(of_ours.values()))
+    return counts
+
+
+def _job_names() -> list[str]:
+    return [job.name for job in JOBS]
+
+
+def _word(status: dg.DagsterRunStatus) -> str:
+    return str(status.value).lower()

@@ -1,0 +1,129 @@
+"""Builds the exporter of `aegis metrics` from the settings.
+
+Belongs here: which sources there are, and the database they share while it comes and goes.
+Does not belong here: what a source says (`monitoring/`), Dagster's part (`defs/run_metrics.py`, passed in).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from aegis_dagster import __version__
+from aegis_dagster.composition import Project
+from aegis_dagster.composition_models import configured_providers
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.llm.failures import ErrorType
+from aegis_dagster.monitoring.catalog import CatalogMetrics
+from aegis_dagster.monitoring.catalogue import Source
+from aegis_dagster.monitoring.exporter import Exporter, Reader
+from aegis_dagster.monitoring.families import Samples
+from aegis_dagster.monitoring.ledger import Configured, ConfiguredModel, LedgerMetrics
+from aegis_dagster.monitoring.runs import RunNumbers, run_samples
+from aegis_dagster.monitoring.views import QdrantMetrics, evidence_samples, neo4j_samples
+from aegis_dagster.ports import Clock
+from aegis_dagster.settings import Settings, neo4j_password
+from aegis_dagster.stores.catalog_counts import CatalogCounts
+from aegis_dagster.stores.clock import SystemClock
+from aegis_dagster.stores.ledger_schema import LOST
+from aegis_dagster.stores.neo4j_view import Neo4jView
+
+
+def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], clock: Clock | None = None) -> Exporter:
+    """The exporter of one home. It asks nothing yet.
+
+    read_runs: what the Dagster instance in a folder says. Raises ConfigurationError, as whatever calls a model.
+    """
+    clock = clock or SystemClock()
+    database = _Database(settings, clock)
+    configured = _configured(settings)
+
+    def ledger(project: Project) -> Samples:
+        return LedgerMetrics(project.ledger_reports, project.choices.ledger, configured, clock).read()
+
+    def catalog(project: Project) -> Samples:
+        most = settings.metrics.most_collections
+        return CatalogMetrics(CatalogCounts(project.engine, project.identities, most_collections=most), clock).read()
+
+    readers = [
+        Reader(Source.LEDGER, lambda: database.read(ledger), at_each_scrape=True),
+        Reader(Source.CATALOG, lambda: database.read(catalog)),
+        Reader(Source.EVIDENCE, lambda: database.read(lambda project: evidence_samples(project.graph))),
+        Reader(Source.QDRANT, QdrantMetrics(settings.qdrant_dir, settings.qdrant.collection).read),
+        Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
+        *_neo4j(settings),
+    ]
+    return Exporter(readers, clock, refresh_seconds=settings.metrics.refresh_seconds, version=__version__)
+
+
+class _Database:
+    """The project on the database that is there now.
+
+    A file may be replaced while it is open, as when a backup is restored, and whoever has it open goes on reading the
+    old one. So it is opened anew when it is another file, and after any failure.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = Lock()
+        self._project: Project | None = None
+        self._opened: tuple[int, int] | None = None  # device and inode, once it was opened
+
+    def read(self, samples: Callable[[Project], Samples]) -> Samples:
+        """What the database says. Raises whatever is wrong with it."""
+        project = self._open()
+        try:
+            return samples(project)
+        except Exception:
+            self._close(project)
+            raise
+
+    def _open(self) -> Project:
+        with self._lock:
+            file = self._file()
+            if self._opened is not None and file is None:  # a new one would say 0
+                raise ServiceError(
+                    f"The database {self._settings.database_url} is gone.", remedy="restore it, or begin a new home."
+                )
+            if self._project is not None and file != self._opened:
+                self._project.engine.dispose()
+                self._project = None
+            if self._project is None:
+                project = Project(self._settings, self._clock)
+                with project.engine.connect():
+                    self._project, self._opened = project, self._file()
+            return self._project
+
+    def _close(self, project: Project) -> None:
+        with self._lock:
+            if self._project is project:
+                self._project = None
+        project.engine.dispose()
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file it is; None: there is none, or it is a server's."""
+        name = self._settings.database_url
+        if not name.startswith("sqlite:///"):
+            return None
+        try:
+            found = Path(name.removeprefix("sqlite:///")).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _configured(settings: Settings) -> Configured:
+    models = tuple(
+        ConfiguredModel(provider.name, model.name, tuple(sorted(model.tasks)))
+        for provider in configured_providers(settings)
+        for model in provider.models.values()
+    )
+    return Configured(models, (*ErrorType, LOST))
+
+
+def _neo4j(settings: Settings) -> list[Reader]:
+    neo4j = settings.neo4j
+    if neo4j.uri is None:
+        return []
+    view = Neo4jView(neo4j.uri, neo4j.user, neo4j_password(), neo4j.database, neo4j.workspace)
+    return [Reader(Source.NEO4J, lambda: neo4j_samples(view))]

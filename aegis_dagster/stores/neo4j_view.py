@@ -1,0 +1,100 @@
+"""The Neo4j view of the graph, as far as it is asked for numbers.
+
+Belongs here: the layout's words, counting what it holds.
+Does not belong here: what the graph should hold (`evidence_queries.py` counts that).
+
+Layout: entities are nodes with the workspace as label, relations between them are DIRECTED. Where they come from
+stands beside them as nodes of other labels, and is not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_dagster.errors import ConfigurationError, ServiceError
+
+if TYPE_CHECKING:
+    from neo4j import Driver
+
+CONNECT_SECONDS = 3.0
+QUERY_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSize:
+    """What the view holds, without provenance."""
+
+    entities: int
+    relations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jView:
+    """One workspace of a Neo4j database."""
+
+    uri: str  # e.g. "bolt://127.0.0.1:7687"
+    user: str
+    password: str = field(repr=False)  # "": the server asks for none
+    database: str
+    workspace: str  # label of entities
+
+    def size(self) -> ViewSize:
+        """How many entities and relations it holds. Ends in some 20 seconds at most.
+
+        Raises ServiceError when it does not answer or refuses, ConfigurationError where the driver is not installed.
+        """
+        try:
+            from neo4j.exceptions import DriverError, Neo4jError
+        except ImportError as error:
+            raise ConfigurationError(
+                "neo4j.uri is set, but the driver of Neo4j is not installed.",
+                remedy="install aegis_dagster with the extra `neo4j`, or unset neo4j.uri.",
+            ) from error
+        try:
+            with self._driver() as driver:
+                return ViewSize(
+                    self._number(driver, entities_query(self.workspace)),
+                    self._number(driver, relations_query(self.workspace)),
+                )
+        except (DriverError, Neo4jError, OSError, ValueError) as error:  # ValueError: no address
+            raise ServiceError(
+                f"Neo4j at {self.uri} does not answer: {' '.join(str(error).split())[:300]}.",
+                remedy="see that it runs, and that neo4j.uri, neo4j.user, neo4j.database and AEGIS_NEO4J_PASSWORD are "
+                "right; until then only its metrics are missing.",
+            ) from error
+
+    def _driver(self) -> Driver:
+        from neo4j import GraphDatabase
+
+        return GraphDatabase.driver(
+            self.uri,
+            auth=(self.user, self.password) if self.password else None,
+            connection_timeout=CONNECT_SECONDS,
+            connection_acquisition_timeout=CONNECT_SECONDS,
+            max_transaction_retry_time=0,
+            telemetry_disabled=True,
+        )
+
+    def _number(self, driver: Driver, text: str) -> int:
+        from neo4j import READ_ACCESS, Query
+
+        with driver.session(database=self.database, default_access_mode=READ_ACCESS) as session:
+            # The label cannot be a parameter of Cypher; it is quoted.
+            query = Query(text, timeout=QUERY_SECONDS)
+            return int(session.run(query).single(strict=True)[0])
+
+
+def entities_query(workspace: str) -> str:
+    """Counts the entities of a workspace."""
+    return f"MATCH (n:{_quoted(workspace)}) RETURN count(n)"
+
+
+def relations_query(workspace: str) -> str:
+    """Counts the relations between entities of a workspace, each once."""
+    label = _quoted(workspace)
+    return f"MATCH (:{label})-[r:DIRECTED]->(:{label}) RETURN count(r)"
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
