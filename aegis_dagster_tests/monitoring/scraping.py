@@ -115,6 +115,7 @@ def served(exporter: Exporter, *, background: bool = False) -> Iterator[str]:
     try:
         yield server.url
     finally:
-        exporter.stop()
+        if background:
+            exporter.stop()
         server.close()
         thread.join()
