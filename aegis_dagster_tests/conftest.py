@@ -5,9 +5,10 @@ import os
 import pytest
 
 from aegis_dagster_tests.servers.browser import browser
+from aegis_dagster_tests.servers.neo4j import neo4j
 from aegis_dagster_tests.servers.postgres import postgres
 
-__all__ = ["browser", "postgres"]
+__all__ = ["browser", "neo4j", "postgres"]
 
 
 @pytest.fixture(autouse=True)
