@@ -10,6 +10,7 @@ from aegis_dagster.defs.checks import CHECKS
 from aegis_dagster.defs.costs import cost_checks, llm_costs, provider_names
 from aegis_dagster.defs.jobs import JOBS, SCHEDULES, SENSORS
 from aegis_dagster.defs.llm_resource import LedgerResource, LlmResource
+from aegis_dagster.defs.paging import paging_sensor
 from aegis_dagster.defs.resources import ProjectResource
 
 
@@ -26,7 +27,7 @@ def build_definitions(
         asset_checks=[*CHECKS, cost_checks(provider_names(project.home))],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
+        sensors=[*SENSORS, paging_sensor(project.home)],
         resources={
             "project": project,
             "llm": llm or LlmResource(home=project.home),

@@ -9,7 +9,8 @@ AegisError
 │   ├── BudgetExhausted      no money is left in any tier that may answer
 │   └── ModelsUnavailable    every provider that may answer is down, resting or refuses the key
 ├── ServiceError         a service the stage needs is broken (store down, disk full); the step is retried
-│   └── StoreBusy        another process holds the store's lock
+│   ├── StoreBusy        another process holds the store's lock
+│   └── NotDelivered     a channel did not take a page; it is tried again
 └── OperatorError        somebody has to decide or mend something; retrying changes nothing
     ├── ConfigurationError   a setting is missing or wrong
     ├── RootUnreadable       the watched root cannot be read (never taken for an empty folder)
@@ -115,6 +116,10 @@ class ServiceError(AegisError):
 
 class StoreBusy(ServiceError):
     """Another process holds the lock of an embedded store for longer than the time-out."""
+
+
+class NotDelivered(ServiceError):
+    """A channel did not take a page. The text never holds the channel's address, which may be a secret."""
 
 
 class OperatorError(AegisError):

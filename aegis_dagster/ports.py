@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from aegis_dagster.domain.alerts import Page
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
@@ -257,4 +258,26 @@ class EvidenceStore(Protocol):
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> object:
         """Forget what these documents say."""
+        ...
+
+
+class PageChannel(Protocol):
+    """Where people are told: an Alertmanager, or one address of Apprise."""
+
+    @property
+    def name(self) -> str:
+        """Short and stable, without any secret."""
+        ...
+
+    @property
+    def stands_seconds(self) -> float:
+        """So long a page is left alone before its all-clear may follow."""
+        ...
+
+    def send(self, page: Page) -> None:
+        """Tell people, within 10 s. Raises NotDelivered."""
+        ...
+
+    def keep(self, firing: Sequence[Page]) -> None:
+        """Say again what still fires, to a channel that would forget it; not news to anybody. Raises NotDelivered."""
         ...

@@ -284,6 +284,11 @@ def _full_address(address: str) -> str:
     return address.rstrip("/") if address.rstrip("/").count("/") > 2 else f"{address.rstrip('/')}/v1"
 
 
+def notify_addresses() -> tuple[str, ...]:
+    """Who is paged through Apprise: the addresses in AEGIS_NOTIFY. They hold secrets, so they are no setting."""
+    return tuple(os.environ.get("AEGIS_NOTIFY", "").split())
+
+
 def config_file() -> Path:
     """The aegis.yaml in use; it need not exist."""
     return Path(os.environ.get("AEGIS_CONFIG", "aegis.yaml"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from aegis_dagster.cli import money, monitoring, serving, views
+from aegis_dagster.cli import alerts, money, monitoring, serving, views
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_INTERRUPTED,
@@ -210,8 +210,8 @@ def digest(as_json: Json = False) -> None:
                 print(f"{name:<10} {value}")
 
 
-money.add_to(app)
 monitoring.add_to(app)
+alerts.add_to(app)
 serving.add_to(app)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from aegis_dagster.cli.alerts import configured_channels
 from aegis_dagster.cli.doctor_models import (
     call_findings,
     embedding_finding,
@@ -22,6 +23,7 @@ from aegis_dagster.cli.output import out
 from aegis_dagster.composition import Project
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
+from aegis_dagster.stores.alerts import Alerts
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
@@ -46,6 +48,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         graph_finding(project),
         *provider_findings(project),
         *(call_findings(project) if call else []),
+        _paging(project),
         _memory(project),
     ]
 
@@ -103,6 +106,22 @@ def _parsing(project: Project) -> Finding:
         else ""
     )
     return _modules("parsing", ("docling", "pdfplumber"), f"docling, PDF layout by {project.pdf_route}", move_up)
+
+
+def _paging(project: Project) -> Finding:
+    """Which channels there are. Whether they work is for `aegis alerts test`: nobody is paged for a look."""
+    from aegis_dagster.monitoring.channels import HOW_TO, check_addresses
+
+    channels = configured_channels(project)
+    if not channels:
+        return Finding("paging", True, "nobody is paged when a check or a run fails", HOW_TO)
+
+    def look() -> str:
+        check_addresses(channels)
+        waiting = sum(Alerts(project.engine, project.clock).waiting_by_channel().values())
+        return f"{', '.join(channel.name for channel in channels)}; {waiting} messages not delivered"
+
+    return tried("paging", look)
 
 
 def _memory(project: Project) -> Finding:

@@ -1,0 +1,142 @@
+"""The commands of `aegis` that are about paging, and what they print.
+
+Belongs here: typer declarations, what fires and what waits as values and as tables.
+Does not belong here: looking at Dagster (its sensor does), sending (`monitoring/`).
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from aegis_dagster.cli.output import EXIT_SERVICE, errors_shown, out, print_json
+from aegis_dagster.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aegis_dagster.composition import Project
+    from aegis_dagster.domain.alerts import Page
+    from aegis_dagster.ports import PageChannel
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+
+alerts_app = typer.Typer(invoke_without_command=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `aegis`."""
+    app.add_typer(alerts_app, name="alerts", help="Which checks and runs fail now, and who was not told yet.")
+
+
+@alerts_app.callback()
+def alerts(context: typer.Context, as_json: Json = False) -> None:
+    """Which checks and runs fail now, and who was not told yet."""
+    from aegis_dagster.composition import Project
+
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise typer.BadParameter("--json stands after the command: `aegis alerts test --json`.")
+        return
+    with errors_shown(as_json):
+        values = alert_values(Project())
+        if as_json:
+            print_json(values)
+        else:
+            print_alerts(values)
+
+
+@alerts_app.command()
+def test(as_json: Json = False) -> None:
+    """Send a test page through every channel, and say which took it."""
+    from aegis_dagster.composition import Project
+    from aegis_dagster.monitoring.paging import send_test
+
+    with errors_shown(as_json):
+        project = Project()
+        outcome = send_test(_channels(project), project.clock)
+        errors = {name: error for name, error in outcome.items() if error is not None}
+        if as_json:
+            print_json({"channels": {name: None if error is None else str(error) for name, error in outcome.items()}})
+        else:
+            for name, error in outcome.items():
+                out.print(f"[green]ok[/] {name}" if error is None else f"[red]!![/] {name}: {escape(str(error))}")
+    if errors:
+        raise typer.Exit(EXIT_SERVICE)
+
+
+def _channels(project: "Project") -> list["PageChannel"]:
+    """The channels; without any there is nothing to do."""
+    found = configured_channels(project)
+    if not found:
+        from aegis_dagster.monitoring.channels import HOW_TO
+
+        raise ConfigurationError("Nobody is paged.", remedy=HOW_TO)
+    return found
+
+
+def configured_channels(project: "Project") -> list["PageChannel"]:
+    """The channels that this shell's environment and the settings name."""
+    from aegis_dagster.monitoring.channels import channels_of
+    from aegis_dagster.settings import notify_addresses
+
+    settings = project.settings.alerts
+    return channels_of(
+        settings.alertmanager,
+        notify_addresses(),
+        dagster_url=settings.dagster_url,
+        seconds=settings.seconds,
+        clock=project.clock,
+    )
+
+
+def alert_values(project: "Project") -> dict[str, Any]:
+    """What fires, and what waits for delivery, as plain values."""
+    from aegis_dagster.stores.alerts import Alerts
+    from aegis_dagster.stores.alerts_outbox import AlertsOutbox
+
+    stored, url = Alerts(project.engine, project.clock), project.settings.alerts.dagster_url
+    undelivered = AlertsOutbox(project.engine, project.clock).undelivered()
+    return {
+        "firing": [_page_values(page, url) for page in stored.firing()],
+        "waiting": dict(stored.waiting_by_channel()),
+        "undelivered": [
+            {
+                "channel": message.channel,
+                "summary": message.page.summary,
+                "firing": message.page.firing,
+                "created": message.created.isoformat(),
+                "attempts": message.attempts,
+                "error": message.error,
+            }
+            for message in undelivered
+        ],
+    }
+
+
+def _page_values(page: "Page", dagster_url: str) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    since = datetime.fromtimestamp(page.since_us / 1_000_000, UTC)
+    return {**page.labels(), "since": since.isoformat(), **page.annotations(dagster_url)}
+
+
+def print_alerts(values: dict[str, Any]) -> None:
+    """Two tables for people."""
+    from rich.table import Table
+
+    if values["firing"]:
+        table = Table("severity", "since", "what", "why")
+        for one in values["firing"]:
+            said = "\n".join(one[name] for name in ("description", "figures", "run_url") if name in one)
+            table.add_row(one["severity"], one["since"][:16], escape(one["summary"]), escape(said))
+        out.print(table)
+    else:
+        out.print("Nothing fires.")
+    for name, count in values["waiting"].items():
+        out.print(f"{name}: {f'{count} not delivered' if count else 'has everything'}")
+    if values["undelivered"]:
+        table = Table("channel", "created", "page", "attempts", "last error")
+        for one in values["undelivered"]:
+            kind = "" if one["firing"] else "all clear: "
+            created = one["created"][:16]
+            table.add_row(one["channel"], created, escape(kind + one["summary"]), str(one["attempts"]), one["error"])
+        out.print(table)

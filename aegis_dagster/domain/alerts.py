@@ -1,0 +1,219 @@
+"""What a person is paged for: states of asset checks and of runs, and what a change of state says.
+
+Belongs here: alerts, events and pages as values, and the rules that make pages of events.
+Does not belong here: reading events (`defs/dagster_events.py`), keeping alerts (`stores/alerts.py`), sending pages
+(`monitoring/`).
+
+A check is one alert per asset, partition and check; a run is one per job and partition. Events are ordered by their
+own time, not by the order of reading: one that is not newer than what its alert has seen changes nothing. So events
+may be read twice, and from the beginning again.
+"""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+MOST_FIGURES = 8
+MOST_CHARACTERS = 1500  # of a description
+_MOST_IN_A_LABEL = 200
+_NOT_STORED = ("Cc", "Cs")  # Unicode's categories: control, surrogate
+RUNBOOK = "docs/guides/MONITORING.md"
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AlertKind(StrEnum):
+    """What an alert is of; Alertmanager's `alertname`."""
+
+    CHECK = "AssetCheckFailed"
+    RUN = "DagsterRunFailed"
+    TEST = "PagingTest"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKey:
+    """Which alert. Its parts are the labels of a page."""
+
+    kind: AlertKind
+    name: str  # asset key with slashes; job of a run
+    partition: str = ""
+    check: str = ""
+
+    @property
+    def text(self) -> str:
+        """The same as one string, equal for equal keys only."""
+        return json.dumps([self.kind, self.name, self.partition, self.check], ensure_ascii=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "AlertKey":
+        """The key of `text`."""
+        kind, name, partition, check = json.loads(text)
+        return cls(AlertKind(kind), name, partition, check)
+
+    def labels(self) -> dict[str, str]:
+        """Labels without severity; one that is empty is left out, as Alertmanager does."""
+        of_kind = {"asset": self.name, "check": self.check} if self.kind is AlertKind.CHECK else {"job": self.name}
+        found = {"alertname": str(self.kind), **of_kind, "partition": self.partition}
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def title(self) -> str:
+        """What it is of, for people."""
+        partition = f", partition {self.partition}" if self.partition else ""
+        if self.kind is AlertKind.CHECK:
+            return f"Check {self.check} of {self.name}{partition}"
+        return f"Job {self.name}{partition}" if self.kind is AlertKind.RUN else "A test of paging"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The texts of an event."""
+
+    description: str = ""
+    figures: tuple[tuple[str, str], ...] = ()  # name, rendered number
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEvent:
+    """What was seen of an alert at one moment."""
+
+    key: AlertKey
+    at_us: int  # microseconds since 1970-01-01 UTC
+    severity: Severity | None  # None: all is well
+    told: Told = Told()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """How things stand."""
+
+    key: AlertKey
+    severity: Severity | None  # None: all is well
+    since_us: int  # of the event that made it so
+    at_us: int  # of the newest event
+    told: Told
+    paged: Severity | None = None  # what was last said to people; None: that all is well, or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One message for people."""
+
+    key: AlertKey
+    severity: Severity
+    firing: bool  # False: the all-clear
+    since_us: int  # when this began
+    at_us: int  # of the newest event
+    told: Told
+    replaced: bool = False  # an all-clear that another severity follows: only for who knows alerts by severity
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        if self.key.kind is AlertKind.TEST:
+            return "A test of paging: nothing is wrong"
+        if self.key.kind is AlertKind.RUN:
+            return f"{self.key.title}: {'a run failed' if self.firing else 'a run succeeded again'}"
+        if self.replaced:
+            return f"{self.key.title} is not {self.severity} any more"
+        return f"{self.key.title} {'failed' if self.firing else 'passes again'}"
+
+    def labels(self) -> dict[str, str]:
+        """All labels, the severity among them."""
+        return {**self.key.labels(), "severity": str(self.severity)}
+
+    def annotations(self, dagster_url: str) -> dict[str, str]:
+        """What a page says besides its labels."""
+        run = f"{dagster_url.rstrip('/')}/runs/{self.told.run_id}" if self.told.run_id else ""
+        found = {
+            "summary": self.summary,
+            "description": self.told.description,
+            "figures": "; ".join(f"{name} {value}" for name, value in self.told.figures),
+            "run_url": run,
+            "runbook_url": f"{RUNBOOK}#{self.key.kind.lower()}",
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def to_json(self) -> str:
+        """As it is kept until it is delivered."""
+        return json.dumps(asdict(self) | {"key": self.key.text}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Page":
+        """What `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        told = values.pop("told")
+        return cls(
+            key=AlertKey.parse(values.pop("key")),
+            severity=Severity(values.pop("severity")),
+            told=Told(told["description"], tuple((name, value) for name, value in told["figures"]), told["run_id"]),
+            **values,
+        )
+
+
+def seen(alert: Alert | None, event: AlertEvent) -> Alert:
+    """The alert after an event. The same object: the event is not newer than what was seen."""
+    if alert is None:
+        return Alert(event.key, event.severity, event.at_us, event.at_us, event.told)
+    if event.at_us <= alert.at_us:
+        return alert
+    since = alert.since_us if event.severity is alert.severity else event.at_us
+    return replace(alert, severity=event.severity, since_us=since, at_us=event.at_us, told=event.told)
+
+
+def pages_due(alert: Alert) -> tuple[Alert, list[Page]]:
+    """What people do not know yet of an alert, in the order in which they are told, and the alert once they are."""
+    if alert.severity is alert.paged:
+        return alert, []
+    pages: list[Page] = []
+    if alert.paged is not None:
+        replaced = alert.severity is not None
+        pages.append(Page(alert.key, alert.paged, False, alert.since_us, alert.at_us, alert.told, replaced))
+    if alert.severity is not None:
+        pages.append(firing_page(alert, alert.severity))
+    return replace(alert, paged=alert.severity), pages
+
+
+def firing_page(alert: Alert, severity: Severity) -> Page:
+    """The page of an alert that fires."""
+    return Page(alert.key, severity, True, alert.since_us, alert.at_us, alert.told)
+
+
+def told_of(description: str | None, numbers: Mapping[str, int | float], run_id: str) -> Told:
+    """The texts of an event, as every database and receiver takes them."""
+    figures = [(in_label(name), _number(value)) for name, value in list(numbers.items())[:MOST_FIGURES]]
+    return Told(cleaned(description or "", MOST_CHARACTERS), tuple(figures), run_id)
+
+
+def in_label(text: str) -> str:
+    """A name as part of a label: one line, not too long, and still another for another text."""
+    line = " ".join(cleaned(text, len(text) + 1).split())
+    if len(line) <= _MOST_IN_A_LABEL:
+        return line
+    return f"{line[:_MOST_IN_A_LABEL]}… {hashlib.sha256(line.encode()).hexdigest()[:8]}"
+
+
+def job_label(job: str, assets: Iterable[str]) -> str:
+    """The name of a job; one that Dagster makes for chosen assets is told apart by them."""
+    named = sorted(assets)
+    return in_label(f"{job}({', '.join(named)})" if named else job)
+
+
+def cleaned(text: str, most: int) -> str:
+    """Without control characters and halves of surrogate pairs, which no store takes; cut at `most` characters."""
+    kept = "".join(c if c in "\n\t" or unicodedata.category(c) not in _NOT_STORED else "\ufffd" for c in text)
+    return kept if len(kept) <= most else f"{kept[: most - 1]}…"
+
+
+def _number(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.10g}"

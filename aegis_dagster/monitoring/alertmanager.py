@@ -1,0 +1,72 @@
+"""Pages to Alertmanager, through its API v2.
+
+Belongs here: one request a page, and the alerts that still fire again and again.
+Does not belong here: when to page (`paging.py`), routes and receivers (`dashboards/alertmanager/`).
+
+An alert that fires is given an end days ahead, and said again at every look: an Alertmanager that was started anew
+learns of it within seconds, and a Dagster daemon that is down clears nothing. The same alert said twice is one page.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aegis_dagster.domain.alerts import AlertKind, Page
+from aegis_dagster.errors import NotDelivered
+from aegis_dagster.ports import Clock
+from aegis_dagster.stores.alerts import ALERTMANAGER
+
+_FIRES_FOR = timedelta(days=4)  # without being said again: longer than a weekend
+_A_TEST_FIRES_FOR = timedelta(minutes=5)
+_TIMEOUT_SECONDS = 5.0
+_AT_ONCE = 200  # alerts in one request
+
+
+class AlertmanagerChannel:
+    """One Alertmanager. Implements `ports.PageChannel`."""
+
+    name = ALERTMANAGER
+
+    def __init__(self, url: str, *, dagster_url: str, stands_seconds: float, clock: Clock) -> None:
+        """stands_seconds: at least the route's `group_wait`; an alert that ends earlier is never notified of."""
+        self._url = f"{url.rstrip('/')}/api/v2/alerts"
+        self._dagster_url = dagster_url
+        self._clock = clock
+        self.stands_seconds = stands_seconds
+
+    def send(self, page: Page) -> None:
+        """Open or end an alert. Raises NotDelivered."""
+        self._post([self._alert(page)])
+
+    def keep(self, firing: Sequence[Page]) -> None:
+        """Say again what fires. Raises NotDelivered."""
+        for begin in range(0, len(firing), _AT_ONCE):
+            self._post([self._alert(page) for page in firing[begin : begin + _AT_ONCE]])
+
+    def _alert(self, page: Page) -> dict[str, Any]:
+        now = self._clock.now()
+        starts = min(datetime.fromtimestamp(page.since_us / 1_000_000, UTC), now)  # it refuses an end before the start
+        lasts = _A_TEST_FIRES_FOR if page.key.kind is AlertKind.TEST else _FIRES_FOR
+        return {
+            "labels": page.labels(),
+            "annotations": page.annotations(self._dagster_url),
+            "startsAt": starts.isoformat(),
+            "endsAt": (now + lasts if page.firing else now).isoformat(),
+            "generatorURL": page.annotations(self._dagster_url).get("run_url", self._dagster_url),
+        }
+
+    def _post(self, alerts: list[dict[str, Any]]) -> None:
+        import httpx
+
+        try:
+            answer = httpx.post(self._url, json=alerts, timeout=_TIMEOUT_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NotDelivered(
+                f"Alertmanager does not answer: {type(error).__name__}.",
+                remedy="start it, or correct AEGIS_ALERTS__ALERTMANAGER; what it has not got is kept.",
+            ) from error
+        if answer.status_code != httpx.codes.OK:
+            raise NotDelivered(
+                f"Alertmanager refused a page: HTTP {answer.status_code}.",
+                remedy="look into its log; AEGIS_ALERTS__ALERTMANAGER must name its root, as http://127.0.0.1:9093.",
+            )
