@@ -1,0 +1,186 @@
+"""The panels of the dashboard about models and money.
+
+Belongs here: what is shown, in which order. Does not belong here: how it is drawn (`dashboard_panels.py`), alerts.
+"""
+
+from dashboard_panels import SOURCES, Panel, Query, Shape
+
+_MODEL = '{provider=~"$provider", model=~"$model"}'
+_PROVIDER = '{provider=~"$provider"}'
+_RATE = "[$__rate_interval]"
+_BUDGET_COLOURS = {0.8: "orange", 0.99: "red"}
+
+_GLANCE = (
+    SOURCES,
+    Panel(
+        "Share of the budget spent",
+        "Spent of each provider's limit of this UTC month, without what is only reserved. Calls that do not fit are "
+        "refused, so spending ends a little below 100 %.",
+        [Query(f"aegis:budget_used:ratio{_PROVIDER}", "{{provider}}")],
+        "percentunit",
+        Shape.BARS,
+        thresholds=_BUDGET_COLOURS,
+        maximum=1,
+    ),
+    Panel(
+        "Spent this month",
+        "Settled cost since the first of the UTC month.",
+        [Query(f"max by (provider) (monthly_spend_usd{_PROVIDER})", "{{provider}}")],
+        "currencyUSD",
+        Shape.STAT,
+        width=4,
+    ),
+    Panel(
+        "Left this month",
+        "Limit less spent less reserved. Below zero: the limit was lowered. Missing: a provider without limit.",
+        [Query(f"max by (provider) (monthly_budget_remaining_usd{_PROVIDER})", "{{provider}}")],
+        "currencyUSD",
+        Shape.STAT,
+        width=4,
+        thresholds={0.01: "green"},
+        base="red",
+    ),
+)
+
+_CALLS = (
+    Panel(
+        "Request rate",
+        "Calls that ended, by model; failed ones too.",
+        [Query(f"sum by (provider, model) (rate(llm_requests_total{_MODEL}{_RATE}))", "{{provider}}/{{model}}")],
+        "reqps",
+    ),
+    Panel(
+        "Latency, p50 and p95",
+        "Half of the calls, and 19 of 20, took at most so long. 30 s stands for everything above.",
+        [
+            Query(
+                f"histogram_quantile({share}, sum by (le, provider, model) "
+                f"(rate(llm_latency_seconds_bucket{_MODEL}{_RATE})))",
+                f"{{{{provider}}}}/{{{{model}}}} {name}",
+            )
+            for share, name in (("0.5", "p50"), ("0.95", "p95"))
+        ],
+        "s",
+        thresholds={20.0: "red"},
+    ),
+    Panel(
+        "Errors by type",
+        "Failed calls by provider and type: rate_limit, timeout, auth, ... A retry is a call of its own.",
+        [
+            Query(
+                f"sum by (provider, error_type) (rate(llm_errors_total{_PROVIDER}{_RATE}))",
+                "{{provider}} {{error_type}}",
+            )
+        ],
+        "reqps",
+        Shape.STACKED,
+    ),
+    Panel(
+        "Requests by task",
+        "What the models are asked for.",
+        [Query(f"sum by (task_type) (rate(llm_requests_total{_MODEL}{_RATE}))", "{{task_type}}")],
+        "reqps",
+        Shape.STACKED,
+    ),
+    Panel(
+        "Share of failed calls",
+        "Failed of all calls of a quarter of an hour. Nothing is drawn while nobody is asked.",
+        [Query(f"aegis:llm_errors:ratio15m{_PROVIDER}", "{{provider}}")],
+        "percentunit",
+        thresholds={0.1: "red"},
+        maximum=1,
+    ),
+    Panel(
+        "Documents put off",
+        "Documents that wait for money (budget) or for a provider that answers (providers). They go on with the next "
+        "run that can pay or ask.",
+        [Query("sum by (reason) (aegis_documents_deferred)", "{{reason}}")],
+        "none",
+    ),
+)
+
+_MONEY = (
+    Panel(
+        "Cost per hour",
+        "What calls of the last hour cost, by model.",
+        [Query(f"sum by (provider, model) (increase(llm_cost_usd_total{_MODEL}[1h]))", "{{provider}}/{{model}}")],
+        "currencyUSD",
+        Shape.STACKED,
+    ),
+    Panel(
+        "Spend against the limit",
+        "Spent, reserved for calls under way, and the limit. Reservations are worst cases, several times the cost.",
+        [
+            Query(f"max by (provider) (monthly_spend_usd{_PROVIDER})", "{{provider}} spent"),
+            Query(f"max by (provider) (monthly_reserved_usd{_PROVIDER})", "{{provider}} reserved"),
+            Query(f"max by (provider) (monthly_budget_limit_usd{_PROVIDER})", "{{provider}} limit"),
+        ],
+        "currencyUSD",
+    ),
+    Panel(
+        "Forecast of the month's end",
+        "Spent so far, and for each day left the mean of the last seven days; beside the limit.",
+        [
+            Query(f"max by (provider) (monthly_forecast_usd{_PROVIDER})", "{{provider}} expected"),
+            Query(f"max by (provider) (monthly_budget_limit_usd{_PROVIDER})", "{{provider}} limit"),
+        ],
+        "currencyUSD",
+    ),
+    Panel(
+        "Estimated usage",
+        "Calls of the last hour whose tokens the provider did not report: their cost is an estimate.",
+        [
+            Query(
+                f"sum by (provider, model) (increase(llm_usage_estimated_total{_MODEL}[1h]))", "{{provider}}/{{model}}"
+            )
+        ],
+        "none",
+    ),
+    Panel(
+        "Unknown usage",
+        "Calls of the last hour that may have been billed without an answer: each cost what was reserved for it.",
+        [Query(f"sum by (provider, model) (increase(llm_usage_unknown_total{_MODEL}[1h]))", "{{provider}}/{{model}}")],
+        "none",
+    ),
+    Panel(
+        "Calls dearer than reserved",
+        "Calls of the last hour that cost more than was reserved. Not one is right: a limit could be passed.",
+        [
+            Query(
+                f"sum by (provider, model) (increase(llm_cost_above_reservation_total{_MODEL}[1h]))",
+                "{{provider}}/{{model}}",
+            )
+        ],
+        "none",
+        thresholds={0.5: "red"},
+    ),
+)
+
+_TOKENS = (
+    Panel(
+        "Tokens in and out",
+        "Tokens a second, input and output.",
+        [Query(f"sum by (token_type) (rate(llm_tokens_used_total{_MODEL}{_RATE}))", "{{token_type}}")],
+        "short",
+        Shape.STACKED,
+    ),
+    Panel(
+        "Tokens by model",
+        "Tokens a second, input and output together.",
+        [Query(f"sum by (provider, model) (rate(llm_tokens_used_total{_MODEL}{_RATE}))", "{{provider}}/{{model}}")],
+        "short",
+        Shape.STACKED,
+    ),
+    Panel(
+        "Cached and reasoning tokens",
+        "Input tokens that the provider had cached, and output tokens spent on reasoning, a second; parts of the sums "
+        "beside.",
+        [
+            Query(f"sum by (provider) (rate(llm_cached_tokens_total{_MODEL}{_RATE}))", "{{provider}} cached input"),
+            Query(f"sum by (provider) (rate(llm_reasoning_tokens_total{_MODEL}{_RATE}))", "{{provider}} reasoning"),
+        ],
+        "short",
+    ),
+)
+
+ROWS = {"At a glance": _GLANCE, "Calls": _CALLS, "Money": _MONEY, "Tokens": _TOKENS}
