@@ -70,7 +70,7 @@ def built(panel: Panel, number: int) -> stat.Panel | bargauge.Panel | timeseries
         return _filled(_bars(), panel, number)
     lines = _filled(_lines(stacked=panel.shape is Shape.STACKED), panel, number)
     if panel.thresholds:
-        lines.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED))
+        lines.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphTresholdsStyleMode.DASHED))
     return lines
 
 
