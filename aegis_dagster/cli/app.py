@@ -210,6 +210,7 @@ def digest(as_json: Json = False) -> None:
                 print(f"{name:<10} {value}")
 
 
+money.add_to(app)
 monitoring.add_to(app)
 alerts.add_to(app)
 serving.add_to(app)
