@@ -13,6 +13,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.composition_models import configured_providers
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.llm.failures import ErrorType
+from aegis_dagster.monitoring.alerts import alert_samples
 from aegis_dagster.monitoring.catalog import CatalogMetrics
 from aegis_dagster.monitoring.catalogue import Source
 from aegis_dagster.monitoring.exporter import Exporter, Reader
@@ -22,6 +23,7 @@ from aegis_dagster.monitoring.runs import RunNumbers, run_samples
 from aegis_dagster.monitoring.views import QdrantMetrics, evidence_samples, neo4j_samples
 from aegis_dagster.ports import Clock
 from aegis_dagster.settings import Settings, neo4j_password
+from aegis_dagster.stores.alerts import Alerts
 from aegis_dagster.stores.catalog_counts import CatalogCounts
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.ledger_schema import LOST
@@ -49,6 +51,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         Reader(Source.CATALOG, lambda: database.read(catalog)),
         Reader(Source.EVIDENCE, lambda: database.read(lambda project: evidence_samples(project.graph))),
         Reader(Source.QDRANT, QdrantMetrics(settings.qdrant_dir, settings.qdrant.collection).read),
+        Reader(Source.ALERTS, lambda: database.read(lambda project: alert_samples(Alerts(project.engine, clock)))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),
     ]

@@ -18,6 +18,9 @@ from aegis_dagster.stores.alerts import ALERTMANAGER
 
 _FIRES_FOR = timedelta(days=4)  # without being said again: longer than a weekend
 _A_TEST_FIRES_FOR = timedelta(minutes=5)
+# An end that lies in Alertmanager's future, by its own clock, is overruled by the later end that was said before:
+# the all-clear would come days late. So it is dated back by more than two clocks should differ.
+_CLOCKS_DIFFER = timedelta(minutes=10)
 _TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 200  # alerts in one request
 
@@ -45,13 +48,15 @@ class AlertmanagerChannel:
 
     def _alert(self, page: Page) -> dict[str, Any]:
         now = self._clock.now()
-        starts = min(datetime.fromtimestamp(page.since_us / 1_000_000, UTC), now)  # it refuses an end before the start
+        ends = now - _CLOCKS_DIFFER
+        # It refuses an end before the start, and keeps the earlier of two starts.
+        starts = min(datetime.fromtimestamp(page.since_us / 1_000_000, UTC), now if page.firing else ends)
         lasts = _A_TEST_FIRES_FOR if page.key.kind is AlertKind.TEST else _FIRES_FOR
         return {
             "labels": page.labels(),
             "annotations": page.annotations(self._dagster_url),
             "startsAt": starts.isoformat(),
-            "endsAt": (now + lasts if page.firing else now).isoformat(),
+            "endsAt": (now + lasts if page.firing else ends).isoformat(),
             "generatorURL": page.annotations(self._dagster_url).get("run_url", self._dagster_url),
         }
 

@@ -17,8 +17,7 @@ from aegis_dagster.domain.alerts import Page, Severity
 from aegis_dagster.errors import NotDelivered
 
 if TYPE_CHECKING:
-    from apprise import Apprise
-    from apprise.result import NotifyLogEntry
+    from apprise import Apprise, NotifyLogEntry
 
 VARIABLE = "AEGIS_NOTIFY"
 _TIMEOUT_SECONDS = 8.0

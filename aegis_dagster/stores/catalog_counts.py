@@ -87,7 +87,10 @@ class CatalogCounts:
         self._most = most_collections
 
     def count(self) -> CatalogNumbers:
-        """All numbers, as they were at one moment. Takes some 60 us of CPU a document, most of it for fingerprints. Raises ServiceError."""
+        """All numbers, as they were at one moment. Raises ServiceError.
+
+        Takes some 60 us of CPU a document, most of it for fingerprints.
+        """
         with read(self._engine) as connection:
             counting = _Counting(self._identities, self._names(connection))
             # The rows of 100,000 documents are never in memory together.

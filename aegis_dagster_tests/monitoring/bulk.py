@@ -41,8 +41,9 @@ def add_calls(database: Path, count: int) -> None:
             "provider, model, task_type, stage, collection, document_id, run_id, attempt, input_tokens, "
             "cached_tokens, output_tokens, reasoning_tokens, estimated, reserved_nanousd, cost_nanousd, "
             "price_version, latency_ms, charged_run) SELECT printf('%09d', i), '2026-11', "
-            "1793491200000 + ((i / 800) % 30) * 86400000, 0, 0, 'settled', 'ok', CASE i % 2 WHEN 0 THEN 'openai' ELSE 'local' "
-            "END, CASE i % 2 WHEN 0 THEN 'gpt-4.1-mini' ELSE 'qwen3:8b' END, 'summary', "
+            "1793491200000 + ((i / 800) % 30) * 86400000, 0, 0, 'settled', 'ok', "
+            "CASE i % 2 WHEN 0 THEN 'openai' ELSE 'local' END, "
+            "CASE i % 2 WHEN 0 THEN 'gpt-4.1-mini' ELSE 'qwen3:8b' END, 'summary', "
             "CASE (i / 2) % 4 WHEN 0 THEN 'enrich' WHEN 1 THEN 'embed' WHEN 2 THEN 'graph' ELSE '' END, "
             "printf('c%d', (i / 8) % 100), printf('%05d', i % 50000), printf('r%d', i / 10000), 1, 900, 100, 80, 20, "
             "0, 3000, 2000 + i % 7, 'test', 700, 0 FROM n",

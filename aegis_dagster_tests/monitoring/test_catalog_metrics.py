@@ -16,7 +16,7 @@ from aegis_dagster.domain.listing import Listing, SeenFile, diff_listing
 from aegis_dagster.domain.stages import Outcome, Stage, StageState, Status
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.monitoring.families import Samples
-from aegis_dagster.settings import MetricsSettings
+from aegis_dagster.settings_monitoring import MetricsSettings
 from aegis_dagster.stores.catalog_counts import OTHERS, CatalogCounts
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import open_database, write

@@ -8,7 +8,7 @@ import pytest
 from neo4j import Driver, GraphDatabase
 
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.settings import Neo4jSettings
+from aegis_dagster.settings_monitoring import Neo4jSettings
 from aegis_dagster.stores.neo4j_view import Neo4jView, ViewSize
 from aegis_dagster_tests.monitoring.homes import make_exporter, make_settings
 from aegis_dagster_tests.monitoring.scraping import scrape, served
