@@ -63,13 +63,17 @@ class DagsterDev:
             )
         self.wait_for(self._answers, "the webserver to answer", _START_SECONDS)
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to the whole process group."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+
+    def stop(self) -> None:
+        """Ctrl-C, then an end to whatever is still there."""
         if self._process is None:
             return
         mine = self.processes()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGINT)
+        self.interrupt()
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
