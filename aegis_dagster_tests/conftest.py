@@ -4,13 +4,12 @@ import os
 
 import pytest
 
-from aegis_dagster_tests.servers.browser import browser
 from aegis_dagster_tests.servers.neo4j import neo4j
 from aegis_dagster_tests.servers.postgres import postgres
 from aegis_dagster_tests.servers.prometheus import pushgateway
 from aegis_dagster_tests.servers.webhook import webhook
 
-__all__ = ["browser", "neo4j", "postgres", "pushgateway", "webhook"]
+__all__ = ["neo4j", "postgres", "pushgateway", "webhook"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """`aegis dev` for tests: a process group of its own on a free port, ended by its pids.
 
 Belongs here: starting and ending it, asking its GraphQL, finding its processes.
-Does not belong here: the browser (`browser.py`), what is tested.
+Does not belong here: what is tested.
 """
 
 import json
