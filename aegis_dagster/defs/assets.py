@@ -15,6 +15,7 @@ from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import stage_metadata
 from aegis_dagster.defs.previews import preview_of
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.run_gauges import Gateway, run_gauges
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
@@ -38,8 +39,10 @@ async def _run_stage(
         async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
             documents = chosen(project.documents.all(collection), config)
             expected, no_forecast = _forecast(project, documents) if stage is not Stage.CHUNK else ((), "")
+            gateway = Gateway(project.settings.metrics.pushgateway, project.clock, context.log.warning)
             try:
-                report = await STAGES[stage](documents, bench, force=config.force)
+                with run_gauges(gateway, collection, stage, bench.reports):
+                    report = await STAGES[stage](documents, bench, force=config.force)
             finally:  # what was done counts, also when a broken service stops the stage
                 for begun in bench.reports:
                     resource.stage_finished(begun)
