@@ -77,7 +77,7 @@ def test_each_collection_and_stage_has_its_own_group_that_only_its_next_run_repl
     groups = pushed(pushgateway)
     assert set(groups) == {(name, stage.value) for name in ("c", "d") for stage in Stage}
     assert documents(groups["c", "parse"]) == {"done": 2, "failed": 1}
-    assert documents(groups["c", "embed"]) == {"done": 2, "blocked": 1}
+    assert documents(groups["c", "embed"]) == {"done": 2, "skipped": 1}
     assert documents(groups["d", "parse"]) == documents(groups["d", "graph"]) == {"done": 1}
     for gauges in groups.values():
         assert gauges["peak_memory_bytes"] > 50 * 2**20  # an interpreter with this project loaded
@@ -90,7 +90,7 @@ def test_each_collection_and_stage_has_its_own_group_that_only_its_next_run_repl
     assert {group: again[group] for group in groups if group[0] == "d"} == {
         group: gauges for group, gauges in groups.items() if group[0] == "d"
     }
-    assert documents(again["c", "embed"]) == {"up_to_date": 2, "blocked": 1}
+    assert documents(again["c", "embed"]) == {"up_to_date": 3}
     name = "finished_timestamp_seconds"
     assert all(again["c", stage.value][name] > groups["c", stage.value][name] for stage in Stage)
 
@@ -104,3 +104,17 @@ def test_a_gateway_that_is_down_costs_a_warning_a_stage_and_nothing_else(
     assert run.success and len(run.get_asset_materialization_events()) == len(Stage)
     said = warnings_of(instance, run)
     assert len(said) == len(Stage) and all("Connection refused" in line and "Remedy" in line for line in said)
+
+
+def test_a_stage_that_failed_pushes_what_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pushgateway: Pushgateway, instance: dg.DagsterInstance
+) -> None:
+    project = make_project(tmp_path, monkeypatch, pushgateway.url)
+    write_documents(project.root, ["c/a.txt"])
+    project.settings.artifacts_dir.mkdir(parents=True)
+    (project.settings.artifacts_dir / "chunk").write_text("a file where a folder should be")
+    assert not ingest(instance, "c").success
+    groups = pushed(pushgateway)
+    assert set(groups) == {("c", stage.value) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)}
+    assert documents(groups["c", "chunk"]) == {}
+    assert groups["c", "chunk"]["documents/done"] == 0 and groups["c", "chunk"]["seconds"] > 0
