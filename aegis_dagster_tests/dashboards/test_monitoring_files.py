@@ -134,6 +134,16 @@ def test_expressions_name_only_metrics_that_somebody_exports() -> None:
     assert names - known == set()
 
 
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.name)
+def test_rules_ask_only_recording_rules_of_their_own_group(path: Path) -> None:
+    """Groups are evaluated in no order: another one's may be an evaluation late."""
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
+        own = {rule["record"] for rule in group["rules"] if "record" in rule}
+        asked = {name for rule in group["rules"] for name in metric_names(rule["expr"])}
+        assert asked & recorded <= own
+
+
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
