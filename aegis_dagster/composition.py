@@ -24,9 +24,9 @@ from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
-from aegis_dagster.ports import Clock, Embedder, Progress
+from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress
 from aegis_dagster.progress import Silent
-from aegis_dagster.settings import Settings, load_settings, normalized
+from aegis_dagster.settings import Settings, as_url, load_settings, normalized
 from aegis_dagster.stages.upkeep import DeletionGuard
 from aegis_dagster.stages.workbench import StageOptions, Workbench
 from aegis_dagster.stores.artifacts import FolderArtifacts
@@ -42,6 +42,7 @@ from aegis_dagster.stores.extraction_cache import ExtractionCache
 from aegis_dagster.stores.folder import WatchedFolder
 from aegis_dagster.stores.ledger_reports import LedgerReports
 from aegis_dagster.stores.owners import new_owner
+from aegis_dagster.stores.remote_folder import RemoteFolder
 from aegis_dagster.stores.sparse import SPARSE_VERSION
 from aegis_dagster.stores.vectors import QdrantStore
 from aegis_dagster.workers.pool import WorkerPool
@@ -202,36 +203,70 @@ class Project:
         return f"{ENRICH_VERSION}/{self.choices.describer(collection, self._ocr(self._pool())).name}/{limits}"
 
     @property
-    def root(self) -> Path:
-        """The watched root. Raises ConfigurationError when there is none yet."""
+    def watched_root(self) -> str | Path:
+        """The watched root: a URL or an absolute path. Raises ConfigurationError when there is none yet."""
         if self.settings.root is None:
             raise ConfigurationError(
                 "No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT."
             )
         return self.settings.root
 
+    @property
+    def root(self) -> Path:
+        """The watched root as a local folder. Raises ConfigurationError when there is none, or it is a URL."""
+        root = self.watched_root
+        if isinstance(root, str):
+            raise ConfigurationError(
+                f"The watched root {root} is no local folder.",
+                remedy="name documents by their ids, or by URLs below the root.",
+            )
+        return root
+
     def scope_of(self, path: Path) -> str:
-        """A path relative to the watched root, "" for the root itself; the file need not exist.
+        """A path or URL relative to the watched root, "" for the root itself; the file need not exist.
 
         Raises OutsideRoot with the command that would take it.
         """
+        root = self.watched_root
+        if isinstance(root, str):
+            return self._scope_of_url(path, root)
         written = normalized(path)
-        for candidate, root in ((written, self.root), (written.resolve(), self.root.resolve())):
-            if candidate.is_relative_to(root):
-                relative = candidate.relative_to(root)
+        for candidate, folder in ((written, root), (written.resolve(), root.resolve())):
+            if candidate.is_relative_to(folder):
+                relative = candidate.relative_to(folder)
                 return "" if relative == Path() else relative.as_posix()
         folder = written if written.is_dir() else written.parent
         raise OutsideRoot(
-            f"{path} is not below the watched root {self.root}.",
+            f"{path} is not below the watched root {root}.",
             remedy=f"copy it there, or use a home of its own: AEGIS_HOME=.aegis-{folder.name} aegis ingest {folder}",
         )
 
+    def _scope_of_url(self, path: Path, root: str) -> str:
+        url = (as_url(path) or "").rstrip("/")
+        below = as_url(Path(root)) or root  # both as pathlib leaves them: `//` within is one slash
+        if url == below or url.startswith(below + "/"):
+            return url.removeprefix(below).removeprefix("/")
+        raise OutsideRoot(
+            f"{path} is not below the watched root {root}.",
+            remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
+        )
+
     @cached_property
-    def source(self) -> WatchedFolder:
-        """The watched root as a folder."""
-        listing = self.settings.listing
+    def source(self) -> DocumentSource:
+        """The watched root: a folder, or what a URL leads to."""
+        listing, root = self.settings.listing, self.watched_root
+        if isinstance(root, str):
+            return RemoteFolder(
+                root,
+                options=self.settings.root_options,
+                ignore=listing.ignore,
+                settle_seconds=listing.settle_seconds,
+                clock=self.clock,
+                downloads=self.settings.home / "downloads",
+                max_megabytes=self.settings.parse.max_megabytes,
+            )
         return WatchedFolder(
-            self.root,
+            root,
             ignore=listing.ignore,
             settle_seconds=listing.settle_seconds,
             clock=self.clock,
@@ -269,7 +304,7 @@ class Project:
         return Workbench(
             catalog=self.catalog,
             artifacts=self.artifacts,
-            source=self.source.path,
+            source=self.source.local_copy,
             tasks=pool,
             describer=cache(lambda collection: models.describer(collection, ocr)),
             embedder=models.embedder,

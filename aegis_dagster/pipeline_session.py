@@ -53,7 +53,7 @@ def _not_a_document(project: Project, document_id: DocumentId) -> AegisError:
         if item.path == document_id:
             return UnknownDocument(f"{document_id} was passed over: {item.reason}.", remedy=item.remedy)
     return UnknownDocument(
-        f"There is no document {project.root / document_id}.",
+        f"There is no document {project.watched_root}/{document_id}.",
         remedy="check the path; hidden and temporary names are never documents.",
     )
 

@@ -20,7 +20,7 @@ from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
 from aegis_dagster.domain.llm import AskedFor
-from aegis_dagster.domain.stages import Outcome, Stage, StageState
+from aegis_dagster.domain.stages import Document, Outcome, Stage, StageState
 
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
     import numpy as np
@@ -157,14 +157,30 @@ class VectorStore(Protocol):
 
 
 class DocumentSource(Protocol):
-    """The watched root: what is in it now. A local folder, later any fsspec URL."""
+    """The watched root: what is in it now. A local folder or any fsspec URL."""
 
-    def scan(self, known: Mapping[DocumentId, KnownFile], scope: str = "") -> Listing:
-        """Everything below a folder or file of the root. Raises RootUnreadable, never an empty listing."""
+    def scan(
+        self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
+    ) -> Listing:
+        """Everything below a folder or file of the root.
+
+        read_seconds: how long to read new files; None is as long as it takes. Raises RootUnreadable.
+        """
         ...
 
-    def path(self, document_id: DocumentId) -> Path:
-        """Where a document's bytes are."""
+    def holds(self, scope: str) -> bool:
+        """Whether there is a file or folder at a path below the root."""
+        ...
+
+    def is_file(self, scope: str) -> bool:
+        """Whether the path below the root is a file."""
+        ...
+
+    def local_copy(self, document: Document) -> AbstractContextManager[Path]:
+        """A file with the document's bytes, there as long as the block. Entering it may take a download.
+
+        Raises DocumentError UNREADABLE_FILE, FILE_CHANGED (both retryable) or TOO_LARGE, and ServiceError.
+        """
         ...
 
 

@@ -8,11 +8,13 @@ Order, first wins: environment (`AEGIS_PARSE__WORKERS=4`: two underscores go one
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +28,8 @@ from aegis_dagster.domain.llm import Quality
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings_llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings_monitoring import AlertSettings, MetricsSettings, Neo4jSettings
+
+RootUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://")]
 
 
 class Section(BaseModel):
@@ -175,8 +179,15 @@ class Settings(BaseSettings):
     home: Path = Field(
         default=Path(".aegis"), description="All state: catalog, artifacts, vectors, the Dagster instance."
     )
-    root: Path | None = Field(
-        default=None, description="The watched root. Without it the first folder given to `aegis ingest` is remembered."
+    root: RootUrl | Path | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="The watched root: a folder, or an fsspec URL such as `s3://bucket/prefix`. Without it the first folder given to `aegis ingest` is remembered.",
+    )
+    root_options: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description='What fsspec is given for a root that is a URL, e.g. `{"endpoint_url": "http://127.0.0.1:9000"}`. Keys belong in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, or fsspec\'s own configuration), not here.',
     )
     model_cache: Path | None = Field(
         default=None,
@@ -319,7 +330,24 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from error
     home = normalized(home or settings.home)
     root = settings.root or remembered_root(home)
-    return settings.model_copy(update={"home": home, "root": normalized(root) if root else None})
+    return settings.model_copy(update={"home": home, "root": watched_root(root) if root else None})
+
+
+def watched_root(written: str | Path) -> str | Path:
+    """A root as somebody wrote it: a URL without its last slash, or an absolute path."""
+    text = str(written)
+    if text.startswith("file:"):
+        return normalized(Path(unquote(urlsplit(text).path)))
+    url = as_url(text)
+    return url.rstrip("/") if url else normalized(Path(text))
+
+
+def as_url(written: str | Path) -> str | None:
+    """The URL that a path is: pathlib makes `s3:/bucket` of `s3://bucket`. None: it is a path."""
+    scheme, colon, rest = str(written).partition(":/")
+    if not colon or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]+", scheme):
+        return None
+    return f"{scheme}://{rest.removeprefix('/')}"
 
 
 def normalized(path: Path) -> Path:
@@ -327,13 +355,13 @@ def normalized(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def remembered_root(home: Path) -> Path | None:
+def remembered_root(home: Path) -> str | None:
     """The root that `remember_root` wrote, if any."""
     file = home / "root"
-    return Path(file.read_text("utf-8").strip()) if file.is_file() else None
+    return file.read_text("utf-8").strip() if file.is_file() else None
 
 
-def remember_root(home: Path, root: Path) -> None:
+def remember_root(home: Path, root: str | Path) -> None:
     """Make `root` this home's watched root from now on."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "root").write_text(f"{root}\n", "utf-8")

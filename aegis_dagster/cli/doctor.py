@@ -64,11 +64,12 @@ def print_findings(findings: list[Finding]) -> None:
 
 def _root(project: Project) -> str:
     known = len(project.documents.known())
-    if not project.root.is_dir():
+    if not project.source.holds(""):
         from aegis_dagster.errors import RootUnreadable
 
-        raise RootUnreadable(f"{project.root} is not there.", remedy="mount or create it, or set AEGIS_ROOT.")
-    return f"{project.root}, {known} documents known"
+        remedy = "mount or create it, or set AEGIS_ROOT."
+        raise RootUnreadable(f"{project.watched_root} is not there.", remedy=remedy)
+    return f"{project.watched_root}, {known} documents known"
 
 
 def _home(project: Project) -> str:

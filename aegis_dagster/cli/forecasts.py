@@ -31,7 +31,7 @@ def expected(paths: Sequence[Path]) -> Forecast:
     for scope in [project.scope_of(path) for path in paths] or [""]:
         found = documents_now(project, scope)
         if not found and scope:
-            raise UnknownDocument(f"There is no document in {project.root / scope}.", remedy="check the path.")
+            raise UnknownDocument(f"There is no document in {project.watched_root}/{scope}.", remedy="check the path.")
         documents.update((document.id, document) for document in found)
     return forecast(project, list(documents.values()))
 

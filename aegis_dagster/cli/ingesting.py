@@ -22,7 +22,7 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
 from aegis_dagster.ports import Progress
-from aegis_dagster.settings import Settings, load_settings, normalized, remember_root
+from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up, update_listing
 
@@ -113,7 +113,7 @@ def ingest(project: Project, paths: Sequence[Path], progress: Progress, *, confi
     done, since = Ingestion(progress), project.clock.now()
     scopes = [_scope(project, path) for path in paths] or [""]
     for scope in scopes:
-        if (project.root / scope).is_file():
+        if project.source.is_file(scope):
             _run_pipeline(project, scope, done)
         else:
             _bring_up(project, scope, done, confirm_deletions)
@@ -175,7 +175,7 @@ def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
     from aegis_dagster.pipeline import IngestionPipeline
 
     pipeline = IngestionPipeline(project, done.shown)
-    state = asyncio.run(pipeline.run(project.root / scope))
+    state = asyncio.run(pipeline.run(f"{project.watched_root}/{scope}"))
     done.reports.extend(pipeline.reports)
     done.cover(project.documents.get([DocumentId(scope)]))
     if not state["memory_check_passed"]:
@@ -209,7 +209,7 @@ def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:
 def _scope(project: Project, path: Path) -> str:
     """The path relative to the root; the root itself is ""."""
     scope = project.scope_of(path)
-    if not (project.root / scope).exists() and not project.documents.within(scope):
+    if not project.source.holds(scope) and not project.documents.within(scope):
         raise UnknownDocument(f"There is no {path}.", remedy="check the path.")
     return scope
 
@@ -218,9 +218,9 @@ def _first_root(settings: Settings, paths: Sequence[Path]) -> Settings:
     if not paths:
         raise ConfigurationError("No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT.")
     first = next((path for path in paths if path.is_dir()), paths[0])
-    if not first.exists():
+    root = watched_root(as_url(first) or (normalized(first) if first.is_dir() else normalized(first).parent))
+    if isinstance(root, Path) and not first.exists():
         raise UnknownDocument(f"There is no {first}.", remedy="check the path.")
-    root = normalized(first) if first.is_dir() else normalized(first).parent
     remember_root(settings.home, root)
     err.print(f"{root} is now the watched root of {settings.home}.")
     return settings.model_copy(update={"root": root})

@@ -1,7 +1,8 @@
 """The listing of the watched root, and its difference to what the catalog knows.
 
 Belongs here: the values of a scan and the pure diff with its guard against mass deletion.
-Does not belong here: walking folders (`stores/folder.py`), applying the diff (`stores/catalog.py`).
+Does not belong here: walking folders (`stores/folder.py`, `stores/remote_folder.py`), applying the diff
+(`stores/documents.py`).
 """
 
 from collections import defaultdict
@@ -21,7 +22,7 @@ class KnownFile:
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file of a scan. `stamp` changes whenever the bytes may have (size, times, inode; later an ETag)."""
+    """A file of a scan. `stamp` changes whenever the bytes may have (size, times, inode, ETag)."""
 
     revision: Revision
     stamp: str
@@ -45,6 +46,7 @@ class Listing:
     files: Mapping[DocumentId, SeenFile]
     passed_over: tuple[PassedOver, ...] = ()
     ignored: int = 0  # hidden and temporary names
+    unread: frozenset[DocumentId] = frozenset()  # new or changed files that wait for the next scan: time was up
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,10 @@ class ListingDiff:
 def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> ListingDiff:
     """Compare a scan with the documents known below the same scope.
 
-    A known document that was passed over for a passing reason is neither changed nor deleted. A deleted
-    one and a new one with the same bytes are a move; with several candidates, paths are paired in order.
+    A known document that was passed over for a passing reason, or not read yet, is neither changed nor deleted. A
+    deleted one and a new one with the same bytes are a move; with several candidates, paths are paired in order.
     """
-    kept = {item.path for item in listing.passed_over if item.keeps_document}
+    kept = {item.path for item in listing.passed_over if item.keeps_document} | listing.unread
     kept_folders = tuple(path for path in kept if path.endswith("/"))
     new = sorted(path for path in listing.files if path not in known)
     gone = sorted(
@@ -95,6 +97,11 @@ def deletions_need_confirmation(
 ) -> bool:
     """Whether so much is gone at once that it looks like an unmounted folder: both limits are exceeded."""
     return len(deleted) > max_count and len(deleted) > max_share * known
+
+
+def everything_is_gone(listing: Listing, diff: ListingDiff, known: int) -> bool:
+    """Whether no document is left, however few there were: so does an empty bucket or an unmounted folder look."""
+    return not listing.files and not listing.unread and 0 < known == len(diff.deleted)
 
 
 def _pair_moves(

@@ -4,7 +4,9 @@ Belongs here: when to parse, under which limits, and what to record.
 Does not belong here: how a format is parsed (`parsing/`, in a worker process).
 """
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.stages.reading import read_json
@@ -28,11 +30,15 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
 async def _parse(work: Work, bench: Workbench) -> None:
     document = work.document
-    with bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force) as folder:
+    with ExitStack() as until_parsed:
+        path = await asyncio.to_thread(until_parsed.enter_context, bench.source(document))  # a download, perhaps
+        folder = until_parsed.enter_context(
+            bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force)
+        )
         await bench.tasks.run(
             "parse",
             {
-                "path": str(bench.source(document.id)),
+                "path": str(path),
                 "suffix": document.suffix,
                 "revision": document.revision,
                 "out_dir": str(folder),

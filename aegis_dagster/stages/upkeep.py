@@ -6,9 +6,19 @@ Does not belong here: scanning (`DocumentSource`), the diff itself (`domain/list
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aegis_dagster.domain.listing import ListingDiff, PassedOver, deletions_need_confirmation, diff_listing
+from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.listing import (
+    KnownFile,
+    Listing,
+    ListingDiff,
+    PassedOver,
+    deletions_need_confirmation,
+    diff_listing,
+    everything_is_gone,
+)
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.ports import Artifacts, Catalog, DocumentList, DocumentSource
 from aegis_dagster.stages.workbench import Workbench
@@ -29,34 +39,67 @@ class DeletionGuard:
 class ListingReport:
     """What a scan found and what was done about it."""
 
+    listing: Listing
     diff: ListingDiff
-    passed_over: tuple[PassedOver, ...]
-    ignored: int
     deletions_held: int  # documents that are gone from the root but kept until somebody confirms
+    everything_gone: bool = False
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """What was seen and is no document now."""
+        return self.listing.passed_over
+
+    @property
+    def ignored(self) -> int:
+        """Hidden and temporary names."""
+        return self.listing.ignored
+
+    @property
+    def unread(self) -> int:
+        """New or changed files that time did not suffice for."""
+        return len(self.listing.unread)
 
     @property
     def held_message(self) -> str:
         """What is held and how to go on; "" when nothing is."""
         if not self.deletions_held:
             return ""
-        return (
-            f"{self.deletions_held} documents are gone from the watched root at once; they are kept for now. "
-            "Remedy: if the root is mounted and complete, run `aegis ingest --confirm-deletions`."
+        what = (
+            f"The watched root is empty, and {self.deletions_held} documents were in it; they are kept for now."
+            if self.everything_gone
+            else f"{self.deletions_held} documents are gone from the watched root at once; they are kept for now."
         )
+        return f"{what} Remedy: if the root is mounted and complete, run `aegis ingest --confirm-deletions`."
 
 
 def update_listing(
-    source: DocumentSource, documents: DocumentList, guard: DeletionGuard, scope: str = ""
+    source: DocumentSource,
+    documents: DocumentList,
+    guard: DeletionGuard,
+    scope: str = "",
+    *,
+    read_seconds: float | None = None,
 ) -> ListingReport:
-    """Scan below `scope` and bring the catalog's list up to date. Raises RootUnreadable."""
+    """Scan below `scope` and bring the catalog's list up to date. Raises RootUnreadable.
+
+    read_seconds: how long to read new files. While some are unread, nothing is deleted: what is gone from one path
+    may be the unread file at another.
+    """
     known = documents.known(scope)
-    listing = source.scan(known, scope)
+    report = compare(source.scan(known, scope, read_seconds=read_seconds), known, guard, scope)
+    documents.apply(report.listing, report.diff, delete=not (report.deletions_held or report.unread), scope=scope)
+    return report
+
+
+def compare(
+    listing: Listing, known: Mapping[DocumentId, KnownFile], guard: DeletionGuard, scope: str = ""
+) -> ListingReport:
+    """What a scan found, and whether its deletions are held; changes nothing."""
     diff = diff_listing(listing, known)
-    held = not guard.confirmed and deletions_need_confirmation(
-        diff.deleted, len(known), max_share=guard.max_share, max_count=guard.max_count
-    )
-    documents.apply(listing, diff, delete=not held, scope=scope)
-    return ListingReport(diff, listing.passed_over, listing.ignored, len(diff.deleted) if held else 0)
+    gone = not scope and everything_is_gone(listing, diff, len(known))
+    many = deletions_need_confirmation(diff.deleted, len(known), max_share=guard.max_share, max_count=guard.max_count)
+    held = len(diff.deleted) if (gone or many) and not guard.confirmed else 0
+    return ListingReport(listing, diff, held, everything_gone=gone)
 
 
 async def tidy_up(documents: DocumentList, bench: Workbench) -> int:

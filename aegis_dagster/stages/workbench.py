@@ -5,12 +5,14 @@ Does not belong here: building them from settings (`composition.py`).
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.fingerprints import Identities
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.stages import Document
 from aegis_dagster.ports import (
     Artifacts,
     Catalog,
@@ -52,7 +54,7 @@ class Workbench:
 
     catalog: Catalog
     artifacts: Artifacts
-    source: Callable[[DocumentId], Path]  # where a document's bytes are
+    source: Callable[[Document], AbstractContextManager[Path]]  # a file with a document's bytes
     tasks: TaskRunner
     describer: Callable[[CollectionName], PictureDescriber]  # who may look depends on the collection's policy
     embedder: Embedder

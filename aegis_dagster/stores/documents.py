@@ -4,7 +4,7 @@ Belongs here: every statement on `documents` and on what a scan passed over.
 Does not belong here: scanning (`folder.py`), the diff (`domain/listing.py`), stage states (`catalog.py`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -66,10 +66,9 @@ class DocumentList:
     def apply(self, listing: Listing, diff: ListingDiff, *, delete: bool, scope: str = "") -> None:
         """Bring the list up to date in one transaction. delete=False: deletions are held back."""
         with write(self.engine) as connection:
-            for document_id in (*diff.new, *diff.changed, *diff.touched):
-                self._put(connection, document_id, listing.files[document_id])
+            seen = (*diff.new, *diff.changed, *diff.touched, *(target for _, target in diff.moved))
+            self._put(connection, {document_id: listing.files[document_id] for document_id in seen})
             for source, target in diff.moved:
-                self._put(connection, target, listing.files[target])
                 _copy_states(connection, source, target)
             gone = [source for source, _ in diff.moved]
             gone.extend(diff.deleted if delete else ())
@@ -106,22 +105,31 @@ class DocumentList:
                 connection.execute(sa.delete(documents).where(documents.c.id.in_(part), documents.c.deleted))
                 discard(connection, [(Stage(row.stage), row.fingerprint) for row in rows])
 
-    def _put(self, connection: Connection, document_id: DocumentId, seen: SeenFile) -> None:
+    def _put(self, connection: Connection, files: Mapping[DocumentId, SeenFile]) -> None:
         now_ms = int(self._clock.now().timestamp() * 1000)
-        values: dict[str, Any] = {
-            "collection": collection_of(document_id),
-            "revision": seen.revision,
-            "stamp": seen.stamp,
-            "size_bytes": seen.size_bytes,
-            "suffix": PurePosixPath(document_id).suffix.lower(),
-            "deleted": False,
-        }
-        statement = upsert(connection, documents).values(
-            id=document_id, first_seen_ms=now_ms, changed_ms=now_ms, **values
-        )
-        changed = documents.c.deleted | (documents.c.revision != statement.excluded.revision)
-        values["changed_ms"] = sa.case((changed, now_ms), else_=documents.c.changed_ms)
-        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+        rows: list[dict[str, Any]] = [
+            {
+                "id": document_id,
+                "collection": collection_of(document_id),
+                "revision": seen.revision,
+                "stamp": seen.stamp,
+                "size_bytes": seen.size_bytes,
+                "suffix": PurePosixPath(document_id).suffix.lower(),
+                "deleted": False,
+                "first_seen_ms": now_ms,
+                "changed_ms": now_ms,
+            }
+            for document_id, seen in files.items()
+        ]
+        if not rows:
+            return
+        statement = upsert(connection, documents)
+        new = statement.excluded
+        updated = {name: new[name] for name in rows[0] if name not in ("id", "first_seen_ms", "changed_ms")}
+        changed = documents.c.deleted | (documents.c.revision != new.revision)
+        updated["changed_ms"] = sa.case((changed, now_ms), else_=documents.c.changed_ms)
+        # One statement for all rows: a first listing has a hundred thousand.
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=updated), rows)
 
 
 def _within(query: sa.Select[Any], scope: str) -> sa.Select[Any]:

@@ -7,26 +7,28 @@ A file whose stamp is known is not read. A root or folder that cannot be read is
 listing: an unmounted share must not look like a mass deletion.
 """
 
-import fnmatch
 import hashlib
 import os
-import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aegis_dagster.domain.identifiers import DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
+from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.ports import Clock
+from aegis_dagster.stores.listing_rules import NameRules, ReadingTime, is_fresh, is_new, still_growing
 
 
 @dataclass(slots=True)
 class _Scan:
     files: dict[DocumentId, os.stat_result] = field(default_factory=dict)
     passed_over: list[PassedOver] = field(default_factory=list)
+    unread: set[DocumentId] = field(default_factory=set)
     ignored: int = 0
 
 
@@ -41,11 +43,14 @@ class WatchedFolder:
         self._home = os.path.realpath(home) if home else None
         self._settle_seconds = settle_seconds
         self._clock = clock
-        self._ignored = re.compile("|".join(fnmatch.translate(pattern) for pattern in ignore) or r"(?!)", re.IGNORECASE)
+        self._names = NameRules(ignore)
 
-    def scan(self, known: Mapping[DocumentId, KnownFile], scope: str = "") -> Listing:
+    def scan(
+        self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
+    ) -> Listing:
         """Everything below `scope` (a folder or file relative to the root; "" is the root).
 
+        read_seconds: new files that are not read by then are `unread`.
         Raises RootUnreadable when the root cannot be read; a folder below it is passed over, with all it holds.
         """
         if not self.root.is_dir():
@@ -57,13 +62,23 @@ class WatchedFolder:
         self._begin(scope, found)
         self._drop_growing(found, known)
         files: dict[DocumentId, SeenFile] = {}
+        reading = ReadingTime(read_seconds)
         for document_id, status in found.files.items():
-            self._look(document_id, status, known.get(document_id), files, found)
-        return Listing(files, tuple(found.passed_over), found.ignored)
+            self._look(document_id, status, known.get(document_id), files, found, reading)
+        return Listing(files, tuple(found.passed_over), found.ignored, frozenset(found.unread))
 
-    def path(self, document_id: DocumentId) -> Path:
+    def holds(self, scope: str) -> bool:
+        """Whether there is a file or folder at a path below the root."""
+        return (self.root / scope).exists()
+
+    def is_file(self, scope: str) -> bool:
+        """Whether the path below the root is a file."""
+        return (self.root / scope).is_file()
+
+    @contextmanager
+    def local_copy(self, document: Document) -> Iterator[Path]:
         """Where a document's bytes are."""
-        return self.root / document_id
+        yield self.root / document.id
 
     def _begin(self, scope: str, found: _Scan) -> None:
         """Walk from the root down to the scope by the rules of every walk, then everything below it."""
@@ -107,7 +122,7 @@ class WatchedFolder:
 
     def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
         name = prefix + entry.name
-        if self._is_ignored(entry.name) or (entry.is_dir() and os.path.realpath(entry.path) == self._home):
+        if self._names.ignored(entry.name) or (entry.is_dir() and os.path.realpath(entry.path) == self._home):
             found.ignored += 1
             return
         try:
@@ -145,29 +160,25 @@ class WatchedFolder:
             return False
         return True
 
-    def _is_ignored(self, name: str) -> bool:
-        return name.startswith(".") or self._ignored.match(name) is not None
-
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
         """Look twice at files written just now; those that changed meanwhile wait for the next scan."""
         now = self._clock.now().timestamp()
         fresh = [
             document_id
             for document_id, status in found.files.items()
-            if 0 <= now - status.st_mtime < self._settle_seconds and _is_new(status, known.get(document_id))
+            if is_fresh(status.st_mtime, now, self._settle_seconds) and is_new(stamp_of(status), known.get(document_id))
         ]
         if not fresh:
             return
         time.sleep(self._settle_seconds)
         for document_id in fresh:
             try:
-                status = self.path(document_id).stat()
+                status = (self.root / document_id).stat()
             except OSError:
                 status = None
             if status is None or stamp_of(status) != stamp_of(found.files[document_id]):
                 del found.files[document_id]
-                remedy = "nothing to do: it is taken once nobody writes to it."
-                found.passed_over.append(PassedOver(document_id, "still_growing", remedy, True))
+                found.passed_over.append(still_growing(document_id))
 
     def _look(
         self,
@@ -176,13 +187,17 @@ class WatchedFolder:
         known: KnownFile | None,
         files: dict[DocumentId, SeenFile],
         found: _Scan,
+        reading: ReadingTime,
     ) -> None:
         stamp = stamp_of(status)
         if known is not None and known.stamp == stamp:
             files[document_id] = SeenFile(known.revision, stamp, status.st_size)
             return
+        if reading.over():
+            found.unread.add(document_id)
+            return
         try:
-            revision = hash_file(self.path(document_id))
+            revision = hash_file(self.root / document_id)
         except OSError as error:
             remedy = f"make it readable for this user ({error.strerror})."
             found.passed_over.append(PassedOver(document_id, "unreadable", remedy, True))
@@ -199,7 +214,3 @@ def hash_file(path: Path) -> Revision:
     """sha256 of a file's bytes. Raises OSError."""
     with path.open("rb") as file:
         return Revision(hashlib.file_digest(file, "sha256").hexdigest())
-
-
-def _is_new(status: os.stat_result, known: KnownFile | None) -> bool:
-    return known is None or known.stamp != stamp_of(status)
