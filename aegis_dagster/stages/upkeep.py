@@ -98,7 +98,8 @@ def compare(
     diff = diff_listing(listing, known)
     gone = not scope and everything_is_gone(listing, diff, len(known))
     many = deletions_need_confirmation(diff.deleted, len(known), max_share=guard.max_share, max_count=guard.max_count)
-    held = len(diff.deleted) if (gone or many) and not guard.confirmed else 0
+    undecided = bool(listing.unread)  # what is gone may be an unread file that was moved
+    held = len(diff.deleted) if (gone or many) and not (guard.confirmed or undecided) else 0
     return ListingReport(listing, diff, held, everything_gone=gone)
 
 
