@@ -28,6 +28,7 @@ from aegis_dagster.domain.llm import Quality
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings_llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings_monitoring import AlertSettings, MetricsSettings, Neo4jSettings
+from aegis_dagster.settings_schedules import ScheduleSettings
 
 RootUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://")]
 
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     graph: GraphSettings = GraphSettings()
     qdrant: QdrantSettings = QdrantSettings()
     llm: LlmSettings = LlmSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
     neo4j: Neo4jSettings = Neo4jSettings()

@@ -13,7 +13,7 @@ BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
 PORTS = {"ports", "ports_llm", *DOMAIN}
 ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "stores", "workers"}
-SETTINGS = {"settings", "settings_llm", "settings_monitoring", "settings_process"}
+SETTINGS = {"settings", "settings_llm", "settings_monitoring", "settings_process", "settings_schedules"}
 BELOW_COMPOSITION = {*PORTS, *ADAPTERS, *SETTINGS, "stages", "pins", "progress"}
 COMPOSITION = {"composition", "composition_models"}
 PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
@@ -25,10 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "progress": set(),
     "domain": BASE,
-    "settings": {"settings_llm", "settings_monitoring", *DOMAIN},
+    "settings": {"settings_llm", "settings_monitoring", "settings_schedules", *DOMAIN},
     "settings_llm": DOMAIN,
     "settings_monitoring": DOMAIN,
     "settings_process": set(),
+    "settings_schedules": DOMAIN,
     "ports": DOMAIN,
     "ports_llm": DOMAIN,
     "stages": PORTS,

@@ -1,7 +1,8 @@
 """What model calls cost, as an asset with its checks, and when they run.
 
-Belongs here: the asset `llm_costs`, reading the ledger for its checks, the job, the schedule and the sensor.
-Does not belong here: the rules of the checks (`cost_checks.py`), table, plot and parquet (`cost_report.py`).
+Belongs here: the asset `llm_costs`, reading the ledger for its checks, the jobs and the sensor.
+Does not belong here: the rules of the checks (`cost_checks.py`), table, plot and parquet (`cost_report.py`), the
+schedule (`schedules.py`).
 """
 
 import json
@@ -191,15 +192,6 @@ check_budgets = dg.define_asset_job(
     selection=dg.AssetSelection.checks_for_assets(llm_costs),
     executor_def=dg.in_process_executor,
     description="Only the checks of `check_costs`: half a second instead of two. `aegis ingest` ends with it.",
-)
-
-hourly_costs = dg.ScheduleDefinition(
-    name="check_costs_hourly",
-    job=check_costs,
-    cron_schedule="5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Checks the money also when no call was made: months begin, reservations expire, limits are changed.",
 )
 
 

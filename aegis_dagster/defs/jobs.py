@@ -9,15 +9,19 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.defs.assets import ASSETS, scan_and_remove
+from aegis_dagster.defs.cleaning import clean_up
 from aegis_dagster.defs.config import ParseConfig
-from aegis_dagster.defs.costs import check_budgets, check_costs, check_costs_after_calls, hourly_costs
+from aegis_dagster.defs.costs import check_budgets, check_costs, check_costs_after_calls
 from aegis_dagster.defs.failures import dagster_errors
+from aegis_dagster.defs.monthly_report import report_month
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.root_checks import watched_root_checks
 
 # What a step of its own process would otherwise import anew, 3-4 s each time.
 PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition", "qdrant_client", "alembic"]
 
-_selection = dg.AssetSelection.assets(*ASSETS)
+# Without the checks of the root: each would list it once more.
+_selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -55,6 +59,5 @@ def scan_root() -> None:
     scan_watched_root()
 
 
-JOBS: list[Any] = [ingest, ingest_parallel, scan_root, check_costs, check_budgets]
-SCHEDULES = [hourly_costs]
+JOBS: list[Any] = [ingest, ingest_parallel, scan_root, clean_up, check_costs, check_budgets, report_month]
 SENSORS = [check_costs_after_calls]

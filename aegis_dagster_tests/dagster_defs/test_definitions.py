@@ -73,7 +73,7 @@ def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
 def test_the_definitions_are_valid() -> None:
     dg.Definitions.validate_loadable(build_definitions())
     graph = build_definitions().resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*STEPS, "llm_costs"}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*STEPS, "llm_costs", "monthly_cost_report"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name and node.owners and node.kinds and node.description and node.code_version

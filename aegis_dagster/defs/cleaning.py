@@ -1,0 +1,50 @@
+"""The job `clean_up`: every trace of deleted documents goes, and partitions of emptied collections.
+
+Belongs here: the job, and partitions in line with the catalog. Does not belong here: removing (`stages/upkeep.py`).
+"""
+
+import dagster as dg
+
+from aegis_dagster.composition import Project
+from aegis_dagster.defs.config import collections
+from aegis_dagster.defs.failures import dagster_errors
+from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up
+from aegis_dagster.stores.work_left import WorkLeft
+
+
+def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None:
+    """New collections become partitions; those without documents leave when no trace is to be removed any more."""
+    name = str(collections.name)
+    known = set(instance.get_dynamic_partitions(name))
+    wanted = [str(collection) for collection in project.documents.collections()]
+    new = [collection for collection in wanted if collection not in known]
+    if new:
+        instance.add_dynamic_partitions(name, new)
+    left = known - set(wanted)
+    if left:
+        left -= set(WorkLeft(project.engine, project.identities).deleted())
+        for collection in sorted(left):
+            instance.delete_dynamic_partition(name, collection)
+
+
+@dg.op(description="Remove points, evidence, rows and artifacts of deleted documents; notice a lost vector store.")
+async def remove_deleted(context: dg.OpExecutionContext, project: ProjectResource) -> None:
+    """Remove what deleted documents left."""
+    with dagster_errors(project.seconds_before_retry):
+        opened = project.open()
+        async with opened.workbench(project.progress(context.log.info), run_id=context.run.run_id) as bench:
+            removed = await tidy_up(opened.documents, bench)
+        swept = sweep_artifacts(opened.catalog, opened.artifacts)
+        put_partitions_right(context.instance, opened)
+    context.log.info(f"{removed} documents were removed, {swept} artifacts deleted")
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Remove every trace of deleted documents from the vector store, the graph and the catalog. The sensor "
+    "`watched_folder` requests it; `ingest` with `scan_root` does the same.",
+)
+def clean_up() -> None:
+    """The removal as a job."""
+    remove_deleted()

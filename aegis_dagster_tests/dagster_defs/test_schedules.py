@@ -1,0 +1,208 @@
+"""The schedules, with the runs that they ask for."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+import yaml
+
+from aegis_dagster.composition import Project
+from aegis_dagster.definitions import build_definitions
+from aegis_dagster.defs.monthly_report import month_before
+from aegis_dagster.defs.schedules import FORECAST_TAG, timetable
+from aegis_dagster.domain.llm import TaskType
+from aegis_dagster.domain.money import month_of
+from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.settings import load_settings
+from aegis_dagster.settings_schedules import ScheduleSettings
+from aegis_dagster_tests.dagster_defs.daemon import Daemon, found
+from aegis_dagster_tests.dagster_defs.ledgers import pay
+from aegis_dagster_tests.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.projects import write_documents
+from aegis_dagster_tests.stages.models import EMBEDDING, llm_settings
+
+NIGHT = datetime(2026, 11, 25, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
+    (tmp_path / "root").mkdir()
+    return Project(load_settings())
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield Daemon(instance)
+
+
+def run_all(daemon: Daemon, requests: list[dg.RunRequest], job: str) -> list[str]:
+    """Run what a schedule asks for. Returns the collections."""
+    assert all(daemon.run(request, job).success for request in requests)
+    return [str(request.partition_key) for request in requests]
+
+
+def test_the_nightly_run_brings_everything_up_to_date_and_removes_what_is_deleted(
+    project: Project, daemon: Daemon
+) -> None:
+    write_documents(project.root, ["c/a.txt", "c/b.txt", "d/a.txt"], paragraphs=1)
+    (project.root / "c" / "bad.pdf").write_bytes(b"")
+    assert run_all(daemon, list(daemon.schedule("nightly_catch_up", NIGHT)), "ingest") == ["c", "d"]
+    assert set(project.vectors.counts_by_document()) == {"c/a.txt", "c/b.txt", "d/a.txt"}
+    assert daemon.schedule("nightly_catch_up", NIGHT) == [] and "failed for good" in daemon.said
+    (project.root / "d" / "a.txt").unlink()
+    assert run_all(daemon, list(daemon.schedule("nightly_catch_up", NIGHT + timedelta(days=1))), "ingest") == ["d"]
+    assert set(project.vectors.counts_by_document()) == {"c/a.txt", "c/b.txt"}
+    assert project.documents.deleted() == []
+    (lost,) = project.documents.get([project.documents.all()[0].id])
+    _, wanted = project.reports.wanted(lost)
+    project.artifacts.delete(Stage.CHUNK, wanted[Stage.CHUNK])  # only looking finds that
+    assert [request.partition_key for request in daemon.schedule("nightly_catch_up", NIGHT)] == ["c"]
+
+
+def test_changed_settings_make_the_schedule_embed_anew_once(
+    project: Project, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_documents(project.root, ["c/a.txt", "d/a.txt"], paragraphs=6)
+    assert daemon.tick() == ["c", "d"]
+    assert daemon.schedule("reembedding", NIGHT) == [] and "All vectors are those" in daemon.said
+    before = project.vectors.counts_by_document()
+    monkeypatch.setenv("AEGIS_CHUNK__MAX_TOKENS", "32")
+    write_documents(project.root, ["e/new.txt"], paragraphs=1)  # never embedded: that is not this schedule's
+    requests = list(daemon.schedule("reembedding", NIGHT))
+    assert [request.tags[FORECAST_TAG] for request in requests] == ["no model is asked, 0 USD for all collections"] * 2
+    assert run_all(daemon, requests, "ingest_parallel") == ["c", "d"]
+    after = project.vectors.counts_by_document()
+    assert set(after) == set(before) and all(after[name] > before[name] for name in before)
+    assert found("tide gauge")
+    assert daemon.schedule("reembedding", NIGHT + timedelta(days=7)) == []
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LLMServer]:
+    with scripted_server() as running:
+        yield running
+
+
+def test_embedding_anew_is_refused_when_the_money_does_not_suffice(
+    project: Project, daemon: Daemon, server: LLMServer, tmp_path: Path
+) -> None:
+    def configure(limit_usd: str) -> None:
+        llm = llm_settings(server, limit_usd=limit_usd)
+        settings = {
+            "llm": llm,
+            "embed": {"model": f"openai/{EMBEDDING}"},
+            "enrich": {"describer": "ocr"},
+            "graph": {"extractor": "statistical"},
+        }
+        (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
+
+    write_documents(project.root, ["c/a.txt"], paragraphs=6)
+    assert daemon.tick() == ["c"]
+    configure("0.000001")
+    assert daemon.schedule("reembedding", NIGHT) == []
+    assert "1 documents are stale" in daemon.said and "may spend 0.000001 USD more this month" in daemon.said
+    configure("100")
+    (request,) = daemon.schedule("reembedding", NIGHT)
+    assert request.tags[FORECAST_TAG].startswith("1 calls, 0.00")
+    assert run_all(daemon, [request], "ingest_parallel") == ["c"]
+    now = Project(load_settings())
+    assert now.vectors.active_collection() == now.vectors.collection
+    assert now.ledger_reports.usage(("provider",))[0].calls == 1
+    assert daemon.schedule("reembedding", NIGHT) == []
+
+
+def test_documents_without_money_wait_for_the_night_and_make_no_runs_by_day(
+    project: Project, daemon: Daemon, server: LLMServer, tmp_path: Path
+) -> None:
+    def configure(limit_usd: str) -> None:
+        settings = {
+            "llm": llm_settings(server, limit_usd=limit_usd),
+            "embed": {"model": f"openai/{EMBEDDING}"},
+            "enrich": {"describer": "ocr"},
+            "graph": {"extractor": "statistical"},
+        }
+        (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
+
+    configure("0.000001")
+    write_documents(project.root, ["c/a.txt"], paragraphs=6)
+    assert daemon.tick() == ["c"]
+    assert Project(load_settings()).reports.summaries()[0].by_status[Status.DEFERRED] == 1
+    assert Daemon(daemon.instance).tick() == []
+    configure("100")
+    assert Daemon(daemon.instance).tick() == []  # nobody tells the sensor that a limit was raised
+    assert run_all(daemon, list(daemon.schedule("nightly_catch_up", NIGHT)), "ingest") == ["c"]
+    assert Project(load_settings()).reports.summaries()[0].by_status[Status.DONE] == 1
+
+
+def test_the_month_before_is_reported_as_page_and_table(project: Project, daemon: Daemon) -> None:
+    import pandas as pd
+
+    first = project.clock.now().replace(day=1, hour=6)
+    last_month = first - timedelta(days=3)
+    pay(project, calls=3, usd="0.5", at=last_month)
+    pay(project, usd="0.25", at=last_month, collection="d", task_type=TaskType.IMAGE_DESCRIPTION)
+    pay(project, usd="7")  # this month
+    (request,) = daemon.schedule("monthly_cost_report", first)
+    result = daemon.run(request, "report_month")
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    said = {name: value.value for name, value in event.materialization.metadata.items()}
+    month = month_of(last_month)
+    assert (said["month"], said["total_usd"], said["calls"], said["dagster/row_count"]) == (month, 1.75, 4, 2)
+    page = (project.settings.home / "reports" / f"costs-{month}.md").read_text("utf-8")
+    assert page == said["report"]
+    assert page.startswith(f"# Costs of {month}\n\n**1.75 USD**") and "7.00" not in page
+    for line in ("| openai | 1.75 | 20.00 | 9 % |", "| c | 3 |", "| d | 1 |", "| image_description | 1 |"):
+        assert line in page
+    frame = pd.read_parquet(project.settings.home / "reports" / f"costs-{month}.parquet")
+    assert int(frame["cost_nanousd"].sum()) == 1_750_000_000
+    assert len(list((project.settings.home / "reports").iterdir())) == 2
+    future = {"ops": {"monthly_cost_report": {"config": {"month": "2999-01"}}}}
+    assert not daemon.run(dg.RunRequest(run_key="x", run_config=future), "report_month").success
+
+
+def test_a_month_ends_where_the_schedule_counts_its_days() -> None:
+    auckland = datetime(2026, 11, 1, 6, tzinfo=ZoneInfo("Pacific/Auckland"))
+    assert auckland.astimezone(UTC).month == 10
+    assert month_before(auckland) == "2026-10"
+    assert month_before(datetime(2027, 1, 31, tzinfo=UTC)) == "2026-12"
+
+
+def test_times_zones_and_switches_are_settings(project: Project, tmp_path: Path) -> None:
+    settings = {"schedules": {"reembedding": {"cron": "30 3 * * 6", "time_zone": "Europe/Berlin", "enabled": True}}}
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
+    repository = build_definitions().get_repository_def()
+    changed = repository.get_schedule_def("reembedding")
+    assert (changed.cron_schedule, changed.execution_timezone) == ("30 3 * * 6", "Europe/Berlin")
+    on = {name: repository.get_schedule_def(name).default_status.value for name in ("reembedding", "nightly_catch_up")}
+    assert on == {"reembedding": "RUNNING", "nightly_catch_up": "STOPPED"}
+    for name in ("check_costs_hourly", "monthly_cost_report"):
+        assert repository.get_schedule_def(name).default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ({"cron": "every night"}, "schedules.nightly_catch_up.cron"),
+        ({"cron": "0 0 31 2 *"}, "no such day"),
+        ({"time_zone": "Europe/Berlni"}, "schedules.nightly_catch_up.time_zone"),
+        ({"time_zone": "berlin"}, "perhaps Europe/Berlin"),
+    ],
+)
+def test_a_wrong_time_is_named_and_the_definitions_still_load(
+    project: Project, tmp_path: Path, schedule: dict[str, str], told: str
+) -> None:
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump({"schedules": {"nightly_catch_up": schedule}}))
+    with pytest.raises(ConfigurationError, match=told):
+        load_settings()
+    assert timetable(None) == ScheduleSettings()
+    dg.Definitions.validate_loadable(build_definitions())
