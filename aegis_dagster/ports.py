@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from aegis_dagster.domain.alerts import Page
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
@@ -25,6 +24,8 @@ from aegis_dagster.domain.stages import Document, Outcome, Stage, StageState
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
     import numpy as np
     from numpy.typing import NDArray
+
+    from aegis_dagster.domain.alerts import Page
 
 Vectors: TypeAlias = "NDArray[np.float32]"  # shape (texts, dimensions), rows of length 1
 
