@@ -7,6 +7,7 @@ import dagster as dg
 
 from aegis_dagster.defs.assets import ASSETS
 from aegis_dagster.defs.checks import CHECKS
+from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.costs import cost_checks, llm_costs, provider_names
 from aegis_dagster.defs.jobs import JOBS, SENSORS
 from aegis_dagster.defs.llm_resource import LedgerResource, LlmResource
@@ -35,6 +36,7 @@ def build_definitions(
         sensors=[*SENSORS, watched_folder_sensor(times.watched_folder), paging_sensor(project.home)],
         resources={
             "project": project,
+            "ingest_options": IngestOptions(),
             "llm": llm or LlmResource(home=project.home),
             "ledger": ledger or LedgerResource(home=project.home),
         },

@@ -67,8 +67,8 @@ class Forecast:
         return {**values, "documents": documents, "cost_nanousd": cost, "basis": "measured" if measured else "guess"}
 
 
-def forecast(project: Project, documents: Sequence[Document]) -> Forecast:
-    """What a run over these documents would ask; the catalog need not know them.
+def forecast(project: Project, documents: Sequence[Document], forced: Collection[Stage] = ()) -> Forecast:
+    """What a run over these documents would ask; the catalog need not know them. forced: stages that are done again.
 
     A "measured" row goes by the mean of earlier calls to the model, a "guess" by the real prompt, the texts that are
     known, and the numbers above; embedding always by the texts, because its calls differ in how many they hold.
@@ -82,6 +82,7 @@ def forecast(project: Project, documents: Sequence[Document]) -> Forecast:
         artifacts=project.artifacts,
         identities=project.identities,
         asked=asking.stages,
+        forced=forced,
     )
     adding = _Adding(project)
     adding.pictures(work, asking)

@@ -25,6 +25,7 @@ from aegis_dagster.cli.output import (
     print_json,
     progress_shown,
 )
+from aegis_dagster.domain.stages import Stage
 
 if TYPE_CHECKING:
     from aegis_dagster.cli.ingesting import Ingestion
@@ -64,6 +65,10 @@ def ingest(
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Delete as many documents as are gone from the root.")
     ] = False,
+    force_from: Annotated[
+        Stage | None, typer.Option("--force-from", help="Do again from this stage on; caches answer, no call twice.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done and what it costs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring documents up to date: parse, describe pictures, chunk, embed, extract; remove what was deleted.
@@ -74,10 +79,25 @@ def ingest(
     from aegis_dagster.cli import ingesting
 
     with errors_shown(as_json):
+        if dry_run:
+            _show_plan(paths or [], confirm_deletions, force_from, as_json)
+            return
         project = ingesting.open_project(paths or [])
         with progress_shown() as progress:
-            done = ingesting.ingest(project, paths or [], progress, confirm_deletions=confirm_deletions)
+            done = ingesting.ingest(
+                project, paths or [], progress, confirm_deletions=confirm_deletions, force_from=force_from
+            )
         _finish(project, done, as_json)
+
+
+def _show_plan(paths: list[Path], confirm_deletions: bool, force_from: Stage | None, as_json: bool) -> None:
+    from aegis_dagster.cli import plans
+
+    planned = plans.planned(paths, confirm_deletions=confirm_deletions, force_from=force_from)
+    if as_json:
+        print_json(planned.to_json())
+    else:
+        plans.print_plan(planned)
 
 
 @app.command()

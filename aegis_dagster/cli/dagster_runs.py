@@ -6,7 +6,7 @@ Does not belong here: deciding what to run (`ingesting.py`).
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.resources import as_file, files
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.config import collections
+from aegis_dagster.defs.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.stores.ledger_audit import LedgerAudit
@@ -28,24 +28,20 @@ _OPENING_SECONDS = 60.0  # opening takes one or two
 _SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _WORDS = {dg.AssetCheckSeverity.ERROR: "error", dg.AssetCheckSeverity.WARN: "warning"}
 
-_PARSE, *_LATER = ("parsed_documents", "enriched_images", "chunks", "embeddings", "knowledge_graph")
-
 
 def run_collection(
-    project: Project, collection: CollectionName, patterns: Sequence[str], observer: RunObserver
+    project: Project, collection: CollectionName, options: IngestOptions, observer: RunObserver
 ) -> str | None:
-    """Bring one collection up to date; only documents that match `patterns`, if any are given.
+    """Bring one collection up to date, as the options say.
 
     Returns None, or why the run failed.
     """
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
-    ops: dict[str, dict[str, dict[str, Any]]] = {name: {"config": {"documents": list(patterns)}} for name in _LATER}
-    ops[_PARSE] = {"config": {"documents": list(patterns), "scan_root": False}}
     with observed_by(observer), _instance(project.settings.dagster_home, partitions=[collection]) as instance:
         result = job.execute_in_process(
             instance=instance,
             partition_key=collection,
-            run_config={"ops": ops, **_SILENT},
+            run_config={**options.run_config(), **_SILENT},
             raise_on_error=False,
         )
     return None if result.success else _why_failed(result)

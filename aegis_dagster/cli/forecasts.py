@@ -1,11 +1,12 @@
 """`aegis forecast`: what the next run would ask of models.
 
-Belongs here: which documents there are now, layout.
-Does not belong here: the forecast itself (`forecasting.py`), typer options (`money.py`).
+Belongs here: which parts of the root are meant, layout.
+Does not belong here: the forecast itself (`forecasting.py`), which documents there are now (`planning.py`), typer
+options (`money.py`).
 """
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -13,11 +14,10 @@ from rich.table import Table
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.composition import Project
-from aegis_dagster.domain.identifiers import DocumentId, collection_of
 from aegis_dagster.domain.money import shown_usd
-from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.forecasting import ENOUGH_CALLS, Forecast, forecast
+from aegis_dagster.planning import Sight, look
 from aegis_dagster.settings import load_settings, normalized
 
 
@@ -26,30 +26,21 @@ def expected(paths: Sequence[Path]) -> Forecast:
 
     Raises ConfigurationError, OutsideRoot, UnknownDocument, RootUnreadable.
     """
-    project = _project(paths)
-    documents: dict[DocumentId, Document] = {}
-    for scope in [project.scope_of(path) for path in paths] or [""]:
-        found = documents_now(project, scope)
-        if not found and scope:
+    project = project_of(paths)
+    return forecast(project, sight_of(project, paths).documents)
+
+
+def sight_of(project: Project, paths: Sequence[Path], *, confirmed: bool = False) -> Sight:
+    """These parts of the watched root as they are now; all of it where none is given.
+
+    confirmed: deletions would not be held. Raises OutsideRoot, UnknownDocument, RootUnreadable.
+    """
+    seen = []
+    for scope in dict.fromkeys(project.scope_of(path) for path in paths) or [""]:
+        seen.append(look(project, scope, confirmed=confirmed))
+        if not seen[-1].documents and scope:
             raise UnknownDocument(f"There is no document in {project.watched_root}/{scope}.", remedy="check the path.")
-        documents.update((document.id, document) for document in found)
-    return forecast(project, list(documents.values()))
-
-
-def documents_now(project: Project, scope: str) -> list[Document]:
-    """What a scan sees below a scope, without telling the catalog."""
-    known = {document.id: document for document in project.documents.within(scope)}
-    listing = project.source.scan(project.documents.known(scope), scope)
-    kept = tuple(item.path for item in listing.passed_over if item.keeps_document)
-    found = {
-        name: one
-        for name, one in known.items()
-        if name in kept or any(path.endswith("/") and name.startswith(path) for path in kept)
-    }
-    for name, seen in listing.files.items():
-        suffix = PurePosixPath(name).suffix.lower()
-        found[name] = Document(name, collection_of(name), seen.revision, seen.size_bytes, suffix)
-    return [found[name] for name in sorted(found)]
+    return Sight.of(seen)
 
 
 def print_forecast(shown: Forecast) -> None:
@@ -93,7 +84,7 @@ def _table(shown: Forecast, rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _project(paths: Sequence[Path]) -> Project:
+def project_of(paths: Sequence[Path]) -> Project:
     """The project. Where no root is set yet, the first folder given is taken for it, and is not remembered."""
     settings = load_settings()
     folder = next((path for path in paths if path.is_dir()), None)

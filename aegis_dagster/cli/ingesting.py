@@ -19,7 +19,7 @@ from rich.markup import escape
 from aegis_dagster.cli.output import err
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Status
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
 from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
@@ -104,8 +104,15 @@ def open_project(paths: Sequence[Path]) -> Project:
     return Project(settings)
 
 
-def ingest(project: Project, paths: Sequence[Path], progress: Progress, *, confirm_deletions: bool) -> Ingestion:
-    """Bring the whole root, or these parts of it, up to date.
+def ingest(
+    project: Project,
+    paths: Sequence[Path],
+    progress: Progress,
+    *,
+    confirm_deletions: bool = False,
+    force_from: Stage | None = None,
+) -> Ingestion:
+    """Bring the whole root, or these parts of it, up to date; force_from: do again from this stage on.
 
     A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
     UnknownDocument, RootUnreadable, ServiceError.
@@ -113,10 +120,10 @@ def ingest(project: Project, paths: Sequence[Path], progress: Progress, *, confi
     done, since = Ingestion(progress), project.clock.now()
     scopes = [_scope(project, path) for path in paths] or [""]
     for scope in scopes:
-        if project.source.is_file(scope):
+        if project.source.is_file(scope) and force_from is None:
             _run_pipeline(project, scope, done)
         else:
-            _bring_up(project, scope, done, confirm_deletions)
+            _bring_up(project, scope, done, confirm_deletions, force_from)
     _check_costs(project, since, done)
     return done
 
@@ -143,7 +150,7 @@ def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
         err.print(f"{escape(document_id)} is parsed anew: what was stored of it could not be read.")
 
 
-def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool) -> None:
+def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
     done.ignored += listing.ignored
     if listing.held_message:
@@ -155,15 +162,17 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
         done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)
     done.cover(documents)
-    stale = project.reports.stale(project.artifacts.exists, documents)
-    patterns = _patterns(scope)
-    _run_jobs(project, {document.collection: patterns for document in stale}, done)
+    work = documents if force_from else project.reports.stale(project.artifacts.exists, documents)
+    patterns = _patterns(project, scope)
+    _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
     sweep_artifacts(project.catalog, project.artifacts)
 
 
-def _patterns(scope: str) -> list[str]:
+def _patterns(project: Project, scope: str) -> list[str]:
     """The run config that picks a part of a collection; all of it where the scope is the whole collection."""
-    return [] if "/" not in scope else [f"{glob.escape(scope)}/*"]
+    if project.documents.get([DocumentId(scope)]):
+        return [scope]
+    return [] if "/" not in scope else [f"{glob.escape(scope)}/**"]
 
 
 async def _tidy_up(project: Project, done: Ingestion) -> int:
@@ -185,14 +194,21 @@ def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
         )
 
 
-def _run_jobs(project: Project, work: Mapping[CollectionName, Sequence[str]], done: Ingestion) -> None:
+def _run_jobs(
+    project: Project,
+    work: Mapping[CollectionName, Sequence[str]],
+    done: Ingestion,
+    force_from: Stage | None = None,
+) -> None:
     """One Dagster run for each collection that has something to do; `work` has the documents each is limited to."""
     if not work:
         return
     from aegis_dagster.cli.dagster_runs import run_collection
+    from aegis_dagster.defs.config import IngestOptions, force_choice
 
     for collection, patterns in work.items():
-        failure = run_collection(project, collection, patterns, done)
+        options = IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
+        failure = run_collection(project, collection, options, done)
         if failure:
             done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 

@@ -4,15 +4,16 @@ Belongs here: how Dagster sees the stages: names, partitions, dependencies, meta
 Does not belong here: any work of a stage (`stages/`), checks (`checks.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
 
 from aegis_dagster.composition import Project
-from aegis_dagster.defs.config import ParseConfig, StageConfig, chosen, collections
+from aegis_dagster.defs.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.cost_metadata import RunCosts, cost_metadata
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import stage_metadata
+from aegis_dagster.defs.outcomes import failure_noted, note_outcome
 from aegis_dagster.defs.previews import preview_of
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.run_gauges import Gateway, run_gauges
@@ -31,24 +32,28 @@ USED_BY = ("stage", "provider", "model", "task_type")
 
 
 async def _run_stage(
-    context: dg.AssetExecutionContext, stage: Stage, config: StageConfig, resource: ProjectResource
+    context: dg.AssetExecutionContext, stage: Stage, options: IngestOptions, resource: ProjectResource
 ) -> dg.MaterializeResult[None]:
-    with dagster_errors(resource.seconds_before_retry):
+    with dagster_errors(resource.seconds_before_retry), failure_noted(context, stage):
         project = resource.open()
         collection = CollectionName(context.partition_key)
+        picked = _picked(context, project, collection, options)
+        documents = picked.documents
         async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
-            documents = chosen(project.documents.all(collection), config)
-            expected, no_forecast = _forecast(project, documents) if stage is not Stage.CHUNK else ((), "")
+            expected, no_forecast = (
+                _forecast(project, documents, options.forced) if stage is not Stage.CHUNK else ((), "")
+            )
             gateway = Gateway(project.settings.metrics.pushgateway, project.clock, context.log.warning)
             try:
                 with run_gauges(gateway, collection, stage, bench.reports):
-                    report = await STAGES[stage](documents, bench, force=config.force)
+                    report = await STAGES[stage](documents, bench, force=stage in options.forced)
             finally:  # what was done counts, also when a broken service stops the stage
                 for begun in bench.reports:
                     resource.stage_finished(begun)
             chosen_by = _chosen(project, stage, bench, collection)
         failed = [item for item in project.reports.failures(documents) if item.stage is stage]
         rows = _rows(project, stage, documents)
+        note_outcome(context, project, documents, failed)
         used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
         costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)
         return dg.MaterializeResult(
@@ -56,16 +61,31 @@ async def _run_stage(
                 **stage_metadata(report, failed, rows, preview_of(project, stage, documents)),
                 **cost_metadata(costs),
                 "chosen": dg.MetadataValue.text(chosen_by),
+                **({"not_found": dg.MetadataValue.text(picked.not_found)} if picked.not_found else {}),
             }
         )
 
 
-def _forecast(project: Project, documents: Sequence[Document]) -> tuple[Sequence[ForecastRow], str]:
+def _picked(
+    context: dg.AssetExecutionContext, project: Project, collection: CollectionName, options: IngestOptions
+) -> Chosen:
+    """The documents of this run. Raises UnknownDocument when somebody asked by hand for what is not there."""
+    picked = chosen(options, collection, project.documents.all(collection), project.documents)
+    if by_hand(context.run.tags):
+        return picked.or_fail()
+    if picked.not_found:
+        context.log.warning(picked.not_found)
+    return picked
+
+
+def _forecast(
+    project: Project, documents: Sequence[Document], forced: Collection[Stage]
+) -> tuple[Sequence[ForecastRow], str]:
     """What the model calls that are still to be made will cost, or why nobody can tell: that stops no stage."""
     if not project.choices.providers:
         return (), ""
     try:
-        return forecast(project, documents).totals.rows, ""
+        return forecast(project, documents, forced).totals.rows, ""
     except OperatorError as error:
         return (), str(error)
 
@@ -98,10 +118,10 @@ def _rows(project: Project, stage: Stage, documents: Sequence[Document]) -> int:
 
 
 async def scan_and_remove(
-    project: Project, resource: ProjectResource, config: ParseConfig, context: dg.OpExecutionContext
+    project: Project, resource: ProjectResource, confirmed: bool, context: dg.OpExecutionContext
 ) -> ListingReport:
     """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
-    listing = update_listing(project.source, project.documents, project.guard(confirmed=config.confirm_deletions))
+    listing = update_listing(project.source, project.documents, project.guard(confirmed=confirmed))
     async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
         await tidy_up(project.documents, bench)
     if listing.held_message:
@@ -120,13 +140,14 @@ async def scan_and_remove(
     "store. Looks at the watched root first. Repair: mend the files listed under `failures` and materialize again.",
 )
 async def parsed_documents(
-    context: dg.AssetExecutionContext, config: ParseConfig, project: ProjectResource
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Parse what is new or changed."""
-    if config.scan_root:
-        with dagster_errors(project.seconds_before_retry):
-            await scan_and_remove(project.open(), project, config, context.op_execution_context)
-    return await _run_stage(context, Stage.PARSE, config, project)
+    if ingest_options.scan_root:
+        with dagster_errors(project.seconds_before_retry), failure_noted(context, Stage.PARSE):
+            confirmed = ingest_options.confirm_deletions
+            await scan_and_remove(project.open(), project, confirmed, context.op_execution_context)
+    return await _run_stage(context, Stage.PARSE, ingest_options, project)
 
 
 @dg.asset(
@@ -140,10 +161,10 @@ async def parsed_documents(
     "collections. Repair: materialize again; a document goes on without descriptions meanwhile.",
 )
 async def enriched_images(
-    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Describe the pictures of new or changed documents."""
-    return await _run_stage(context, Stage.ENRICH, config, project)
+    return await _run_stage(context, Stage.ENRICH, ingest_options, project)
 
 
 @dg.asset(
@@ -157,10 +178,10 @@ async def enriched_images(
     "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`.",
 )
 async def chunks(
-    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Chunk new or changed documents."""
-    return await _run_stage(context, Stage.CHUNK, config, project)
+    return await _run_stage(context, Stage.CHUNK, ingest_options, project)
 
 
 @dg.asset(
@@ -174,10 +195,10 @@ async def chunks(
     "materializing with force publishes it again from the cache, without embedding anything twice.",
 )
 async def embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Embed and publish new or changed chunks."""
-    return await _run_stage(context, Stage.EMBED, config, project)
+    return await _run_stage(context, Stage.EMBED, ingest_options, project)
 
 
 @dg.asset(
@@ -191,10 +212,10 @@ async def embeddings(
     "materialize with force; what was extracted is cached.",
 )
 async def knowledge_graph(
-    context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Extract evidence from new or changed chunks."""
-    return await _run_stage(context, Stage.GRAPH, config, project)
+    return await _run_stage(context, Stage.GRAPH, ingest_options, project)
 
 
 ASSETS = [parsed_documents, enriched_images, chunks, embeddings, knowledge_graph]

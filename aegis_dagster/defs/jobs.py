@@ -1,7 +1,7 @@
 """The jobs an operator starts, and what starts by itself.
 
 Belongs here: selections, executors and the scan of the watched root. Does not belong here: work; the jobs
-that check costs (`costs.py`).
+that check costs (`costs.py`), the dry run (`plans.py`).
 """
 
 from typing import Any
@@ -10,10 +10,11 @@ import dagster as dg
 
 from aegis_dagster.defs.assets import ASSETS, scan_and_remove
 from aegis_dagster.defs.cleaning import clean_up
-from aegis_dagster.defs.config import ParseConfig
+from aegis_dagster.defs.config import ScanConfig, for_collection
 from aegis_dagster.defs.costs import check_budgets, check_costs, check_costs_after_calls
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.monthly_report import report_month
+from aegis_dagster.defs.plans import plan_ingestion
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import watched_root_checks
 
@@ -26,26 +27,30 @@ _selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watche
 ingest = dg.define_asset_job(
     "ingest",
     selection=_selection,
+    config=for_collection,
     executor_def=dg.in_process_executor,
-    description="Bring one collection up to date, all five stages in one process. For everyday amounts.",
+    description="Bring one collection up to date, all five stages in one process. For everyday amounts. Choose "
+    "documents and force under `resources: ingest_options`; `plan_ingestion` shows first what would be done. The run's "
+    "tag `aegis/outcome` says how it ended.",
 )
 
 ingest_parallel = dg.define_asset_job(
     "ingest_parallel",
     selection=_selection,
+    config=for_collection,
     executor_def=dg.multiprocess_executor.configured(
         {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
     ),
     description="Bring one collection up to date, each step in its own process; embeddings and graph side by side. "
-    "For first ingestions and re-embedding.",
+    "For first ingestions and re-embedding. Takes the same run config as `ingest`.",
 )
 
 
 @dg.op(description="Compare the watched root with the catalog; new collections become partitions.")
-async def scan_watched_root(context: dg.OpExecutionContext, config: ParseConfig, project: ProjectResource) -> None:
+async def scan_watched_root(context: dg.OpExecutionContext, config: ScanConfig, project: ProjectResource) -> None:
     """Record what is new, changed, moved and deleted; parse nothing."""
     with dagster_errors(project.seconds_before_retry):
-        listing = await scan_and_remove(project.open(), project, config, context)
+        listing = await scan_and_remove(project.open(), project, config.confirm_deletions, context)
     diff = listing.diff
     context.log.info(
         f"{len(diff.new)} new, {len(diff.changed)} changed, {len(diff.moved)} moved, {len(diff.deleted)} deleted, "
@@ -53,11 +58,16 @@ async def scan_watched_root(context: dg.OpExecutionContext, config: ParseConfig,
     )
 
 
-@dg.job(description="Look at the watched root without processing anything. Run it once so that partitions appear.")
+@dg.job(
+    description="Look at the watched root without processing anything. Run it once so that partitions appear.",
+)
 def scan_root() -> None:
     """The scan as a job."""
     scan_watched_root()
 
 
-JOBS: list[Any] = [ingest, ingest_parallel, scan_root, clean_up, check_costs, check_budgets, report_month]
+JOBS: list[Any] = [
+    *(ingest, ingest_parallel, plan_ingestion, scan_root, clean_up),
+    *(check_costs, check_budgets, report_month),
+]
 SENSORS = [check_costs_after_calls]

@@ -39,6 +39,15 @@ UPSTREAM: Mapping[Stage, Stage | None] = {
 }
 
 
+def from_stage_on(stage: Stage) -> frozenset[Stage]:
+    """A stage and all that work on its result. Embedding and graph do not follow each other."""
+    found = {stage}
+    for later in Stage:
+        if UPSTREAM[later] in found:
+            found.add(later)
+    return frozenset(found)
+
+
 class Status(StrEnum):
     """Where a document stands at a stage."""
 

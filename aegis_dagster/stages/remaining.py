@@ -16,6 +16,7 @@ from aegis_dagster.domain.stages import Document, Stage, StageState, Status, up_
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.ports import Artifacts, Catalog
 from aegis_dagster.stages.chunk import read_chunks
+from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
 
 CHARACTERS_PER_CHUNK = 800  # of a parsed document: 240 tokens, less the headings
@@ -62,11 +63,12 @@ def all_remaining(
     artifacts: Artifacts,
     identities: Identities,
     asked: Callable[[CollectionName], Collection[Stage]],
+    forced: Collection[Stage] = (),
 ) -> list[Remaining]:
     """What is left of each of these documents; what some with equal bytes share stands with the first.
 
     everything: the documents that experience is taken from. asked: the stages at which a model is asked about a
-    collection.
+    collection. forced: the stages that are done again.
     """
     together = {document.id: document for document in [*everything, *documents]}
     states = catalog.states(list(together))
@@ -77,7 +79,13 @@ def all_remaining(
     shared: set[str] = set()
     for document in documents:
         stages, mine = asked(document.collection), wanted[document.id]
-        left = remaining(document, states[document.id], mine, artifacts=artifacts, experience=experience, asked=stages)
+        left = remaining(
+            *(document, states[document.id], mine),
+            artifacts=artifacts,
+            experience=experience,
+            asked=stages,
+            forced=forced,
+        )
         if left is not None:
             again = mine[Stage.CHUNK] in shared
             shared.add(mine[Stage.CHUNK])
@@ -93,20 +101,22 @@ def remaining(
     artifacts: Artifacts,
     experience: Experience,
     asked: Collection[Stage],
+    forced: Collection[Stage] = (),
 ) -> Remaining | None:
     """What is left to ask; None: nothing.
 
     asked: the stages at which a model is asked about this document's collection. Work that was done under another
-    name, on equal bytes or before the file was moved, is found by its artifact.
+    name, on equal bytes or before the file was moved, is found by its artifact. forced: the stages that are done
+    again; their caches answer, so only what no model has answered is asked again.
     """
-    if _ended(states, wanted):
+    if _ended(states, wanted, forced):
         return None
-    look = _Look(document, states, wanted, artifacts, experience)
+    look = _Look(document, states, wanted, artifacts, experience, again=Stage.ENRICH in forced)
     pictures = look.pictures() if Stage.ENRICH in asked else 0
     reads = frozenset(
         stage
         for stage in (Stage.EMBED, Stage.GRAPH)
-        if stage in asked and (pictures or not up_to_date(stage, states, wanted))
+        if stage in asked and (pictures or stage in forced or not up_to_date(stage, states, wanted))
     )
     if not reads:
         return Remaining(document, pictures, reads, estimated=not look.parsed) if pictures else None
@@ -125,6 +135,7 @@ class _Look:
     wanted: Mapping[Stage, str]
     artifacts: Artifacts
     experience: Experience
+    again: bool = False  # the pictures that no model would describe are shown again
 
     @property
     def parsed(self) -> bool:
@@ -132,10 +143,9 @@ class _Look:
 
     def pictures(self) -> int:
         """Pictures that are still to be described."""
-        if up_to_date(Stage.ENRICH, self.states, self.wanted):
-            return 0
-        if self.artifacts.exists(Stage.ENRICH, self.wanted[Stage.ENRICH]):
-            return 0
+        there = self.artifacts.exists(Stage.ENRICH, self.wanted[Stage.ENRICH])
+        if there or up_to_date(Stage.ENRICH, self.states, self.wanted):
+            return self._read_by_ocr() if self.again and there else 0
         document = self.document
         if not self.parsed:
             return self._expected().pictures
@@ -162,6 +172,13 @@ class _Look:
             return self._expected().chunks
         return -(-self._parsed_fact("characters") // CHARACTERS_PER_CHUNK)
 
+    def _read_by_ocr(self) -> int:
+        try:
+            entries = read_descriptions(self.artifacts.path(Stage.ENRICH, self.wanted[Stage.ENRICH]))
+        except DocumentError:  # damaged: its pictures are looked up in the cache
+            return 0
+        return sum(1 for entry in entries if entry.get("fallback"))
+
     def _expected(self) -> Amount:
         document = self.document
         return self.experience.expected(document.collection, document.suffix, document.size_bytes)
@@ -180,10 +197,15 @@ class _Look:
         return state is not None and state.status is Status.DONE and state.fingerprint == self.wanted[stage]
 
 
-def _ended(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> bool:
+def _ended(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str], forced: Collection[Stage]) -> bool:
     """A stage that all others need failed for good, or left the document out: nothing comes after it."""
     for stage in (Stage.PARSE, Stage.CHUNK):
         state = states.get(stage)
-        if state is not None and state.status in (Status.FAILED, Status.SKIPPED) and up_to_date(stage, states, wanted):
+        if (
+            stage not in forced
+            and state is not None
+            and state.status in (Status.FAILED, Status.SKIPPED)
+            and up_to_date(stage, states, wanted)
+        ):
             return True
     return False

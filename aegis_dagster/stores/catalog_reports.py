@@ -111,6 +111,16 @@ class CatalogReports:
             if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
         }
 
+    def changed_since_parsed(self) -> set[DocumentId]:
+        """Documents whose bytes changed after they were parsed, or were refused, for the last time."""
+        query = (
+            sa.select(documents.c.id)
+            .join(stage_states, stage_states.c.document_id == documents.c.id)
+            .where(stage_states.c.stage == str(Stage.PARSE), stage_states.c.finished_ms <= documents.c.changed_ms)
+        )
+        with read(self._engine) as connection:
+            return {DocumentId(document_id) for document_id in connection.execute(query).scalars()}
+
     def embedded_points(self) -> int | None:
         """How many points all documents have together; None while some document still waits to be embedded."""
         points = 0

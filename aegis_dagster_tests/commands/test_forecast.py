@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from aegis_dagster.cli.forecasts import documents_now
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.accounts import AccountKey, AccountKind, Reservation, Settlement
 from aegis_dagster.domain.chunks import Chunk
@@ -21,6 +20,7 @@ from aegis_dagster.domain.prices import Usage
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode
 from aegis_dagster.forecasting import forecast
+from aegis_dagster.planning import look
 from aegis_dagster.ports import Extraction
 from aegis_dagster_tests.projects import make_project, scan
 
@@ -256,7 +256,7 @@ def test_files_are_seen_as_they_are_now_and_the_catalog_is_not_told(tmp_path: Pa
     (project.root / "gone.txt").unlink()
     (project.root / "old.txt").write_text("y" * 1900)
     (project.root / "new.txt").write_text("z" * 2800)
-    found = documents_now(project, "")
+    found = look(project).documents
     assert [(document.id, document.size_bytes) for document in found] == [("new.txt", 2800), ("old.txt", 1900)]
     assert rows_of(project, found)[0]["calls"] == 4 + 3
     assert {document.id: document.size_bytes for document in project.documents.all()} == {
@@ -274,6 +274,6 @@ def test_a_thousand_documents_are_forecast_within_five_seconds(tmp_path: Path) -
         chunk(project, document, [f"passage {number} of {document.id}" * 20 for number in range(10)])
     assert calls_of(project)["graph"] > 3000  # what is slow once in a process is done: imports, the prompt
     started = time.process_time()
-    shown = forecast(project, documents_now(project, ""))
+    shown = forecast(project, look(project).documents)
     assert time.process_time() - started < 5
     assert shown.totals.calls == 300 * 10 + 700 * 10

@@ -35,21 +35,16 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def run(
-    instance: dg.DagsterInstance, job: str = "ingest", partition: str | None = "c", **config: object
+    instance: dg.DagsterInstance, job: str = "ingest", partition: str | None = "c", **options: object
 ) -> dg.ExecuteInProcessResult:
-    """A job in process; `config` is the same for every step."""
+    """A job in process; `options` as an operator writes them in the launchpad."""
     if partition:
         instance.add_dynamic_partitions(str(collections.name), [partition])
-    steps = STEPS if job == "ingest" else ("scan_watched_root",)
+    config = {"resources": {"ingest_options": {"config": options}}} if partition else {}
     return (
         build_definitions(ProjectResource(seconds_before_retry=0))
         .resolve_job_def(job)
-        .execute_in_process(
-            instance=instance,
-            partition_key=partition,
-            run_config={"ops": {step: {"config": config} for step in steps}},
-            raise_on_error=False,
-        )
+        .execute_in_process(instance=instance, partition_key=partition, run_config=config, raise_on_error=False)
     )
 
 
@@ -126,12 +121,12 @@ def test_a_damaged_store_fails_its_check_and_force_repairs_it(project: Project, 
     for name in ("vectors_match_chunks", "graph_matches_evidence"):
         assert not damaged[name].passed and damaged[name].severity is dg.AssetCheckSeverity.ERROR
         assert document.id in str(damaged[name].metadata["documents"].value)
-    assert all(check.passed for check in checks(run(instance, force=True)).values())
+    assert all(check.passed for check in checks(run(instance, force_from="chunk")).values())
 
 
 def test_run_config_picks_documents(project: Project, instance: dg.DagsterInstance) -> None:
     write_documents(project.root, ["c/a.txt", "c/b.txt", "c/sub/b.txt"])
-    run(instance, documents=["*/b.txt"])
+    run(instance, documents=["**/b.txt"])
     states = project.catalog.states([document.id for document in project.documents.all()])
     assert {name for name, found in states.items() if Stage.GRAPH in found} == {"c/b.txt", "c/sub/b.txt"}
 

@@ -12,7 +12,7 @@ import yaml
 from aegis_dagster.cli.dagster_runs import run_cost_checks
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.config import collections
+from aegis_dagster.defs.config import IngestOptions, collections
 from aegis_dagster.defs.llm_resource import LlmResource
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.accounts import AccountKey, AccountKind
@@ -59,12 +59,13 @@ def make_project(folder: Path, patch: pytest.MonkeyPatch, server: LLMServer, *, 
 
 
 def ingest(instance: dg.DagsterInstance, *, force: bool = False) -> dg.ExecuteInProcessResult:
+    options = IngestOptions(force_from="parse" if force else "none")
     instance.add_dynamic_partitions(str(collections.name), ["c"])
     job = build_definitions(ProjectResource(seconds_before_retry=0)).resolve_job_def("ingest")
     return job.execute_in_process(
         instance=instance,
         partition_key="c",
-        run_config={"ops": {step: {"config": {"force": force}} for step in STEPS}},
+        run_config=options.run_config(),
         raise_on_error=False,
     )
 

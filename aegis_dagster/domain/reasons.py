@@ -1,0 +1,93 @@
+"""Why a run would work on a document at a stage.
+
+Belongs here: the pure rule from states, wanted fingerprints and artifacts to a reason.
+Does not belong here: deciding what is worked on (`stages/runner.py`, by the same rules of `domain/stages.py`), layout.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+
+from aegis_dagster.domain.stages import (
+    ARTIFACT_STAGES,
+    UPSTREAM,
+    Readiness,
+    Stage,
+    StageState,
+    Status,
+    readiness,
+    up_to_date,
+)
+
+
+class Why(StrEnum):
+    """A reason to work on a document, as an operator reads it."""
+
+    NEW = "new"
+    BYTES = "bytes changed"
+    SETTINGS = "settings, model or code changed"
+    RETRY = "earlier failure, tried again"
+    PUT_OFF = "was put off, tried again"
+    UNFINISHED = "not finished yet"
+    LOST = "its result is gone from the store"
+    KNOWN = "equal content is done already: only recorded"
+    FORCED = "forced"
+    FOLLOWS = "depends on how an earlier stage ends"
+    CLEARED = "an earlier stage failed: what was published of it goes"
+
+
+_MAY_CHANGE = (Why.RETRY, Why.PUT_OFF, Why.FOLLOWS)  # how they end decides what the stage below has to do
+_OUTDATED = (Why.NEW, Why.BYTES, Why.SETTINGS)
+
+
+def reasons(
+    states: Mapping[Stage, StageState],
+    wanted: Mapping[Stage, str],
+    *,
+    there: Collection[Stage],
+    bytes_changed: bool,
+    forced: Collection[Stage] = (),
+    off: Collection[Stage] = (),
+) -> dict[Stage, Why]:
+    """The stages with work on a document and why; what needs nothing is absent.
+
+    there: the stages whose wanted artifact is in the store. off: stages that are off for the collection.
+    """
+    found: dict[Stage, Why] = {}
+    for stage in Stage:
+        above = UPSTREAM[stage]
+        ready = readiness(stage, states, wanted)
+        why = _own(stage, states, wanted, stage in there, bytes_changed)
+        if stage in off:
+            why = None
+        elif stage in forced and (ready is not Readiness.CLEAR or above in found):
+            why = Why.FORCED
+        elif ready is Readiness.CLEAR and above not in found:
+            why = Why.CLEARED if why and stage in states else None
+        elif above is not None and _waits(why, found.get(above), ready):
+            why = Why.FOLLOWS
+        if why is not None:
+            found[stage] = why
+    return found
+
+
+def _waits(why: Why | None, above: Why | None, ready: Readiness) -> bool:
+    """Whether what there is to do is known only when the stage above has ended."""
+    if above in _MAY_CHANGE:
+        return True
+    return ready is Readiness.BLOCKED and why is not None and above not in _OUTDATED and why not in _OUTDATED
+
+
+def _own(
+    stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str], there: bool, bytes_changed: bool
+) -> Why | None:
+    state = states.get(stage)
+    if up_to_date(stage, states, wanted):
+        lost = stage in ARTIFACT_STAGES and state is not None and state.status is Status.DONE and not there
+        return Why.LOST if lost else None
+    if state is not None and state.fingerprint == wanted[stage]:
+        return {Status.FAILED: Why.RETRY, Status.DEFERRED: Why.PUT_OFF}.get(state.status, Why.UNFINISHED)
+    if there:
+        return Why.KNOWN
+    if state is None:
+        return Why.UNFINISHED if Stage.PARSE in states and not bytes_changed else Why.BYTES if states else Why.NEW
+    return Why.BYTES if bytes_changed else Why.SETTINGS

@@ -1,0 +1,77 @@
+"""Choosing documents by their ids: one by one, or by patterns.
+
+Belongs here: what a pattern means, and which ids somebody may have meant.
+Does not belong here: where the ids come from, what is done when nothing matches.
+"""
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aegis_dagster.domain.identifiers import DocumentId
+
+_SUGGESTIONS = 5
+_COMPARED = 2_000  # ids compared letter by letter, about 30 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Ids and patterns. An id stands for itself, also where it looks like a pattern.
+
+    In a pattern `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is one of these characters, and case
+    does not matter. One without a slash is looked for at any depth: `*.pdf`. One that ends with a slash is all below
+    it: `handbook/`.
+    """
+
+    wanted: tuple[str, ...] = ()  # empty: everything
+
+    def choose(self, ids: Iterable[DocumentId]) -> set[DocumentId]:
+        """The ids that are chosen."""
+        if not self.wanted:
+            return set(ids)
+        literal = set(self.wanted)
+        patterns = [_compiled(one) for one in literal if _is_pattern(one)]
+        return {one for one in ids if one in literal or any(pattern.fullmatch(one) for pattern in patterns)}
+
+    def without_match(self, ids: Sequence[DocumentId]) -> list[str]:
+        """What was asked for and chooses nothing, in the order given."""
+        known = set(ids)
+        return [one for one in self.wanted if one not in known and not _matches_any(one, ids)]
+
+
+def near(wanted: str, ids: Sequence[DocumentId]) -> list[DocumentId]:
+    """At most five ids that somebody may have meant: the same name elsewhere, or a similar spelling."""
+    name = wanted.rsplit("/", 1)[-1].casefold()
+    same = [one for one in ids if one.rsplit("/", 1)[-1].casefold() == name]
+    names = {one.casefold(): one for one in ids[:_COMPARED]}
+    similar = difflib.get_close_matches(wanted.casefold(), list(names), n=_SUGGESTIONS)
+    found = dict.fromkeys([*same[:_SUGGESTIONS], *(names[one] for one in similar)])
+    return list(found)[:_SUGGESTIONS]
+
+
+def _is_pattern(wanted: str) -> bool:
+    return bool(set(wanted) & set("*?[")) or wanted.endswith("/")
+
+
+def _matches_any(wanted: str, ids: Iterable[DocumentId]) -> bool:
+    return _is_pattern(wanted) and any(map(_compiled(wanted).fullmatch, ids))
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if pattern.endswith("/"):
+        pattern += "**"
+    elif "/" not in pattern:
+        pattern = f"**/{pattern}"
+    tokens = re.findall(r"\*\*/|\*\*|\[!?\]?[^\]]*\]|.", pattern, flags=re.DOTALL)
+    return re.compile("".join(map(_translated, tokens)), re.IGNORECASE | re.DOTALL)
+
+
+def _translated(token: str) -> str:
+    fixed = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if token in fixed:
+        return fixed[token]
+    if len(token) > 1:  # a class: the standard library knows its odd cases, and wraps it in "(?s:" and its end
+        return fnmatch.translate(token).removeprefix("(?s:").removesuffix(")\\Z")
+    return re.escape(token)
