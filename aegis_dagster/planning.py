@@ -103,6 +103,14 @@ class Plan:
         """Documents with work at some stage."""
         return len({name for stage in self.stages for name, _ in stage.work})
 
+    def by_document(self) -> list[tuple[DocumentId, Why, list[Stage]]]:
+        """Every document with work, and the stages that have it for the same reason; by id."""
+        found: dict[tuple[DocumentId, Why], list[Stage]] = {}
+        for stage in self.stages:
+            for name, why in stage.work:
+                found.setdefault((name, why), []).append(stage.stage)
+        return sorted(((name, why, stages) for (name, why), stages in found.items()), key=lambda line: line[0])
+
     def to_json(self) -> dict[str, Any]:
         """The JSON contract of `ingest --dry-run`."""
         return {

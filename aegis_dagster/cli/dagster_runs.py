@@ -6,7 +6,7 @@ Does not belong here: deciding what to run (`ingesting.py`).
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.resources import as_file, files

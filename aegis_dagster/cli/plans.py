@@ -12,7 +12,7 @@ from rich.table import Table
 from aegis_dagster.cli.forecasts import print_forecast, project_of, sight_of
 from aegis_dagster.cli.output import out
 from aegis_dagster.domain.stages import Stage, from_stage_on
-from aegis_dagster.planning import IDS_SHOWN, Plan, Sight, StagePlan, plan
+from aegis_dagster.planning import IDS_SHOWN, Plan, Sight, plan
 
 _NAMED = 10  # of a listing, in one line
 
@@ -28,8 +28,11 @@ def print_plan(shown: Plan) -> None:
     """What the scan saw, a table by stage, the documents with their reasons, and the forecast."""
     _print_sight(shown.sight)
     out.print(_table(shown))
-    for stage in shown.stages:
-        _print_work(stage)
+    lines = shown.by_document()
+    for name, why, stages in lines[:IDS_SHOWN]:
+        out.print(f"{escape(name)}: {why} ({', '.join(stages)})")
+    if len(lines) > IDS_SHOWN:
+        out.print(f"{len(lines) - IDS_SHOWN} more")
     if shown.forecast is None:
         out.print(f"[yellow]no forecast:[/] {escape(shown.no_forecast)}")
     else:
@@ -60,10 +63,3 @@ def _table(shown: Plan) -> Table:
         counts = (stage.documents, len(stage.work), stage.up_to_date, stage.failed_for_good)
         table.add_row(str(stage.stage), *(f"{count:,}" for count in counts), because)
     return table
-
-
-def _print_work(stage: StagePlan) -> None:
-    for name, why in stage.work[:IDS_SHOWN]:
-        out.print(f"{stage.stage:<6} {escape(name)}: {why}")
-    if len(stage.work) > IDS_SHOWN:
-        out.print(f"{stage.stage:<6} {len(stage.work) - IDS_SHOWN} more")

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
 
-from aegis_dagster.composition import Project
+from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION, Project
 from aegis_dagster.defs.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.cost_metadata import RunCosts, cost_metadata
 from aegis_dagster.defs.failures import dagster_errors
+from aegis_dagster.defs.holdings import columns_of, holdings, tags_of, uri_of
 from aegis_dagster.defs.metadata import stage_metadata
 from aegis_dagster.defs.outcomes import failure_noted, note_outcome
 from aegis_dagster.defs.previews import preview_of
@@ -52,14 +54,15 @@ async def _run_stage(
                     resource.stage_finished(begun)
             chosen_by = _chosen(project, stage, bench, collection)
         failed = [item for item in project.reports.failures(documents) if item.stage is stage]
-        rows = _rows(project, stage, documents)
         note_outcome(context, project, documents, failed)
+        held, preview = holdings(project, stage, documents), preview_of(project, stage, documents)
         used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
         costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)
         return dg.MaterializeResult(
             metadata={
-                **stage_metadata(report, failed, rows, preview_of(project, stage, documents)),
+                **stage_metadata(report, failed, held, preview),
                 **cost_metadata(costs),
+                "dagster/uri": dg.MetadataValue.text(uri_of(project, stage)),
                 "chosen": dg.MetadataValue.text(chosen_by),
                 **({"not_found": dg.MetadataValue.text(picked.not_found)} if picked.not_found else {}),
             }
@@ -105,18 +108,6 @@ def _chosen(project: Project, stage: Stage, bench: Workbench, collection: Collec
     return chosen[stage]()
 
 
-def _rows(project: Project, stage: Stage, documents: Sequence[Document]) -> int:
-    """What the asset holds of these documents: documents, described pictures, chunks, points, mentions."""
-    counted: dict[Stage, Callable[[dict[str, int]], int]] = {
-        Stage.PARSE: lambda facts: 1,
-        Stage.ENRICH: lambda facts: facts.get("described", 0),
-        Stage.CHUNK: lambda facts: facts.get("chunks", 0),
-        Stage.EMBED: lambda facts: facts.get("points", 0),
-        Stage.GRAPH: lambda facts: facts.get("mentions", 0),
-    }
-    return sum(counted[stage](facts) for facts in project.reports.facts(stage, documents).values())
-
-
 async def scan_and_remove(
     project: Project, resource: ProjectResource, confirmed: bool, context: dg.OpExecutionContext
 ) -> ListingReport:
@@ -135,9 +126,12 @@ async def scan_and_remove(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"docling", "python"},
-    code_version="1",
+    tags=tags_of(Stage.PARSE),
+    metadata=columns_of(Stage.PARSE),
+    code_version=PARSE_VERSION,
     description="Documents of the collection as DoclingDocuments with pages, boxes and pictures, in the artifact "
-    "store. Looks at the watched root first. Repair: mend the files listed under `failures` and materialize again.",
+    "store. Looks at the watched root first. Repair: `failures` names each file that could not be read, with its "
+    "remedy; mend it and materialize again, or `aegis retry`. A lost artifact is made anew by itself.",
 )
 async def parsed_documents(
     context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
@@ -156,9 +150,12 @@ async def parsed_documents(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"python", "rapidocr"},
-    code_version="1",
+    tags=tags_of(Stage.ENRICH),
+    metadata=columns_of(Stage.ENRICH),
+    code_version=ENRICH_VERSION,
     description="Descriptions of the pictures that say something; equal pictures are looked at once over all "
-    "collections. Repair: materialize again; a document goes on without descriptions meanwhile.",
+    "collections. Repair: materialize again; a document goes on without descriptions meanwhile. Where OCR stands in "
+    "for a model, `force_from: enrich` asks again.",
 )
 async def enriched_images(
     context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
@@ -173,9 +170,12 @@ async def enriched_images(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"docling", "python"},
-    code_version="1",
+    tags=tags_of(Stage.CHUNK),
+    metadata=columns_of(Stage.CHUNK),
+    code_version=CHUNKER_VERSION,
     description="Passages with headings, pages, boxes and picture descriptions, below the embedding model's limit. "
-    "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`.",
+    "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`; `force_from: chunk` "
+    "cuts again.",
 )
 async def chunks(
     context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
@@ -190,9 +190,12 @@ async def chunks(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"qdrant", "onnx"},
-    code_version="1",
+    tags=tags_of(Stage.EMBED),
+    metadata=columns_of(Stage.EMBED),
+    code_version=EMBED_VERSION,
     description="Dense and sparse vectors of the chunks in Qdrant, behind the alias `aegis_documents`. A view: "
-    "materializing with force publishes it again from the cache, without embedding anything twice.",
+    "`force_from: embed` publishes it again from the cache, without embedding anything twice; a deleted store is "
+    "noticed by itself.",
 )
 async def embeddings(
     context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
@@ -207,9 +210,12 @@ async def embeddings(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"python", "sqlite"},
+    tags=tags_of(Stage.GRAPH),
+    metadata=columns_of(Stage.GRAPH),
     code_version="1",
     description="Evidence of entities and relations, chunk by chunk, and the graph it adds up to. Repair: "
-    "materialize with force; what was extracted is cached.",
+    "`force_from: graph` writes it again; what was extracted is cached, and only chunks that no model could read are "
+    "asked about again.",
 )
 async def knowledge_graph(
     context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource

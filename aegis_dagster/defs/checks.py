@@ -23,7 +23,12 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 _SAMPLE = 20  # documents named in a check's metadata
 
 
-@dg.asset_check(asset=parsed_documents, partitions_def=collections, description="Every document could be parsed.")
+@dg.asset_check(
+    asset=parsed_documents,
+    partitions_def=collections,
+    description="Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the others "
+    "went on.",
+)
 def documents_parsed(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
     """WARN with the list of failed documents and their remedies."""
     with dagster_errors(project.seconds_before_retry):
@@ -38,7 +43,11 @@ def documents_parsed(context: dg.AssetCheckExecutionContext, project: ProjectRes
     )
 
 
-@dg.asset_check(asset=chunks, partitions_def=collections, description="No document lost text in its chunks.")
+@dg.asset_check(
+    asset=chunks,
+    partitions_def=collections,
+    description="No document lost text in its chunks. Otherwise compare `aegis show DOCUMENT --chunks` with the file.",
+)
 def text_coverage(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
     """WARN with the documents whose share of text found in chunks is too low."""
     with dagster_errors(project.seconds_before_retry):
@@ -59,10 +68,12 @@ def text_coverage(context: dg.AssetCheckExecutionContext, project: ProjectResour
 
 
 @dg.asset_check(
-    asset=embeddings, partitions_def=collections, description="The vector store holds one point for every chunk."
+    asset=embeddings,
+    partitions_def=collections,
+    description="The vector store holds one point for every chunk. Repair: materialize with `force_from: embed`.",
 )
 def vectors_match_chunks(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
-    """ERROR with the documents whose points and chunks differ. Repair: materialize `embeddings` with force."""
+    """ERROR with the documents whose points and chunks differ. Repair: materialize with `force_from: embed`."""
     with dagster_errors(project.seconds_before_retry):
         opened = project.open()
         documents = opened.documents.all(CollectionName(context.partition_key))
@@ -73,16 +84,17 @@ def vectors_match_chunks(context: dg.AssetCheckExecutionContext, project: Projec
         stored = {
             document: count for document, count in opened.vectors.counts_by_document().items() if document in mine
         }
-    return _comparison(expected, stored, "points", "`embeddings`")
+    return _comparison(expected, stored, "points", Stage.EMBED)
 
 
 @dg.asset_check(
     asset=knowledge_graph,
     partitions_def=collections,
-    description="The evidence covers every chunk, and entities and relations are what the evidence adds up to.",
+    description="The evidence covers every chunk, and entities and relations are what the evidence adds up to. "
+    "Repair: materialize with `force_from: graph`.",
 )
 def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
-    """ERROR with what differs. Repair: materialize `knowledge_graph` with force."""
+    """ERROR with what differs. Repair: materialize with `force_from: graph`."""
     with dagster_errors(project.seconds_before_retry):
         opened = project.open()
         documents = opened.documents.all(CollectionName(context.partition_key))
@@ -96,7 +108,7 @@ def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: Proj
             if document in mine
         }
         mismatches = opened.evidence.verify(deep=False)
-    result = _comparison(expected, stored, "chunks", "`knowledge_graph`")
+    result = _comparison(expected, stored, "chunks", Stage.GRAPH)
     if not mismatches:
         return result
     return dg.AssetCheckResult(
@@ -110,7 +122,8 @@ def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: Proj
 @dg.asset_check(
     asset=enriched_images,
     partitions_def=collections,
-    description="Where a model describes the pictures, the text in the picture stands in for no description.",
+    description="Where a model describes the pictures, the text in the picture stands in for no description. "
+    "Otherwise materialize with `force_from: enrich`, which asks again, or choose another vision model.",
 )
 def pictures_described_by_model(
     context: dg.AssetCheckExecutionContext, project: ProjectResource
@@ -127,7 +140,7 @@ def pictures_described_by_model(
         passed=not affected,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"OCR stands in for the model in {fallback.total()} pictures of {len(affected)} documents: "
-        "materialize `enriched_images` with `force`, or choose another vision model."
+        "materialize with `force_from: enrich`, or choose another vision model."
         if affected
         else None,
         metadata={
@@ -140,7 +153,12 @@ def pictures_described_by_model(
     )
 
 
-@dg.asset_check(asset=knowledge_graph, partitions_def=collections, description="Every chunk could be read.")
+@dg.asset_check(
+    asset=knowledge_graph,
+    partitions_def=collections,
+    description="Every chunk could be read. Otherwise materialize with `force_from: graph`: it asks only for what is "
+    "missing.",
+)
 def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
     """WARN with the chunks that no model could read, by error code, and the documents that failed for it."""
     with dagster_errors(project.seconds_before_retry):
@@ -159,7 +177,7 @@ def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource
         passed=not unread and not failed,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{by_code.total()} chunks of {len(unread)} documents were not read, {len(failed)} documents "
-        "failed: materialize `knowledge_graph` with `force`, which asks only for what is missing."
+        "failed: materialize with `force_from: graph`, which asks only for what is missing."
         if unread or failed
         else None,
         metadata={
@@ -174,7 +192,7 @@ def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource
 
 
 def _comparison(
-    expected: dict[DocumentId, int], stored: dict[DocumentId, int], what: str, asset: str
+    expected: dict[DocumentId, int], stored: dict[DocumentId, int], what: str, stage: Stage
 ) -> dg.AssetCheckResult:
     wrong = sorted(
         document for document in expected.keys() | stored.keys() if expected.get(document, 0) != stored.get(document, 0)
@@ -183,7 +201,7 @@ def _comparison(
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{len(wrong)} documents differ: materialize {asset} with `force`." if wrong else None,
+        description=f"{len(wrong)} documents differ: materialize with `force_from: {stage}`." if wrong else None,
         metadata={
             "expected": sum(expected.values()),
             "stored": sum(stored.values()),

@@ -32,11 +32,9 @@ def force_choice(stage: Stage | None) -> ForceFrom:
     return "none" if stage is None else stage.value
 
 
+# A resource, so that it is said once for all assets of a run, whichever of them are materialized.
 class IngestOptions(dg.ConfigurableResource[None]):
-    """Which documents of the collection a run is about, and from which stage on it does again what is done.
-
-    A resource, so that it is said once for all assets of a run, whichever of them are materialized.
-    """
+    """Which documents of the collection a run is about, and from which stage on it does again what is done."""
 
     documents: list[str] = Field(
         default=[],

@@ -33,15 +33,16 @@ class RunCosts:
 
 
 def cost_metadata(costs: RunCosts) -> Mapping[str, dg.MetadataValue]:
-    """Calls, tokens and USD of the stage by provider and model, and the forecast against them; {} without models.
+    """Calls, tokens and USD of the stage by provider and model, and the forecast against them; 0 USD without models.
 
-    Parsing, the first stage, shows the forecast of the whole run; chunking has nothing to show.
+    Parsing, the first stage, shows the forecast of the whole run; chunking has nothing more to show.
     """
     asks = costs.stage in MODEL_STAGES
+    nothing: dict[str, dg.MetadataValue] = {"cost_usd": usd(0), "calls": dg.MetadataValue.int(0)}
     if not (costs.providers or costs.used) or not (asks or costs.stage is Stage.PARSE):
-        return {}
+        return nothing
     shown = [row for row in costs.expected if asks is False or row.stage == costs.stage]
-    metadata: dict[str, dg.MetadataValue] = {"forecast_and_actual": dg.MetadataValue.md(forecast_table(costs))}
+    metadata = nothing | {"forecast_and_actual": dg.MetadataValue.md(forecast_table(costs))}
     if costs.no_forecast:
         metadata["no_forecast"] = dg.MetadataValue.text(costs.no_forecast)
     else:

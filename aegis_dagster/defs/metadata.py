@@ -8,18 +8,27 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
-from aegis_dagster.domain.stages import Status
+from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stores.catalog_reports import FailedDocument
 
 _ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
+# What a stage may really compute, so that a run without work plots a 0.
+_WORK: Mapping[Stage, Sequence[str]] = {
+    Stage.PARSE: ("parsed",),
+    Stage.ENRICH: ("pictures_described",),
+    Stage.CHUNK: ("chunked",),
+    Stage.EMBED: ("chunks_embedded", "chunks_from_cache"),
+    Stage.GRAPH: ("chunks_extracted", "chunks_unread"),
+}
 _REASONS = 10  # the amounts in them differ, so that there may be as many as documents
 
 
 def stage_metadata(
-    report: StageReport, failed: Sequence[FailedDocument], rows: int, preview: str
+    report: StageReport, failed: Sequence[FailedDocument], held: Mapping[str, int], preview: str
 ) -> Mapping[str, dg.MetadataValue]:
-    """Counts, seconds, work done, failures with remedies, a preview."""
+    """Counts, seconds, work done, failures with remedies, a preview. held: what the asset holds, its rows first."""
+    work = dict.fromkeys(_WORK[report.stage], 0) | report.work
     metadata: dict[str, dg.MetadataValue] = {
         "documents": dg.MetadataValue.int(report.documents),
         "documents_done": dg.MetadataValue.int(report.outcomes[Status.DONE]),
@@ -29,9 +38,10 @@ def stage_metadata(
         "documents_waiting": dg.MetadataValue.int(report.blocked),
         "documents_deferred": dg.MetadataValue.int(report.outcomes[Status.DEFERRED]),
         "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
-        "dagster/partition_row_count": dg.MetadataValue.int(rows),
+        "dagster/partition_row_count": dg.MetadataValue.int(next(iter(held.values()))),
     }
-    metadata |= {f"work/{name}": dg.MetadataValue.int(count) for name, count in sorted(report.work.items())}
+    metadata |= {name: dg.MetadataValue.int(count) for name, count in held.items()}
+    metadata |= {f"work/{name}": dg.MetadataValue.int(count) for name, count in sorted(work.items())}
     if report.skipped:
         metadata["skipped_because"] = dg.MetadataValue.json(dict(report.skipped))
     if report.deferred:
@@ -55,3 +65,8 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> st
     """A Markdown table."""
     lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [list(heads), ["---"] * len(heads), *lines])
+
+
+def only_text(text: str) -> str:
+    """Markdown of a document without what a browser would fetch or obey: its pictures and HTML become text."""
+    return text.replace("![", "!\\[").replace("<", "&lt;")

@@ -6,7 +6,7 @@ Does not belong here: the plan itself (`planning.py`), the command line's layout
 No asset is materialized: each of the five gets an observation, beside its materializations, with its part of the plan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -85,7 +85,7 @@ def plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
         "documents": dg.MetadataValue.int(planned.stages[0].documents),
         "documents_to_do": dg.MetadataValue.int(planned.documents_to_do),
         "plan": dg.MetadataValue.md(stages_table(planned)),
-        "documents_by_stage": dg.MetadataValue.md("\n\n".join(_documents(stage) for stage in planned.stages)),
+        "would_do": dg.MetadataValue.md(documents_table(planned)),
     }
     if planned.sight.diff is not None:
         metadata["watched_root"] = dg.MetadataValue.md(sight_table(planned.sight))
@@ -106,9 +106,9 @@ def _forecast_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
 def stage_plan_metadata(stage: StagePlan, expected: Forecast | None) -> dict[str, dg.MetadataValue]:
     """The part of one asset, under keys that its materializations do not have: no plot mixes them."""
     metadata: dict[str, dg.MetadataValue] = {
-        "would_do": dg.MetadataValue.int(len(stage.work)),
-        "would_leave": dg.MetadataValue.int(stage.up_to_date),
-        "would_do_because": dg.MetadataValue.md(_documents(stage)),
+        "would_do_documents": dg.MetadataValue.int(len(stage.work)),
+        "would_leave_documents": dg.MetadataValue.int(stage.up_to_date),
+        "would_do_because": dg.MetadataValue.md(_cut(("document", "why"), [(f"`{n}`", why) for n, why in stage.work])),
     }
     rows = [row for row in expected.totals.rows if row.stage == stage.stage] if expected else []
     if rows:
@@ -131,12 +131,17 @@ def stages_table(planned: Plan) -> str:
     return markdown_table(heads, lines)
 
 
-def _documents(stage: StagePlan) -> str:
-    if not stage.work:
-        return f"**{stage.stage}**: nothing to do."
-    lines = [(f"`{name}`", why) for name, why in stage.work[:IDS_SHOWN]]
-    more = f"\n\n{len(stage.work) - IDS_SHOWN} more." if len(stage.work) > IDS_SHOWN else ""
-    return f"**{stage.stage}**\n\n" + markdown_table(("document", "why"), lines) + more
+def documents_table(planned: Plan) -> str:
+    """The documents with work, their reasons and stages, as a Markdown table."""
+    lines = [(f"`{name}`", why, ", ".join(stages)) for name, why, stages in planned.by_document()]
+    return _cut(("document", "why", "stages"), lines)
+
+
+def _cut(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    if not lines:
+        return "Nothing to do."
+    more = f"\n\n{len(lines) - IDS_SHOWN} more." if len(lines) > IDS_SHOWN else ""
+    return markdown_table(heads, lines[:IDS_SHOWN]) + more
 
 
 def sight_table(sight: Sight) -> str:

@@ -1,25 +1,37 @@
 """A look at what a stage made, as Markdown for the UI.
 
-Belongs here: one small preview a stage. Does not belong here: counts and failures (`metadata.py`).
+Belongs here: one small preview a stage, with pictures where there are any.
+Does not belong here: counts and failures (`metadata.py`), the layout of a page (`page_preview.py`), drawing the graph
+(`graph_picture.py`).
 """
 
-import json
+import base64
 from collections.abc import Sequence
 
 from aegis_dagster.composition import Project
+from aegis_dagster.defs.graph_picture import DrawnEntity, draw_graph
+from aegis_dagster.defs.metadata import markdown_table, only_text
+from aegis_dagster.defs.page_preview import first_page
+from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.errors import DocumentError
+from aegis_dagster.pictures.shrinking import shrunk
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
+from aegis_dagster.stages.reading import read_json
 
-_CHARACTERS = 1500
+_CHARACTERS = 1500  # of a page
+_CHUNKS, _CHUNK_CHARACTERS = 3, 500
+_POINTS, _POINT_CHARACTERS = 10, 80
+_PICTURES, _PICTURE_PIXELS = 3, 320
+_PICTURE_BYTES = 40_000  # a larger one is only described: the text stands in Dagster's event log for ever
+_BIGGEST, _NEIGHBOURS = 8, 5
 
 
 def preview_of(project: Project, stage: Stage, documents: Sequence[Document]) -> str:
     """A preview of the first document that has something to show; "" where none has."""
     if stage is Stage.GRAPH:
-        names = [f"- **{entity.name}** ({entity.type})" for entity in project.graph.biggest_entities(15)]
-        return "\n".join(["Biggest entities of all collections:", "", *names]) if names else ""
+        return _graph(project)
     facts = project.reports.facts(stage, documents)
     for document in documents:
         if document.id not in facts:
@@ -30,21 +42,85 @@ def preview_of(project: Project, stage: Stage, documents: Sequence[Document]) ->
             DocumentError,
             OSError,
             ValueError,
-            KeyError,
+            LookupError,
         ):  # another run works on it now, or it was damaged: no preview
             continue
         if text:
-            return f"From `{document.id}`:\n\n{text[:_CHARACTERS]}"
+            return f"From `{document.id}`:\n\n{text}"
     return ""
 
 
 def _document_preview(project: Project, stage: Stage, document: Document) -> str:
     _, wanted = project.reports.wanted(document)
     if stage is Stage.PARSE:
-        parsed = json.loads((project.artifacts.path(stage, wanted[stage]) / "document.json").read_text("utf-8"))
-        return "\n\n".join(item["text"] for item in parsed.get("texts", [])[:20] if item.get("text"))
+        parsed = read_json(project.artifacts.path(stage, wanted[stage]) / "document.json")
+        return first_page(parsed, _CHARACTERS)
     if stage is Stage.ENRICH:
-        entries = read_descriptions(project.artifacts.path(stage, wanted[stage]))
-        return "\n".join(f"- page {entry['page']}: {entry['text']}" for entry in entries[:10] if entry["text"])
+        return _pictures(project, wanted[Stage.PARSE], wanted[stage])
     chunks = read_chunks(project.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK]))
-    return chunks[0].text if chunks else ""
+    if stage is Stage.CHUNK:
+        return "\n\n---\n\n".join(_chunk(chunk) for chunk in chunks[:_CHUNKS])
+    lines = [(*_place(chunk), chunk.token_count, _shortened(chunk.text, _POINT_CHARACTERS)) for chunk in chunks]
+    return markdown_table(("headings", "pages", "tokens", "passage"), lines[:_POINTS]) if lines else ""
+
+
+def _place(chunk: Chunk) -> tuple[str, str]:
+    return only_text(" › ".join(chunk.headings)), ", ".join(str(page) for page in chunk.pages)
+
+
+def _chunk(chunk: Chunk) -> str:
+    """Where a chunk stands, then what it says."""
+    headings, pages = _place(chunk)
+    parts = [
+        f"**{only_text(headings)}**" if headings else "",
+        f"page {pages}" if pages else "",
+        f"{chunk.token_count} tokens",
+    ]
+    return " · ".join(part for part in parts if part) + "\n\n" + _shortened(chunk.text, _CHUNK_CHARACTERS)
+
+
+def _shortened(text: str, characters: int) -> str:
+    return only_text(text if len(text) <= characters else text[:characters].rstrip() + " …")
+
+
+def _pictures(project: Project, parsed: str, enriched: str) -> str:
+    """Pictures with their descriptions, where they have one."""
+    entries = [entry for entry in read_descriptions(project.artifacts.path(Stage.ENRICH, enriched)) if entry["text"]]
+    shown = []
+    for entry in entries[:_PICTURES]:
+        page = f"page {entry['page']}, " if entry["page"] else ""
+        picture = shrunk(project.artifacts.path(Stage.PARSE, parsed) / entry["file"], _PICTURE_PIXELS)
+        image = embedded(picture.data, picture.media_type, "picture") if len(picture.data) <= _PICTURE_BYTES else ""
+        shown.append(f"{image}\n\n{page}described by {entry['described_by']}:\n\n{only_text(entry['text'])}".strip())
+    return "\n\n---\n\n".join(shown)
+
+
+def embedded(data: bytes, media_type: str, title: str) -> str:
+    """A picture in Markdown itself: Dagster's UI shows `data:` and fetches nothing from anywhere."""
+    return f"![{title}](data:{media_type};base64,{base64.b64encode(data).decode('ascii')})"
+
+
+def _graph(project: Project) -> str:
+    """The biggest entities of all collections with their nearest neighbours, drawn, and as a table."""
+    biggest = project.graph.biggest_entities(_BIGGEST)
+    if not biggest:
+        return ""
+    entities = {entity.key: entity for entity in biggest}
+    weights: dict[tuple[str, str], int] = {}
+    for entity in biggest:
+        for near in project.graph.neighbours(entity, _NEIGHBOURS):
+            entities.setdefault(near.entity.key, near.entity)
+            pair = (min(entity.key, near.entity.key), max(entity.key, near.entity.key))
+            weights[pair] = max(weights.get(pair, 0), near.relation.weight_milli)
+    drawn = draw_graph(
+        [DrawnEntity(one.key, one.name, one.type, one.chunk_count) for one in entities.values()],
+        [(one, other, weight) for (one, other), weight in weights.items()],
+    )
+    lines = [(only_text(one.name), one.type, one.chunk_count, one.document_count) for one in biggest]
+    return "\n\n".join(
+        [
+            "The biggest entities of all collections and their nearest neighbours:",
+            embedded(drawn, "image/png", "neighbourhood of the biggest entities"),
+            markdown_table(("entity", "type", "passages", "documents"), lines),
+        ]
+    )
