@@ -145,7 +145,7 @@ def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight
 
 def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: Collection[Stage] = ()) -> Plan:
     """What a run over these documents would do; the catalog need not know them. forced: stages that are done again."""
-    states = project.catalog.states([document.id for document in documents])
+    states = _states(project, documents, sight)
     changed = project.reports.changed_since_parsed() | sight.changed
     work: dict[Stage, list[tuple[DocumentId, Why]]] = {stage: [] for stage in Stage}
     failed: Counter[Stage] = Counter()
@@ -160,6 +160,17 @@ def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: 
         return Plan(stages, forecast(project, documents, forced), sight=sight)
     except OperatorError as error:  # a run would be told so too, when it asks
         return Plan(stages, None, str(error), sight)
+
+
+def _states(project: Project, documents: Sequence[Document], sight: Sight) -> dict[DocumentId, dict[Stage, StageState]]:
+    """The documents' states as a run would begin with them: a moved one brings its finished artifacts along."""
+    moved = {target: source for source, target in sight.diff.moved} if sight.diff else {}
+    states = project.catalog.states({document.id for document in documents} | set(moved.values()))
+    for target, source in moved.items():
+        brought = {stage: states[source][stage] for stage in ARTIFACT_STAGES if stage in states[source]}
+        finished = {stage: state for stage, state in brought.items() if state.status in (Status.DONE, Status.SKIPPED)}
+        states[target] = states.get(target, {}) | finished
+    return states
 
 
 def _reasons(

@@ -26,8 +26,8 @@ _SAMPLE = 20  # documents named in a check's metadata
 @dg.asset_check(
     asset=parsed_documents,
     partitions_def=collections,
-    description="Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the others "
-    "went on.",
+    description="Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the "
+    "others went on.",
 )
 def documents_parsed(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
     """WARN with the list of failed documents and their remedies."""

@@ -63,8 +63,8 @@ def failure_table(failed: Sequence[FailedDocument]) -> str:
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table."""
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(heads), ["---"] * len(heads), *lines])
+    escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in (heads, *rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [escaped[0], ["---"] * len(heads), *escaped[1:]])
 
 
 def only_text(text: str) -> str:

@@ -7,7 +7,7 @@ Does not belong here: where the ids come from, what is done when nothing matches
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from aegis_dagster.domain.identifiers import DocumentId
@@ -21,21 +21,22 @@ class Selection:
     """Ids and patterns. An id stands for itself, also where it looks like a pattern.
 
     In a pattern `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is one of these characters, and case
-    does not matter. One without a slash is looked for at any depth: `*.pdf`. One that ends with a slash is all below
-    it: `handbook/`.
+    does not matter. What has no slash is looked for at any depth: `*.pdf`, `lease.pdf`. What ends with a slash is all
+    below it: `handbook/`.
     """
 
     wanted: tuple[str, ...] = ()  # empty: everything
 
-    def choose(self, ids: Iterable[DocumentId]) -> set[DocumentId]:
+    def choose(self, ids: Collection[DocumentId]) -> set[DocumentId]:
         """The ids that are chosen."""
+        known = set(ids)
         if not self.wanted:
-            return set(ids)
-        literal = set(self.wanted)
-        patterns = [_compiled(one) for one in literal if _is_pattern(one)]
-        return {one for one in ids if one in literal or any(pattern.fullmatch(one) for pattern in patterns)}
+            return known
+        named = known.intersection(self.wanted)
+        patterns = [_compiled(one) for one in dict.fromkeys(self.wanted) if one not in known and _is_pattern(one)]
+        return named | {one for one in known if any(pattern.fullmatch(one) for pattern in patterns)}
 
-    def without_match(self, ids: Sequence[DocumentId]) -> list[str]:
+    def without_match(self, ids: Collection[DocumentId]) -> list[str]:
         """What was asked for and chooses nothing, in the order given."""
         known = set(ids)
         return [one for one in self.wanted if one not in known and not _matches_any(one, ids)]
@@ -52,7 +53,7 @@ def near(wanted: str, ids: Sequence[DocumentId]) -> list[DocumentId]:
 
 
 def _is_pattern(wanted: str) -> bool:
-    return bool(set(wanted) & set("*?[")) or wanted.endswith("/")
+    return bool(set(wanted) & set("*?[")) or "/" not in wanted or wanted.endswith("/")
 
 
 def _matches_any(wanted: str, ids: Iterable[DocumentId]) -> bool:

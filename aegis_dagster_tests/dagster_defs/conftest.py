@@ -1,0 +1,25 @@
+"""A project on a temporary folder that definitions find by the environment, and a Dagster instance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aegis_dagster.composition import Project
+from aegis_dagster.settings import load_settings
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
+    (tmp_path / "root").mkdir()
+    return Project(load_settings())
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
