@@ -13,11 +13,12 @@ from typing import Any
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, collection_of
-from aegis_dagster.domain.listing import ListingDiff, PassedOver, deletions_need_confirmation, diff_listing
+from aegis_dagster.domain.listing import ListingDiff, PassedOver
 from aegis_dagster.domain.reasons import Why, reasons
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, StageState, Status
 from aegis_dagster.errors import OperatorError
 from aegis_dagster.forecasting import Forecast, forecast
+from aegis_dagster.stages.upkeep import compare
 
 IDS_SHOWN = 50  # of a stage, and of a listing
 
@@ -128,19 +129,15 @@ def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight
 
     Raises RootUnreadable, ConfigurationError.
     """
-    known_files = project.documents.known(scope)
-    listing = project.source.scan(known_files, scope)
-    diff = diff_listing(listing, known_files)
-    guard = project.guard(confirmed=confirmed)
-    held = not confirmed and deletions_need_confirmation(
-        diff.deleted, len(known_files), max_share=guard.max_share, max_count=guard.max_count
-    )
+    known = project.documents.known(scope)
+    seen_now = compare(project.source.scan(known, scope), known, project.guard(confirmed=confirmed), scope)
+    diff, held = seen_now.diff, bool(seen_now.deletions_held)
     gone = {*(() if held else diff.deleted), *(source for source, _ in diff.moved)}
     found = {document.id: document for document in project.documents.within(scope) if document.id not in gone}
-    for name, seen in listing.files.items():
+    for name, seen in seen_now.listing.files.items():
         suffix = PurePosixPath(name).suffix.lower()
         found[name] = Document(name, collection_of(name), seen.revision, seen.size_bytes, suffix)
-    return Sight(tuple(found[name] for name in sorted(found)), diff, listing.passed_over, held)
+    return Sight(tuple(found[name] for name in sorted(found)), diff, seen_now.passed_over, held)
 
 
 def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: Collection[Stage] = ()) -> Plan:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.composition import Project
+from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.costs import check_costs
 from aegis_dagster.defs.jobs import ingest, ingest_parallel
 from aegis_dagster.defs.monthly_report import month_before, report_month
@@ -94,7 +95,7 @@ def _nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
                 run_key=f"nightly-{context.scheduled_execution_time.isoformat()}-{collection}",
                 partition_key=collection,
                 # The first one removes the traces of deleted documents, too; the list is up to date already.
-                run_config={} if removing and number == 0 else SCANNED,
+                run_config=IngestOptions().run_config() if removing and number == 0 else SCANNED,
                 tags={WHY_TAG: f"{counts[collection]} documents"},
             )
             for number, collection in enumerate(sorted(counts))

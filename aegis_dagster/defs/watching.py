@@ -17,6 +17,7 @@ import dagster as dg
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.cleaning import clean_up, put_partitions_right
+from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.jobs import ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE, record
@@ -28,7 +29,7 @@ from aegis_dagster.stages.upkeep import ListingReport, update_listing
 from aegis_dagster.stores.work_left import WorkLeft
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
-SCANNED: Mapping[str, Any] = {"ops": {"parsed_documents": {"config": {"scan_root": False}}}}  # the look listed already
+SCANNED: Mapping[str, Any] = IngestOptions(scan_root=False).run_config()  # the look listed already
 _PARTITION_TAG = "dagster/partition"
 _JOBS = (ingest.name, ingest_parallel.name, clean_up.name)
 _AT_WORK = (
