@@ -6,6 +6,7 @@ Does not belong here: repairing, paging; checks of money (`cost_checks.py`).
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -16,11 +17,13 @@ from aegis_dagster.defs.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster.stores.catalog_reports import FailedDocument
 
 # Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would say so otherwise.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 _SAMPLE = 20  # documents named in a check's metadata
+_NAMED = 3  # documents named in a check's description, which a page carries too
 
 
 @dg.asset_check(
@@ -38,9 +41,17 @@ def documents_parsed(context: dg.AssetCheckExecutionContext, project: ProjectRes
     return dg.AssetCheckResult(
         passed=not failed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(failed)} of {len(documents)} documents could not be parsed." if failed else None,
+        description=_not_parsed(failed, len(documents)) if failed else None,
         metadata={"failed": len(failed), "failures": dg.MetadataValue.md(failure_table(failed))},
     )
+
+
+def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
+    named = "; ".join(
+        f"{item.document_id}: {item.failure.message} Remedy: {item.failure.remedy}" for item in failed[:_NAMED]
+    )
+    more = f"; {len(failed) - _NAMED} more in `failures`" if len(failed) > _NAMED else ""
+    return f"{len(failed)} of {documents} documents could not be parsed. {named}{more}"
 
 
 @dg.asset_check(

@@ -25,7 +25,10 @@ def test_a_run_says_how_many_documents_failed_and_why_where_operators_look(
     assert line.startswith("c/bad00.pdf: empty_file: ") and "Remedy: " in line
     evaluation = checks(result)["documents_parsed"]
     assert not evaluation.passed and "c/bad00.pdf" in str(evaluation.metadata["failures"].value)
+    told = str(evaluation.description)
+    assert told.startswith("1 of 13 documents could not be parsed. c/bad00.pdf: ") and "Remedy: " in told
     result = run(instance)
+    assert str(checks(result)["documents_parsed"].description).endswith("; 9 more in `failures`")
     assert tags_of(instance, result)["aegis/outcome"] == "succeeded with 12 failed documents"
     assert len(logged(instance, result, logging.WARNING)) == 10 + 1  # the others are in the table of the asset
     assert str(metadata(result, "parsed_documents")["failures"]).count(FailureCode.EMPTY_FILE) == 12
