@@ -1,5 +1,6 @@
 """What a plan says is what a run then does, and planning itself changes nothing."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -103,12 +104,10 @@ async def test_a_plan_tells_a_failure_for_good_from_work(tmp_path: Path) -> None
     assert (parse.documents, len(parse.work), parse.failed_for_good, parse.up_to_date) == (2, 0, 1, 1)
 
 
-async def test_the_command_shows_the_plan_and_forces_from_a_stage_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_shows_the_plan_and_forces_from_a_stage_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make_project(tmp_path)
     write_documents(project.root, ["c/a.txt", "c/b.txt"])
-    await bring_up(project)
+    asyncio.run(bring_up(project))
     edit(project.root)
     monkeypatch.setenv("AEGIS_ROOT", str(project.root))
     monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")

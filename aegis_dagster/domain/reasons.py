@@ -36,7 +36,7 @@ class Why(StrEnum):
 
 
 _MAY_CHANGE = (Why.RETRY, Why.PUT_OFF, Why.FOLLOWS)  # how they end decides what the stage below has to do
-_OUTDATED = (Why.NEW, Why.BYTES, Why.SETTINGS)
+_CERTAIN = (Why.NEW, Why.BYTES, Why.SETTINGS, Why.KNOWN)  # whatever becomes of the stage above
 
 
 def reasons(
@@ -53,16 +53,19 @@ def reasons(
     there: the stages whose wanted artifact is in the store. off: stages that are off for the collection.
     """
     found: dict[Stage, Why] = {}
+    cleared: set[Stage] = set()  # an earlier stage failed for good, and nothing is done about it
     for stage in Stage:
         above = UPSTREAM[stage]
         ready = readiness(stage, states, wanted)
+        if above in cleared or (ready is Readiness.CLEAR and above not in found):
+            cleared.add(stage)
         why = _own(stage, states, wanted, stage in there, bytes_changed)
         if stage in off:
             why = None
-        elif stage in forced and (ready is not Readiness.CLEAR or above in found):
-            why = Why.FORCED
-        elif ready is Readiness.CLEAR and above not in found:
+        elif stage in cleared:
             why = Why.CLEARED if why and stage in states else None
+        elif stage in forced:
+            why = Why.FORCED
         elif above is not None and _waits(why, found.get(above), ready):
             why = Why.FOLLOWS
         if why is not None:
@@ -74,7 +77,7 @@ def _waits(why: Why | None, above: Why | None, ready: Readiness) -> bool:
     """Whether what there is to do is known only when the stage above has ended."""
     if above in _MAY_CHANGE:
         return True
-    return ready is Readiness.BLOCKED and why is not None and above not in _OUTDATED and why not in _OUTDATED
+    return ready is Readiness.BLOCKED and why is not None and above not in _CERTAIN and why not in _CERTAIN
 
 
 def _own(

@@ -30,15 +30,19 @@ def states(**changed: StageState | None) -> dict[Stage, StageState]:
     return {stage: state for stage, state in (done | given).items() if state is not None}
 
 
-def at(stage: Stage, status: Status, failure: Failure | None = None, **facts: object) -> StageState:
-    return StageState(status, WANTED[stage], attempts=1, failure=failure, facts=facts)
+def at(
+    stage: Stage, status: Status, failure: Failure | None = None, facts: dict[str, object] | None = None
+) -> StageState:
+    return StageState(status, WANTED[stage], attempts=1, failure=failure, facts=facts or {})
 
 
 def old(*stages: Stage) -> dict[str, StageState]:
     return {stage.value: StageState(Status.DONE, "before") for stage in stages}
 
 
-cleared = {stage.value: at(stage, Status.SKIPPED, **{UPSTREAM_FAILED: True}) for stage in (ENRICH, CHUNK, EMBED, GRAPH)}
+cleared = {
+    stage.value: at(stage, Status.SKIPPED, facts={UPSTREAM_FAILED: True}) for stage in (ENRICH, CHUNK, EMBED, GRAPH)
+}
 CASES: list[tuple[str, dict[Stage, StageState], dict[str, Any], dict[Stage, Why]]] = [
     ("all is done", states(), {}, {}),
     ("nobody has seen it", {}, {"there": ()}, dict.fromkeys(Stage, Why.NEW)),
@@ -72,6 +76,12 @@ CASES: list[tuple[str, dict[Stage, StageState], dict[str, Any], dict[Stage, Why]
         states(parse=at(PARSE, Status.FAILED, BAD), **old(ENRICH), chunk=None, embed=None, graph=None),
         {"there": ()},
         {ENRICH: Why.CLEARED},
+    ),
+    (
+        "failed for good, and enrichment never began",
+        states(parse=at(PARSE, Status.FAILED, BAD), **old(CHUNK, EMBED), enrich=None, graph=None),
+        {"there": ()},
+        {CHUNK: Why.CLEARED, EMBED: Why.CLEARED},
     ),
     (
         "failed for good, and all is forced",
