@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from aegis_dagster_tests.machine import slowness
 from aegis_dagster_tests.servers.neo4j import neo4j
 from aegis_dagster_tests.servers.postgres import postgres
 from aegis_dagster_tests.servers.prometheus import pushgateway
@@ -11,6 +12,11 @@ from aegis_dagster_tests.servers.s3 import s3_server
 from aegis_dagster_tests.servers.webhook import webhook
 
 __all__ = ["neo4j", "postgres", "pushgateway", "s3_server", "webhook"]
+
+
+def pytest_report_header() -> str:
+    """What limits in seconds are multiplied with at this moment."""
+    return f"machine: {slowness():.2f} times the usual time"
 
 
 @pytest.fixture(autouse=True)

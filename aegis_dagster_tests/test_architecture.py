@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aegis_dagster_tests.machine import allowed
+
 PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
 
 BASE = {"errors"}
@@ -128,4 +130,4 @@ def test_the_definitions_load_within_two_and_a_half_seconds() -> None:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
         return float(done.stdout)
 
-    assert min(seconds() for _ in range(3)) < 2.5
+    assert min(seconds() for _ in range(3)) < allowed(2.5)

@@ -22,6 +22,7 @@ from aegis_dagster.errors import ConfigurationError, FailureCode
 from aegis_dagster.forecasting import forecast
 from aegis_dagster.planning import look
 from aegis_dagster.ports import Extraction
+from aegis_dagster_tests.machine import allowed
 from aegis_dagster_tests.projects import make_project, scan
 
 VISION = TaskType.IMAGE_DESCRIPTION
@@ -275,5 +276,5 @@ def test_a_thousand_documents_are_forecast_within_five_seconds(tmp_path: Path) -
     assert calls_of(project)["graph"] > 3000  # what is slow once in a process is done: imports, the prompt
     started = time.process_time()
     shown = forecast(project, look(project).documents)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < allowed(5)
     assert shown.totals.calls == 300 * 10 + 700 * 10

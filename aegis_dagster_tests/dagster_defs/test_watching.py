@@ -22,6 +22,7 @@ from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.catalog_schema import stage_states
 from aegis_dagster_tests.dagster_defs.daemon import Daemon, LaterClock, found
+from aegis_dagster_tests.machine import allowed
 from aegis_dagster_tests.projects import write_documents
 from aegis_dagster_tests.servers.s3 import S3Server, free_port
 
@@ -271,10 +272,10 @@ def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(project: 
         return plan, rest, time.perf_counter() - started
 
     first, rest, seconds = timed(Rest())
-    assert seconds < 20 and len(first.requests) == 10
+    assert seconds < allowed(20) and len(first.requests) == 10
     while len(project.documents.known()) < 100_000:
         _, rest, seconds = timed(rest)
-        assert seconds < 20
+        assert seconds < allowed(20)
     done = [
         {"document_id": document.id, "stage": str(stage), "status": "done", "fingerprint": wanted, "attempts": 1}
         for document in project.documents.all()
@@ -284,8 +285,8 @@ def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(project: 
         connection.execute(sa.insert(stage_states), done)
     (project.settings.qdrant_dir / "collection" / project.vectors.collection).mkdir(parents=True)
     full, rest, seconds = timed(Rest())
-    assert (full.requests, full.at_work) == ((), ()) and seconds < 20
+    assert (full.requests, full.at_work) == ((), ()) and seconds < allowed(20)
     assert timed(rest)[2] < seconds  # nothing changed: the states are not read again
     (project.root / "007" / "0007.txt").write_text("Something at last.")
     plan, _, seconds = timed(rest)
-    assert [request.why for request in plan.requests] == ["007/0007.txt"] and seconds < 20
+    assert [request.why for request in plan.requests] == ["007/0007.txt"] and seconds < allowed(20)

@@ -30,6 +30,7 @@ from aegis_dagster_tests.llm_server import (
     scripted_server,
     vector,
 )
+from aegis_dagster_tests.machine import allowed
 
 PASSAGE = "Ada Lovelace wrote to Charles Babbage about the Engine."
 
@@ -259,4 +260,4 @@ async def test_it_has_cpu_left_at_300_requests_a_second(server: LLMServer) -> No
         print(f"{320 / (time.perf_counter() - began):.0f} requests/s, {a_request * 1000:.2f} CPU-ms each")
     assert server.counts()["answered"] == 640
     # CPU time, which no neighbour on the machine changes: 300 a second take at most two thirds of one core.
-    assert a_request < 2 / 3 / 300
+    assert a_request < allowed(2 / 3 / 300)

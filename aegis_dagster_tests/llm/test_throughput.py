@@ -16,14 +16,16 @@ from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.wire import Slot
 from aegis_dagster_tests.llm.asking import desk, provider
 from aegis_dagster_tests.llm.throughput import MOST, TASK
+from aegis_dagster_tests.machine import allowed, required
 
 
 @pytest.mark.slow
 def test_nine_tenths_of_the_calls_that_32_at_once_allow_go_through() -> None:
     found: list[float] = []
-    while len(found) < 5 and max(found, default=0) < 0.9 * MOST:  # other work on the machine may disturb some
+    enough = required(0.9 * MOST)
+    while len(found) < 5 and max(found, default=0) < enough:  # other work on the machine may disturb some
         found.append(calls_per_second())
-    assert max(found) >= 0.9 * MOST, found
+    assert max(found) >= enough, found
 
 
 def calls_per_second() -> float:
@@ -66,4 +68,4 @@ async def test_the_gateway_itself_takes_less_than_half_a_millisecond_a_call(tmp_
         await asyncio.gather(*(gateway.ask(TASK) for _ in range(500)))
         return (time.thread_time() - began) / 500 * 1000
 
-    assert min([await milliseconds() for _ in range(3)]) < 0.5
+    assert min([await milliseconds() for _ in range(3)]) < allowed(0.5)

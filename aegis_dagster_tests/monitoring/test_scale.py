@@ -8,6 +8,7 @@ import pytest
 
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.stores.database import open_database
+from aegis_dagster_tests.machine import allowed
 from aegis_dagster_tests.monitoring.bulk import add_calls, add_documents
 from aegis_dagster_tests.monitoring.homes import make_exporter, make_settings
 from aegis_dagster_tests.monitoring.scraping import fetch, scrape, served
@@ -40,5 +41,5 @@ def test_a_scrape_of_a_million_calls_and_a_hundred_thousand_documents_takes_unde
     counted = sum(found.values("aegis_documents").values())
     print(f"scrape {median * 1000:.0f} ms, counting {counting:.1f} s of CPU, {found.series()} series")
     assert (calls, counted) == (CALLS, DOCUMENTS * len(Stage))
-    assert median < MOST_SECONDS
-    assert counting < 20  # seconds of CPU on a slow machine; it is 5 on a usual one
+    assert median < allowed(MOST_SECONDS)
+    assert counting < allowed(15)  # seconds of CPU, in the background

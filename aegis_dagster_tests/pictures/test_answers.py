@@ -5,6 +5,7 @@ import time
 import pytest
 
 from aegis_dagster.pictures.answers import MAX_CHARACTERS, description_in
+from aegis_dagster_tests.machine import allowed
 
 GOOD = "A bar chart of revenue by quarter. North reached 4711 and South 815."
 
@@ -64,4 +65,4 @@ def test_thinking_and_wrapping_are_removed(wrapped: str) -> None:
 def test_an_answer_without_end_is_judged_at_once(endless: str) -> None:
     started = time.process_time()
     assert description_in(endless, "stop") is None
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < allowed(1)
