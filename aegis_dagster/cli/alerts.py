@@ -65,27 +65,14 @@ def test(as_json: Json = False) -> None:
 
 def _channels(project: "Project") -> list["PageChannel"]:
     """The channels; without any there is nothing to do."""
-    found = configured_channels(project)
+    from aegis_dagster.alerting import paging_channels
+
+    found = paging_channels(project)
     if not found:
         from aegis_dagster.monitoring.channels import HOW_TO
 
         raise ConfigurationError("Nobody is paged.", remedy=HOW_TO)
     return found
-
-
-def configured_channels(project: "Project") -> list["PageChannel"]:
-    """The channels that this shell's environment and the settings name."""
-    from aegis_dagster.monitoring.channels import channels_of
-    from aegis_dagster.settings import notify_addresses
-
-    settings = project.settings.alerts
-    return channels_of(
-        settings.alertmanager,
-        notify_addresses(),
-        dagster_url=settings.dagster_url,
-        seconds=settings.seconds,
-        clock=project.clock,
-    )
 
 
 def alert_values(project: "Project") -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from aegis_dagster.cli.alerts import configured_channels
 from aegis_dagster.cli.doctor_models import (
     call_findings,
     embedding_finding,
@@ -111,9 +110,10 @@ def _parsing(project: Project) -> Finding:
 
 def _paging(project: Project) -> Finding:
     """Which channels there are. Whether they work is for `aegis alerts test`: nobody is paged for a look."""
+    from aegis_dagster.alerting import paging_channels
     from aegis_dagster.monitoring.channels import HOW_TO, check_addresses
 
-    channels = configured_channels(project)
+    channels = paging_channels(project)
     if not channels:
         return Finding("paging", True, "nobody is paged when a check or a run fails", HOW_TO)
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import dagster as dg
 
+from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.dagster_events import READ_AGAIN, batches_after, start_of
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.errors import AegisError
-from aegis_dagster.monitoring.channels import HOW_TO, channels_of
+from aegis_dagster.monitoring.channels import HOW_TO
 from aegis_dagster.monitoring.paging import Delivery, Pager
 from aegis_dagster.ports import PageChannel
-from aegis_dagster.settings import load_settings, notify_addresses
+from aegis_dagster.settings import load_settings
 from aegis_dagster.settings_monitoring import AlertSettings
 from aegis_dagster.stores.alerts import Alerts, now_us
 from aegis_dagster.stores.alerts_outbox import AlertsOutbox
@@ -24,18 +25,6 @@ from aegis_dagster.stores.alerts_outbox import AlertsOutbox
 # A tick is given up after 60 s, and then its cursor is not stored.
 _READING_SECONDS = 12.0
 _SENDING_SECONDS = 15.0
-
-
-def paging_channels(project: Project) -> list[PageChannel]:
-    """Who is told, by the settings and the environment."""
-    settings = project.settings.alerts
-    return channels_of(
-        settings.alertmanager,
-        notify_addresses(),
-        dagster_url=settings.dagster_url,
-        seconds=settings.seconds,
-        clock=project.clock,
-    )
 
 
 def follow(instance: dg.DagsterInstance, pager: Pager, cursor: int, now: int, *, seconds: float) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""A project on a temporary folder that definitions find by the environment, and a Dagster instance."""
+"""A project on a temporary folder that definitions find by the environment, a Dagster instance, and its daemon."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,12 @@ import pytest
 
 from aegis_dagster.composition import Project
 from aegis_dagster.settings import load_settings
+from aegis_dagster_tests.dagster_defs.daemon import Daemon
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)  # where an aegis.yaml is looked for
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
     monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
@@ -23,3 +25,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
         yield made
+
+
+@pytest.fixture
+def daemon(instance: dg.DagsterInstance) -> Daemon:
+    return Daemon(instance)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -15,21 +14,9 @@ from aegis_dagster.defs.costs import read_money
 from aegis_dagster.domain.accounts import Account, AccountKey, AccountKind
 from aegis_dagster.domain.money import Month, NanoUsd, month_of
 from aegis_dagster.domain.prices import Usage
-from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.database import write
 from aegis_dagster.stores.ledger_schema import llm_accounts
 from aegis_dagster_tests.dagster_defs.ledgers import SEVERITIES, USD, pay, set_limit
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
-    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
-    (tmp_path / "root").mkdir()
-    return Project(load_settings())
-
 
 Verdicts = Mapping[str, dg.AssetCheckResult]
 

@@ -4,7 +4,6 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,25 +25,8 @@ from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import Month, month_of
 from aegis_dagster.errors import ConfigurationError
-from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.ledger_schema import llm_calls
 from aegis_dagster_tests.dagster_defs.ledgers import ERROR, SEVERITIES, USD, pay
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
-    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
-    (tmp_path / "root").mkdir()
-    return Project(load_settings())
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
 
 
 def check_costs(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:

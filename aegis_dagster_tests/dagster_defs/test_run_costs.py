@@ -39,12 +39,6 @@ def server(running: LLMServer) -> LLMServer:
     return running
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
-
-
 def make_project(folder: Path, patch: pytest.MonkeyPatch, server: LLMServer, *, limit_usd: str = "100") -> Project:
     """A project whose aegis.yaml names the scripted server as the paid provider `openai`, for everything."""
     settings = {"llm": llm_settings(server, limit_usd=limit_usd), "embed": {"model": f"openai/{EMBEDDING}"}}

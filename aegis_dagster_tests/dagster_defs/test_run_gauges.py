@@ -1,6 +1,5 @@
 """What runs push to a real Pushgateway: one group a collection and stage, of the last run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -18,12 +17,6 @@ from aegis_dagster_tests.servers.programs import free_port
 from aegis_dagster_tests.servers.prometheus import Pushgateway
 
 Group = tuple[str, str]  # collection, stage
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
 
 
 def make_project(folder: Path, patch: pytest.MonkeyPatch, gateway: str) -> Project:

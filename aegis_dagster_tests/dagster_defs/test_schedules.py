@@ -28,22 +28,6 @@ from aegis_dagster_tests.stages.models import EMBEDDING, llm_settings
 NIGHT = datetime(2026, 11, 25, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
-    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
-    (tmp_path / "root").mkdir()
-    return Project(load_settings())
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield Daemon(instance)
-
-
 def run_all(daemon: Daemon, requests: list[dg.RunRequest], job: str) -> list[str]:
     """Run what a schedule asks for. Returns the collections."""
     assert all(daemon.run(request, job).success for request in requests)

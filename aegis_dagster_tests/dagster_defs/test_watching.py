@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,6 @@ from aegis_dagster_tests.dagster_defs.daemon import Daemon, LaterClock, found
 from aegis_dagster_tests.machine import allowed
 from aegis_dagster_tests.projects import write_documents
 from aegis_dagster_tests.servers.s3 import S3Server, free_port
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
-    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
-    (tmp_path / "root").mkdir()
-    return Project(load_settings())
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield Daemon(instance)
 
 
 def change_everything(daemon: Daemon, filesystem: Any, prefix: str) -> None:

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 import dagster as dg
 import pytest
 
+from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
-from aegis_dagster.defs.paging import paging_channels, paging_sensor
+from aegis_dagster.defs.paging import paging_sensor
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.paging.watched import ERROR, WARN, Watched

@@ -13,8 +13,9 @@ import dagster as dg
 import pytest
 from dagster._core.events import DagsterEvent, DagsterEventType
 
+from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
-from aegis_dagster.defs.paging import look, paging_channels
+from aegis_dagster.defs.paging import look
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.alerts import Alerts
 from aegis_dagster.stores.alerts_outbox import AlertsOutbox
