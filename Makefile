@@ -51,7 +51,8 @@ test: setup ## lint, types, tests with coverage
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy scripts
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=15
+	$(BIN)/pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report= --cov-fail-under=0 --durations=15
+	$(BIN)/pytest -m alone --cov --cov-append --cov-report=term:skip-covered --durations=15
 
 # The samples are copied, so that files dropped into the watched folder do not end up in the repository.
 dev: export AEGIS_HOME := .aegis-dev

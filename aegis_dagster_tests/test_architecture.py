@@ -123,6 +123,7 @@ def test_the_definitions_and_the_command_import_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.alone
 def test_the_definitions_load_within_two_and_a_half_seconds() -> None:
     # CPU time of a fresh process: what it takes on an idle core, whatever else the machine does now.
     script = "import time, aegis_dagster.definitions; print(time.process_time())"

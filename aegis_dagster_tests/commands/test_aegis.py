@@ -172,6 +172,7 @@ def test_retry_tries_a_document_that_failed_for_good_again(small: Aegis) -> None
     assert (answer.code, answer.json["documents"], answer.json["failed"]) == (1, 1, 1)
 
 
+@pytest.mark.alone
 def test_commands_answer_quickly(aegis: Aegis) -> None:
     # CPU time: what they take on an idle machine, whatever else this one does now (docs/performance.md).
     def seconds(*arguments: str) -> float:

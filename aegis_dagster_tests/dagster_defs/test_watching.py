@@ -243,6 +243,7 @@ def test_the_sensor_is_off_unless_the_settings_say_on(project: Project, monkeypa
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(project: Project, daemon: Daemon) -> None:
     for number in range(100):
         (project.root / f"{number:03}").mkdir()

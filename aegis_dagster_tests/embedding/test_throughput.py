@@ -10,6 +10,7 @@ from aegis_dagster_tests.embedding.throughput import PEPS, compare, pep_passages
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_passages_are_embedded_nine_tenths_as_fast_as_by_sentence_transformers(model_folder: Path) -> None:
     passages = pep_passages(64)
     if passages is None:

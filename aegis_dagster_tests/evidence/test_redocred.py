@@ -89,6 +89,7 @@ def test_writing_the_same_again_writes_no_chunk(engine: Engine, gold: list[Docum
     assert store.digest() == before
 
 
+@pytest.mark.alone
 def test_five_thousand_records_a_second_are_written_and_a_document_goes_in_50_ms(
     engine: Engine, gold: list[DocumentEvidence]
 ) -> None:

@@ -179,6 +179,7 @@ def pep_chunks(number_of_peps: int) -> list[str]:
     return chunks
 
 
+@pytest.mark.alone
 def test_150_chunks_of_peps_are_read_in_a_cpu_second_and_every_name_is_clean() -> None:
     chunks = pep_chunks(30)
     started = time.process_time()

@@ -6,6 +6,7 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from aegis_dagster.domain.accounts import AccountKey, AccountKind
@@ -92,6 +93,7 @@ async def test_calls_settled_by_two_processes_at_once_are_settled_once(url: str,
     assert [row.calls for row in LedgerReports(engine).usage()] == [200]
 
 
+@pytest.mark.alone
 def test_eight_processes_reserve_and_settle_far_more_than_two_hundred_calls_a_second(
     url: str, engine: sa.Engine
 ) -> None:

@@ -240,6 +240,7 @@ def test_words_are_counted_as_python_splits_them() -> None:
     assert [count_words(text) for text in ("", "  ", "a", "a b\nc")] == [0, 0, 1, 3]
 
 
+@pytest.mark.alone
 async def test_it_has_cpu_left_at_300_requests_a_second(server: LLMServer) -> None:
     import aiohttp
 

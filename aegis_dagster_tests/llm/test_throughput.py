@@ -20,6 +20,7 @@ from aegis_dagster_tests.machine import allowed, required
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_nine_tenths_of_the_calls_that_32_at_once_allow_go_through() -> None:
     found: list[float] = []
     enough = required(0.9 * MOST)
@@ -58,6 +59,7 @@ class NoWire:
         return None
 
 
+@pytest.mark.alone
 async def test_the_gateway_itself_takes_less_than_half_a_millisecond_a_call(tmp_path: Path) -> None:
     limited = provider("cloud", "http://nowhere", requests_per_minute=10**6, tokens_per_minute=10**9)
     at = desk(tmp_path, [limited], wire=NoWire())

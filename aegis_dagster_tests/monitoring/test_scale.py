@@ -18,6 +18,7 @@ MOST_SECONDS = 0.150
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_scrape_of_a_million_calls_and_a_hundred_thousand_documents_takes_under_150_ms(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     open_database(settings.database_url).dispose()

@@ -119,6 +119,7 @@ def test_bookmarks_and_sizes_give_headings(outcomes: dict[str, Parsed | Document
     ]
 
 
+@pytest.mark.alone
 def test_all_peps_are_read_fast_and_no_word_is_lost(corpora: Path) -> None:
     seconds = 0.0
     with tarfile.open(corpora / "peps" / "2025-06-01.tar.gz") as archive:

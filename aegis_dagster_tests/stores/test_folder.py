@@ -129,6 +129,7 @@ def test_a_scope_sees_only_what_is_below_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hundred_thousand_known_files_are_listed_within_ten_seconds(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number:03}").mkdir()
