@@ -1,0 +1,21 @@
+"""Builds the channels of pages from the settings.
+
+Belongs here: which channels there are. Does not belong here: a channel (`monitoring/`), the sensor (`defs/paging.py`).
+"""
+
+from aegis_dagster.composition import Project
+from aegis_dagster.monitoring.channels import channels_of
+from aegis_dagster.ports import PageChannel
+from aegis_dagster.settings import notify_addresses
+
+
+def paging_channels(project: Project) -> list[PageChannel]:
+    """Who is told, by the settings and the environment."""
+    settings = project.settings.alerts
+    return channels_of(
+        settings.alertmanager,
+        notify_addresses(),
+        dagster_url=settings.dagster_url,
+        seconds=settings.seconds,
+        clock=project.clock,
+    )
