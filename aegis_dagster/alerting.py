@@ -4,9 +4,15 @@ Belongs here: which channels there are. Does not belong here: a channel (`monito
 """
 
 from aegis_dagster.composition import Project
+from aegis_dagster.domain.alerts import Links
 from aegis_dagster.monitoring.channels import channels_of
 from aegis_dagster.ports import PageChannel
 from aegis_dagster.settings import notify_addresses
+
+
+def links_of(project: Project) -> Links:
+    """Where pages lead to, by the settings."""
+    return Links(project.settings.alerts.dagster_url, project.settings.alerts.runbook_url)
 
 
 def paging_channels(project: Project) -> list[PageChannel]:
@@ -15,7 +21,7 @@ def paging_channels(project: Project) -> list[PageChannel]:
     return channels_of(
         settings.alertmanager,
         notify_addresses(),
-        dagster_url=settings.dagster_url,
-        seconds=settings.seconds,
+        links=links_of(project),
+        stands_seconds=settings.stands_seconds,
         clock=project.clock,
     )

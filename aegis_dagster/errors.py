@@ -122,6 +122,10 @@ class NotDelivered(ServiceError):
     """A channel did not take a page. The text never holds the channel's address, which may be a secret."""
 
 
+class Unconfirmed(NotDelivered):
+    """A channel did not say in time whether it took a page; perhaps it did."""
+
+
 class OperatorError(AegisError):
     """Somebody has to decide or mend something before this can go on."""
 

@@ -292,7 +292,7 @@ class PageChannel(Protocol):
         ...
 
     def send(self, page: Page) -> None:
-        """Tell people, within 10 s. Raises NotDelivered."""
+        """Tell people, within some 10 s. Raises NotDelivered; Unconfirmed when it may have been told."""
         ...
 
     def keep(self, firing: Sequence[Page]) -> None:

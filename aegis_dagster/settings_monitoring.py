@@ -47,7 +47,17 @@ class AlertSettings(MonitoringSection):
     dagster_url: HttpUrl = Field(
         default="http://127.0.0.1:3000", description="Where people open Dagster: pages link to runs there."
     )
+    runbook_url: str = Field(
+        default="docs/guides/MONITORING.md",
+        min_length=1,
+        description="Where pages say what to do: the address at which you show that guide.",
+    )
     seconds: int = Field(default=30, ge=1, description="How often checks and runs are looked at.")
+    stands_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        description="So long a page stands in Alertmanager before its all-clear may follow: longer than `group_wait` of the route that takes it, or a short failure is told to nobody.",
+    )
 
 
 class Neo4jSettings(MonitoringSection):

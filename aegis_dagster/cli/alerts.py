@@ -14,7 +14,7 @@ from aegis_dagster.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from aegis_dagster.composition import Project
-    from aegis_dagster.domain.alerts import Page
+    from aegis_dagster.domain.alerts import Links, Page
     from aegis_dagster.ports import PageChannel
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
@@ -63,6 +63,50 @@ def test(as_json: Json = False) -> None:
         raise typer.Exit(EXIT_SERVICE)
 
 
+@alerts_app.command()
+def clear(
+    alert: Annotated[str, typer.Argument(help="Its id, as `aegis alerts` shows it.")], as_json: Json = False
+) -> None:
+    """End an alert that nothing will end by itself: its asset, check, job or partition is gone. Tells everybody.
+
+    When its check fails once more, or its job, it pages again.
+    """
+    from aegis_dagster.composition import Project
+    from aegis_dagster.domain.alerts import AlertEvent, Told
+    from aegis_dagster.stores.alerts import Alerts, now_us
+
+    with errors_shown(as_json):
+        project = Project()
+        stored = Alerts(project.engine, project.clock)
+        found = [page for page in stored.firing() if page.key.short == alert]
+        if not found:
+            raise ConfigurationError(f"No alert with the id {alert} fires.", remedy="`aegis alerts` shows what does.")
+        told = Told("Somebody ended it with `aegis alerts clear`.")
+        stored.apply([AlertEvent(page.key, now_us(project.clock), None, told) for page in found])
+        if as_json:
+            print_json({"cleared": [page.key.title for page in found]})
+        else:
+            out.print(escape(f"{found[0].key.title}: the all-clear is sent at the next look of the sensor."))
+
+
+@alerts_app.command()
+def forget(
+    channel: Annotated[str, typer.Argument(help="Its name, as `aegis alerts` shows it.")], as_json: Json = False
+) -> None:
+    """Drop a channel that is not configured any more, and what it was not told."""
+    from aegis_dagster.composition import Project
+    from aegis_dagster.stores.alerts import Alerts
+
+    with errors_shown(as_json):
+        project = Project()
+        if not Alerts(project.engine, project.clock).forget(channel):
+            raise ConfigurationError(f"There is no channel {channel}.", remedy="`aegis alerts` shows all.")
+        if as_json:
+            print_json({"forgotten": channel})
+        else:
+            out.print(escape(f"{channel} is forgotten."))
+
+
 def _channels(project: "Project") -> list["PageChannel"]:
     """The channels; without any there is nothing to do."""
     from aegis_dagster.alerting import paging_channels
@@ -77,13 +121,14 @@ def _channels(project: "Project") -> list["PageChannel"]:
 
 def alert_values(project: "Project") -> dict[str, Any]:
     """What fires, and what waits for delivery, as plain values."""
+    from aegis_dagster.alerting import links_of
     from aegis_dagster.stores.alerts import Alerts
     from aegis_dagster.stores.alerts_outbox import AlertsOutbox
 
-    stored, url = Alerts(project.engine, project.clock), project.settings.alerts.dagster_url
+    stored, links = Alerts(project.engine, project.clock), links_of(project)
     undelivered = AlertsOutbox(project.engine, project.clock).undelivered()
     return {
-        "firing": [_page_values(page, url) for page in stored.firing()],
+        "firing": [_page_values(page, links) for page in stored.firing()],
         "waiting": dict(stored.waiting_by_channel()),
         "undelivered": [
             {
@@ -99,11 +144,11 @@ def alert_values(project: "Project") -> dict[str, Any]:
     }
 
 
-def _page_values(page: "Page", dagster_url: str) -> dict[str, Any]:
+def _page_values(page: "Page", links: "Links") -> dict[str, Any]:
     from datetime import UTC, datetime
 
     since = datetime.fromtimestamp(page.since_us / 1_000_000, UTC)
-    return {**page.labels(), "since": since.isoformat(), **page.annotations(dagster_url)}
+    return {"id": page.key.short, **page.labels(), "since": since.isoformat(), **page.annotations(links)}
 
 
 def print_alerts(values: dict[str, Any]) -> None:
@@ -111,10 +156,10 @@ def print_alerts(values: dict[str, Any]) -> None:
     from rich.table import Table
 
     if values["firing"]:
-        table = Table("severity", "since", "what", "why")
+        table = Table("id", "severity", "since", "what", "why")
         for one in values["firing"]:
             said = "\n".join(one[name] for name in ("description", "figures", "run_url") if name in one)
-            table.add_row(one["severity"], one["since"][:16], escape(one["summary"]), escape(said))
+            table.add_row(one["id"], one["severity"], one["since"][:16], escape(one["summary"]), escape(said))
         out.print(table)
     else:
         out.print("Nothing fires.")

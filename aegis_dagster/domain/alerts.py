@@ -21,7 +21,6 @@ MOST_FIGURES = 8
 MOST_CHARACTERS = 1500  # of a description
 _MOST_IN_A_LABEL = 200
 _NOT_STORED = ("Cc", "Cs")  # Unicode's categories: control, surrogate
-RUNBOOK = "docs/guides/MONITORING.md"
 
 
 class Severity(StrEnum):
@@ -66,6 +65,11 @@ class AlertKey:
         return {name: value for name, value in found.items() if value}
 
     @property
+    def short(self) -> str:
+        """Six digits for somebody to type."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:6]
+
+    @property
     def title(self) -> str:
         """What it is of, for people."""
         partition = f", partition {self.partition}" if self.partition else ""
@@ -81,6 +85,14 @@ class Told:
     description: str = ""
     figures: tuple[tuple[str, str], ...] = ()  # name, rendered number
     run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a page leads to."""
+
+    dagster_url: str = ""
+    runbook_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ class Page:
     def summary(self) -> str:
         """One line for people."""
         if self.key.kind is AlertKind.TEST:
-            return "A test of paging: nothing is wrong"
+            return f"A test of paging, {self.severity}: nothing is wrong"
         if self.key.kind is AlertKind.RUN:
             return f"{self.key.title}: {'a run failed' if self.firing else 'a run succeeded again'}"
         if self.replaced:
@@ -132,15 +144,15 @@ class Page:
         """All labels, the severity among them."""
         return {**self.key.labels(), "severity": str(self.severity)}
 
-    def annotations(self, dagster_url: str) -> dict[str, str]:
+    def annotations(self, links: Links) -> dict[str, str]:
         """What a page says besides its labels."""
-        run = f"{dagster_url.rstrip('/')}/runs/{self.told.run_id}" if self.told.run_id else ""
+        run = f"{links.dagster_url.rstrip('/')}/runs/{self.told.run_id}" if self.told.run_id else ""
         found = {
             "summary": self.summary,
             "description": self.told.description,
             "figures": "; ".join(f"{name} {value}" for name, value in self.told.figures),
             "run_url": run,
-            "runbook_url": f"{RUNBOOK}#{self.key.kind.lower()}",
+            "runbook_url": f"{links.runbook_url}#{self.key.kind.lower()}",
         }
         return {name: value for name, value in found.items() if value}
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aegis_dagster.domain.alerts import AlertKind, Page
+from aegis_dagster.domain.alerts import AlertKind, Links, Page
 from aegis_dagster.errors import NotDelivered
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.alerts import ALERTMANAGER
@@ -30,10 +30,10 @@ class AlertmanagerChannel:
 
     name = ALERTMANAGER
 
-    def __init__(self, url: str, *, dagster_url: str, stands_seconds: float, clock: Clock) -> None:
-        """stands_seconds: at least the route's `group_wait`; an alert that ends earlier is never notified of."""
+    def __init__(self, url: str, *, links: Links, stands_seconds: float, clock: Clock) -> None:
+        """stands_seconds: more than the route's `group_wait`; an alert that ends earlier is never notified of."""
         self._url = f"{url.rstrip('/')}/api/v2/alerts"
-        self._dagster_url = dagster_url
+        self._links = links
         self._clock = clock
         self.stands_seconds = stands_seconds
 
@@ -47,17 +47,17 @@ class AlertmanagerChannel:
             self._post([self._alert(page) for page in firing[begin : begin + _AT_ONCE]])
 
     def _alert(self, page: Page) -> dict[str, Any]:
-        now = self._clock.now()
+        now, notes = self._clock.now(), page.annotations(self._links)
         ends = now - _CLOCKS_DIFFER
         # It refuses an end before the start, and keeps the earlier of two starts.
         starts = min(datetime.fromtimestamp(page.since_us / 1_000_000, UTC), now if page.firing else ends)
         lasts = _A_TEST_FIRES_FOR if page.key.kind is AlertKind.TEST else _FIRES_FOR
         return {
             "labels": page.labels(),
-            "annotations": page.annotations(self._dagster_url),
+            "annotations": notes,
             "startsAt": starts.isoformat(),
             "endsAt": (now + lasts if page.firing else ends).isoformat(),
-            "generatorURL": page.annotations(self._dagster_url).get("run_url", self._dagster_url),
+            "generatorURL": notes.get("run_url", self._links.dagster_url),
         }
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:

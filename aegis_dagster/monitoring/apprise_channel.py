@@ -13,14 +13,16 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aegis_dagster.domain.alerts import Page, Severity
-from aegis_dagster.errors import NotDelivered
+from aegis_dagster.domain.alerts import Links, Page, Severity
+from aegis_dagster.errors import NotDelivered, Unconfirmed
 
 if TYPE_CHECKING:
     from apprise import Apprise, NotifyLogEntry
 
 VARIABLE = "AEGIS_NOTIFY"
 _TIMEOUT_SECONDS = 8.0
+# Apprise gives up reading an answer after 4 s by itself and calls that refused. Ours comes first, and is told apart.
+_READING_SECONDS = 2 * _TIMEOUT_SECONDS
 _HTTP_STATUS = re.compile(r"error\s*[=:]\s*(\d{3})\b")
 _REMEDY = f"correct that address in {VARIABLE} and try `aegis alerts test`; what it has not got is kept."
 
@@ -30,15 +32,15 @@ class AppriseChannel:
 
     stands_seconds = 0.0
 
-    def __init__(self, address: str, *, dagster_url: str) -> None:
+    def __init__(self, address: str, *, links: Links) -> None:
         self._address = address
-        self._dagster_url = dagster_url
+        self._links = links
         schema = re.match(r"[A-Za-z0-9]{1,20}(?=://)", address)
         digest = hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
         self.name = f"notify-{schema[0].lower() if schema else 'unknown'}-{digest[:6]}"
 
     def send(self, page: Page) -> None:
-        """Send a message. Raises NotDelivered."""
+        """Send a message. Raises NotDelivered; Unconfirmed when nobody answers in time."""
         from apprise import NotifyType
         from apprise.result import AppriseResultStatus
 
@@ -54,7 +56,7 @@ class AppriseChannel:
             log_level=logging.WARNING,
         )
         if result.status is AppriseResultStatus.TIMEOUT:
-            raise NotDelivered(f"It did not answer within {_TIMEOUT_SECONDS:.0f} s.", remedy=_REMEDY)
+            raise Unconfirmed(f"It did not answer within {_TIMEOUT_SECONDS:.0f} s.", remedy=_REMEDY)
         if not result:
             raise NotDelivered(f"It did not take a page: {seen.reason}.", remedy=_REMEDY)
 
@@ -69,10 +71,12 @@ class AppriseChannel:
         service = Apprise()
         if not service.add(self._address):
             raise NotDelivered(f"Address {self.name} is none that Apprise understands.", remedy=_REMEDY)
+        for plugin in service:
+            plugin.socket_read_timeout = _READING_SECONDS
         return service
 
     def _text(self, page: Page) -> str:
-        notes = page.annotations(self._dagster_url)
+        notes = page.annotations(self._links)
         labels = ", ".join(f"{name}: {value}" for name, value in page.labels().items() if name != "alertname")
         lines = [
             notes.get("description", ""),

@@ -5,6 +5,7 @@ Belongs here: building them from addresses. Does not belong here: settings and e
 
 from collections.abc import Sequence
 
+from aegis_dagster.domain.alerts import Links
 from aegis_dagster.monitoring.alertmanager import AlertmanagerChannel
 from aegis_dagster.monitoring.apprise_channel import AppriseChannel
 from aegis_dagster.ports import Clock, PageChannel
@@ -16,13 +17,16 @@ HOW_TO = (
 
 
 def channels_of(
-    alertmanager: str | None, addresses: Sequence[str], *, dagster_url: str, seconds: float, clock: Clock
+    alertmanager: str | None, addresses: Sequence[str], *, links: Links, stands_seconds: float, clock: Clock
 ) -> list[PageChannel]:
-    """The channels, each once. alertmanager: its root. addresses: of Apprise. seconds: between two looks."""
+    """The channels, each once. alertmanager: its root. addresses: of Apprise.
+
+    stands_seconds: so long a page stands in Alertmanager before its all-clear may follow.
+    """
     found: list[PageChannel] = []
     if alertmanager:
-        found.append(AlertmanagerChannel(alertmanager, dagster_url=dagster_url, stands_seconds=seconds, clock=clock))
-    found += [AppriseChannel(address, dagster_url=dagster_url) for address in dict.fromkeys(addresses)]
+        found.append(AlertmanagerChannel(alertmanager, links=links, stands_seconds=stands_seconds, clock=clock))
+    found += [AppriseChannel(address, links=links) for address in dict.fromkeys(addresses)]
     return found
 
 

@@ -11,10 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aegis_dagster.domain.alerts import AlertEvent, AlertKey, AlertKind, Page, Severity, Told
-from aegis_dagster.errors import AegisError, NotDelivered
+from aegis_dagster.errors import AegisError, NotDelivered, Unconfirmed
 from aegis_dagster.ports import Clock, PageChannel
 from aegis_dagster.stores.alerts import Alerts, now_us
 from aegis_dagster.stores.alerts_outbox import AlertsOutbox
@@ -22,6 +22,7 @@ from aegis_dagster.stores.alerts_outbox import AlertsOutbox
 logger = logging.getLogger(__name__)
 
 MOST_PER_LOOK = 50  # messages of one channel
+MOST_UNCONFIRMED = 3  # attempts of a message that nobody answers in time: each may be a copy more
 _LONGEST_WAIT_SECONDS = 900.0  # between two attempts of a message
 
 
@@ -88,14 +89,21 @@ class Pager:
         try:
             self._send_due(channel, end, done)
             if channel.name not in done.errors and time.monotonic() < end:
-                waiting = {
-                    message.page.key for message in self._outbox.undelivered() if message.channel == channel.name
-                }
-                channel.keep([page for page in self._alerts.firing() if page.key not in waiting])
+                self._keep(channel)
         except NotDelivered as error:
             done.errors[channel.name] = error.message
         except Exception as error:  # of the database, or a defect: the look's own thread raises it
             broken.append(error)
+
+    def _keep(self, channel: PageChannel) -> None:
+        """Say again what fires. What ended while that was on its way is ended again: it may have come last."""
+        waiting = {message.page.key for message in self._outbox.undelivered() if message.channel == channel.name}
+        said = [page for page in self._alerts.firing() if page.key not in waiting]
+        channel.keep(said)
+        fire = {(page.key, page.severity) for page in self._alerts.firing()} if said else set()
+        for page in said:
+            if (page.key, page.severity) not in fire:
+                channel.send(replace(page, firing=False))
 
     def _send_due(self, channel: PageChannel, end: float, done: Delivery) -> None:
         for _ in range(MOST_PER_LOOK):
@@ -107,6 +115,10 @@ class Pager:
             try:
                 channel.send(message.page)
             except NotDelivered as error:
+                if isinstance(error, Unconfirmed) and message.attempts + 1 >= MOST_UNCONFIRMED:
+                    logger.warning("%s took a page %d times without an answer.", channel.name, MOST_UNCONFIRMED)
+                    self._outbox.delivered(message)
+                    continue
                 wait = min(self._retry_seconds * 2 ** min(message.attempts, 16), _LONGEST_WAIT_SECONDS)
                 self._outbox.failed(message, error.message, retry_seconds=wait)
                 done.errors[channel.name] = error.message
@@ -116,14 +128,17 @@ class Pager:
 
 
 def send_test(channels: Sequence[PageChannel], clock: Clock) -> dict[str, AegisError | None]:
-    """Send a test page through each channel now; by name, what went wrong."""
+    """Send a test page of each severity through each channel now: they may have other receivers.
+
+    By name of the channel, what went wrong.
+    """
     now = now_us(clock)
     told = Told("Somebody ran `aegis alerts test`. Whoever reads this is reached.")
-    page = Page(AlertKey(AlertKind.TEST, "test"), Severity.WARNING, True, now, now, told)
     outcome: dict[str, AegisError | None] = {}
     for channel in channels:
         try:
-            channel.send(page)
+            for severity in Severity:
+                channel.send(Page(AlertKey(AlertKind.TEST, "test"), severity, True, now, now, told))
             outcome[channel.name] = None
         except NotDelivered as error:
             outcome[channel.name] = error

@@ -25,7 +25,6 @@ from aegis_dagster.stores.database import exclusive, read, upsert
 ALERTMANAGER = "alertmanager"
 TOLD_ONE_BY_ONE = timedelta(days=1)  # what is older is told as what it came to
 _GONE_AFTER = timedelta(days=1)  # a channel that is not configured any more
-_TOUCHED_EVERY = timedelta(hours=1)
 _US = timedelta(microseconds=1)
 
 
@@ -39,23 +38,40 @@ class Alerts:
     def register(self, channels: Sequence[str]) -> list[str]:
         """Who is to be told from now on. One that is new is told what fires now. Raises ServiceError.
 
-        One that was not named for a day is forgotten with what it was not told; these are returned.
+        A new one beside one of the same kind that is not named any more is that one with another address: it gets what
+        the old one was not told. One that was not named for a day is forgotten with what it was not told; these are
+        returned.
         """
         now = now_us(self._clock)
         with exclusive(self._engine) as connection:
-            rows = connection.execute(sa.select(alert_channels)).all()
-            known = {row.name: row.configured_us for row in rows}
-            touched = [name for name in channels if now - known.get(name, 0) > _TOUCHED_EVERY // _US]
-            for name in touched:
-                statement = upsert(connection, alert_channels).values(name=name, since_us=now, configured_us=now)
-                renewed = statement.on_conflict_do_update(index_elements=["name"], set_={"configured_us": now})
-                connection.execute(renewed)
-            new = [name for name in channels if name not in known]
+            missed = {row.name: row.missed_us for row in connection.execute(sa.select(alert_channels))}
+            new = [name for name in channels if name not in missed]
+            gone = [name for name in missed if name not in channels]
+            for name in new:
+                connection.execute(sa.insert(alert_channels).values(name=name, since_us=now))
+                before = _same_kind(name, new, gone)
+                if before is not None:
+                    _move(connection, before, name)
+                    gone.remove(before)
             firing = _firing(connection) if new else []
-            _enqueue(connection, firing, new, now)
-            gone = [n for n, at in known.items() if n not in channels and now - at > _GONE_AFTER // _US]
-            _forget(connection, gone)
-        return gone
+            for name in new:
+                waiting = _waiting(connection, name)
+                _enqueue(connection, [page for page in firing if page.key.text not in waiting], [name], now)
+            _set_missed(connection, [name for name in gone if missed[name] is None], now)
+            _set_missed(connection, [name for name in channels if missed.get(name) is not None], None)
+            forgotten = [name for name in gone if now - (missed[name] or now) > _GONE_AFTER // _US]
+            _forget(connection, forgotten)
+        return forgotten
+
+    def forget(self, channel: str) -> bool:
+        """Drop a channel and what it was not told; whether there was one. Raises ServiceError.
+
+        One that is still configured is new at the next look.
+        """
+        with exclusive(self._engine) as connection:
+            known = connection.execute(sa.select(alert_channels.c.name).where(alert_channels.c.name == channel)).first()
+            _forget(connection, [channel])
+        return known is not None
 
     def apply(self, events: Iterable[AlertEvent]) -> int:
         """Take events into account; how many changes of state people are told. Raises ServiceError.
@@ -179,6 +195,36 @@ def _enqueue(connection: Connection, pages: Sequence[Page], channels: Sequence[s
     ]
     if rows:
         connection.execute(sa.insert(alert_messages), rows)
+
+
+def _same_kind(name: str, new: Sequence[str], gone: Sequence[str]) -> str | None:
+    """The channel that `name` takes the place of: the only one gone and the only one new of its kind.
+
+    The kind is what stands before the last dash of a name; Alertmanager, with none, is always itself.
+    """
+    kind = name.rpartition("-")[0]
+    old = [one for one in gone if one.rpartition("-")[0] == kind]
+    others = [one for one in new if one.rpartition("-")[0] == kind]
+    return old[0] if kind and len(old) == len(others) == 1 else None
+
+
+def _move(connection: Connection, old: str, new: str) -> None:
+    """What the old channel was not told is told to the new one, at once."""
+    waits = sa.and_(alert_messages.c.channel == old, alert_messages.c.delivered_us.is_(None))
+    connection.execute(sa.update(alert_messages).where(waits).values(channel=new, not_before_us=0, attempts=0))
+    _forget(connection, [old])
+
+
+def _waiting(connection: Connection, channel: str) -> set[str]:
+    """The keys of the alerts that it is still to be told of."""
+    waits = sa.and_(alert_messages.c.channel == channel, alert_messages.c.delivered_us.is_(None))
+    return set(connection.execute(sa.select(alert_messages.c.key).where(waits)).scalars())
+
+
+def _set_missed(connection: Connection, channels: Sequence[str], at_us: int | None) -> None:
+    if channels:
+        named = alert_channels.c.name.in_(channels)
+        connection.execute(sa.update(alert_channels).where(named).values(missed_us=at_us))
 
 
 def _forget(connection: Connection, channels: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ alert_channels = sa.Table(
     metadata,
     sa.Column("name", KeyText, primary_key=True),
     sa.Column("since_us", sa.BigInteger, nullable=False),
-    sa.Column("configured_us", sa.BigInteger, nullable=False),  # last time it was, about
+    sa.Column("missed_us", sa.BigInteger),  # first look at which it was not configured any more; NULL: it is
 )
 
 alert_messages = sa.Table(

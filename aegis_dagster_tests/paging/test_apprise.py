@@ -186,6 +186,7 @@ def test_a_channel_that_is_down_holds_up_no_other_and_misses_nothing(
         waiting = watched.alerts().waiting_by_channel()
         assert sorted(waiting.values()) == [0, 0, 2]
         monkeypatch.setenv("AEGIS_NOTIFY", address(good))
+        watched.look()
         watched.clock.move(days=2)
         watched.look()  # and who is not named for a day is forgotten
         assert list(watched.alerts().waiting_by_channel().values()) == [0]

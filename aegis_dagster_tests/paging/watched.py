@@ -128,6 +128,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AEGIS_ALERTS__SECONDS", "1")
+    monkeypatch.setenv("AEGIS_ALERTS__STANDS_SECONDS", "1")
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         yield Watched(instance)

@@ -27,7 +27,7 @@ def upgrade() -> None:
         "alert_channels",
         sa.Column("name", KEY_TEXT, nullable=False),
         sa.Column("since_us", sa.BigInteger(), nullable=False),
-        sa.Column("configured_us", sa.BigInteger(), nullable=False),
+        sa.Column("missed_us", sa.BigInteger()),
         sa.PrimaryKeyConstraint("name", name="pk_alert_channels"),
     )
     op.create_table(
