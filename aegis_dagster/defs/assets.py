@@ -53,9 +53,11 @@ async def _run_stage(
                 for begun in bench.reports:
                     resource.stage_finished(begun)
             chosen_by = _chosen(project, stage, bench, collection)
-        failed = [item for item in project.reports.failures(documents) if item.stage is stage]
-        note_outcome(context, project, documents, failed)
-        held, preview = holdings(project, stage, documents), preview_of(project, stage, documents)
+        standing = project.reports.standing(documents)
+        failed = [item for item in standing.failures() if item.stage is stage]
+        note_outcome(context, stage, standing)
+        facts = standing.facts(stage)
+        held, preview = holdings(stage, facts.values()), preview_of(project, stage, documents, facts)
         used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
         costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)
         return dg.MaterializeResult(

@@ -17,7 +17,7 @@ from aegis_dagster.defs.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.stores.catalog_reports import FailedDocument
+from aegis_dagster.stores.standing import FailedDocument
 
 # Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would say so otherwise.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")

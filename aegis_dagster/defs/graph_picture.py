@@ -70,7 +70,8 @@ def _draw_entities(axes: "Axes", entities: Sequence[DrawnEntity], places: Places
         sizes = [60 + 500 * one.chunks / biggest for one in mine]
         colour = f"C{frequent.index(name)}" if name else "#888888"
         xs, ys = [places[one.key][0] for one in mine], [places[one.key][1] for one in mine]
-        axes.scatter(xs, ys, s=sizes, color=colour, label=name or "others", zorder=2, edgecolors="white")
+        label = _label(name).lstrip("_") or "others"  # one that begins so would be left out
+        axes.scatter(xs, ys, s=sizes, color=colour, label=label, zorder=2, edgecolors="white")
     for entity in entities:
         axes.annotate(
             _label(entity.name),
@@ -83,7 +84,9 @@ def _draw_entities(axes: "Axes", entities: Sequence[DrawnEntity], places: Places
             bbox={"boxstyle": "square,pad=0", "color": "white", "alpha": 0.6},
             parse_math=False,  # a name may hold dollars
         )
-    axes.legend(loc="upper left", frameon=False, fontsize=8, markerscale=0.5)
+    legend = axes.legend(loc="upper left", frameon=False, fontsize=8, markerscale=0.5)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a type, which a model may have made up, too
 
 
 def _label(name: str) -> str:

@@ -4,12 +4,13 @@ Belongs here: what an operator reads of an asset's store beside its description.
 Does not belong here: what a run did (`metadata.py`), looks at contents (`previews.py`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from aegis_dagster.composition import Project
-from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage
 
 # Views can be dropped: they are published again from the truth, without one paid call.
 _HOLDS: Mapping[Stage, str] = dict.fromkeys(Stage, "truth") | {Stage.EMBED: "view"}
@@ -99,10 +100,10 @@ def columns_of(stage: Stage) -> dict[str, dg.MetadataValue]:
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
 
 
-def holdings(project: Project, stage: Stage, documents: Sequence[Document]) -> dict[str, int]:
-    """How much of these documents the asset holds; the first number counts its rows."""
-    facts = list(project.reports.facts(stage, documents).values())
-    return {name: sum(count(found) for found in facts) for name, count in _COUNTED[stage].items()}
+def holdings(stage: Stage, facts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How much the asset holds, by what was recorded of each document; the first number counts its rows."""
+    recorded = list(facts)
+    return {name: sum(count(found) for found in recorded) for name, count in _COUNTED[stage].items()}
 
 
 def uri_of(project: Project, stage: Stage) -> str:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.stages.report import StageReport
-from aegis_dagster.stores.catalog_reports import FailedDocument
+from aegis_dagster.stores.standing import FailedDocument
 
 _ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
 # What a stage may really compute, so that a run without work plots a 0.

@@ -6,20 +6,26 @@ Does not belong here: counts and failures (`metadata.py`), the layout of a page 
 """
 
 import base64
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.graph_picture import DrawnEntity, draw_graph
 from aegis_dagster.defs.metadata import markdown_table, only_text
 from aegis_dagster.defs.page_preview import first_page
 from aegis_dagster.domain.chunks import Chunk
+from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Stage
-from aegis_dagster.errors import DocumentError
 from aegis_dagster.pictures.shrinking import shrunk
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
 
+logger = logging.getLogger(__name__)
+
+_TRIED = 20  # documents that are looked into
 _CHARACTERS = 1500  # of a page
 _CHUNKS, _CHUNK_CHARACTERS = 3, 500
 _POINTS, _POINT_CHARACTERS = 10, 80
@@ -28,26 +34,30 @@ _PICTURE_BYTES = 40_000  # a larger one is only described: the text stands in Da
 _BIGGEST, _NEIGHBOURS = 8, 5
 
 
-def preview_of(project: Project, stage: Stage, documents: Sequence[Document]) -> str:
-    """A preview of the first document that has something to show; "" where none has."""
+def preview_of(
+    project: Project, stage: Stage, documents: Sequence[Document], facts: Mapping[DocumentId, Mapping[str, Any]]
+) -> str:
+    """A preview of the first document that has something to show; "" where none has. Raises nothing.
+
+    facts: what was recorded of the documents that are done at the stage.
+    """
     if stage is Stage.GRAPH:
-        return _graph(project)
-    facts = project.reports.facts(stage, documents)
-    for document in documents:
-        if document.id not in facts:
-            continue
-        try:
-            text = _document_preview(project, stage, document)
-        except (
-            DocumentError,
-            OSError,
-            ValueError,
-            LookupError,
-        ):  # another run works on it now, or it was damaged: no preview
-            continue
+        return _or_nothing(partial(_graph, project))
+    shown = [one for one in documents if one.id in facts and facts[one.id].get("described") != 0]
+    for document in shown[:_TRIED]:
+        text = _or_nothing(partial(_document_preview, project, stage, document))
         if text:
             return f"From `{document.id}`:\n\n{text}"
     return ""
+
+
+def _or_nothing(look: Callable[[], str]) -> str:
+    """A look at what was made may fail: another run works on it, it was damaged, it is odd. The work was done."""
+    try:
+        return look()
+    except Exception:
+        logger.warning("There is no preview.", exc_info=True)
+        return ""
 
 
 def _document_preview(project: Project, stage: Stage, document: Document) -> str:

@@ -8,22 +8,19 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import (
     ARTIFACT_STAGES,
     Document,
-    Failure,
     Stage,
     StageState,
     Status,
-    document_status,
     up_to_date,
 )
 from aegis_dagster.errors import UnknownDocument
@@ -31,27 +28,7 @@ from aegis_dagster.stores.catalog import Catalog
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.documents import DocumentList
-
-
-@dataclass(slots=True)
-class CollectionSummary:
-    """Where the documents of a collection stand."""
-
-    name: CollectionName
-    documents: int = 0
-    chunks: int = 0
-    by_status: Counter[Status] = field(default_factory=Counter)
-    by_stage: dict[Stage, Counter[Status]] = field(default_factory=lambda: {stage: Counter() for stage in Stage})
-
-
-@dataclass(frozen=True, slots=True)
-class FailedDocument:
-    """A document that failed at a stage."""
-
-    document_id: DocumentId
-    stage: Stage
-    failure: Failure
-    attempts: int
+from aegis_dagster.stores.standing import CollectionSummary, FailedDocument, Standing
 
 
 class CatalogReports:
@@ -63,19 +40,13 @@ class CatalogReports:
         self._documents = document_list
         self._identities = identities
 
+    def standing(self, only: Collection[Document] | None = None) -> Standing:
+        """Where all documents stand, or these, as they are now: read once for several questions."""
+        return Standing(list(self._with_states(only)))
+
     def summaries(self, only: Collection[Document] | None = None) -> list[CollectionSummary]:
         """Per collection, sorted by name; of all documents or of these."""
-        found: dict[CollectionName, CollectionSummary] = {}
-        for document, states, wanted in self._with_states(only):
-            summary = found.setdefault(document.collection, CollectionSummary(document.collection))
-            summary.documents += 1
-            summary.by_status[document_status(states, wanted)] += 1
-            summary.chunks += int(states[Stage.CHUNK].facts.get("chunks", 0)) if Stage.CHUNK in states else 0
-            for stage in Stage:
-                state = states.get(stage)
-                current = state is not None and state.fingerprint == wanted[stage]
-                summary.by_stage[stage][state.status if state and current else Status.PENDING] += 1
-        return [found[name] for name in sorted(found)]
+        return self.standing(only).summaries()
 
     def stale(self, exists: Callable[[Stage, str], bool], only: Collection[Document] | None = None) -> list[Document]:
         """The documents that have work left at some stage, or whose artifact is lost (`exists` looks)."""
@@ -88,12 +59,7 @@ class CatalogReports:
 
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
         """Every failed document and stage, sorted."""
-        return [
-            FailedDocument(document.id, stage, state.failure, state.attempts)
-            for document, states, _ in self._with_states(only)
-            for stage, state in sorted(states.items())
-            if state.failure is not None
-        ]
+        return self.standing(only).failures()
 
     def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
         """Documents whose chunks lost text: (id, coverage 0..1, a sample of what is missing)."""
@@ -105,11 +71,7 @@ class CatalogReports:
 
     def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, dict[str, Any]]:
         """What was recorded of each document that is done at a stage."""
-        return {
-            document.id: states[stage].facts
-            for document, states, wanted in self._with_states(only)
-            if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
-        }
+        return self.standing(only).facts(stage)
 
     def changed_since_parsed(self) -> set[DocumentId]:
         """Documents whose bytes changed after they were parsed, or were refused, for the last time."""

@@ -68,6 +68,12 @@ def finish(project: Project, stage: Stage, document: Document, **files: bytes) -
     project.catalog.finish(stage, {document.id: (wanted[stage], Outcome(Status.DONE, {}))})
 
 
+def look(project: Project) -> str:
+    """The preview of pictures."""
+    documents = project.documents.all()
+    return preview_of(project, Stage.ENRICH, documents, project.reports.facts(Stage.ENRICH, documents))
+
+
 def test_a_picture_stands_beside_its_description(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     write_documents(project.root, ["c/a.txt", "c/b.txt"])
@@ -82,18 +88,21 @@ def test_a_picture_stands_beside_its_description(tmp_path: Path) -> None:
     ]
     finish(project, Stage.PARSE, document, one__png=stored.getvalue())
     finish(project, Stage.ENRICH, document, descriptions__json=json.dumps(described).encode())
-    shown = preview_of(project, Stage.ENRICH, project.documents.all())
+    shown = look(project)
     assert shown.startswith("From `c/b.txt`:")
     assert "page 3, described by openai/gpt-4.1-mini:\n\nA gauge &lt;under> a pier." in shown
     (picture,) = pictures_in(shown)
     with Image.open(io.BytesIO(picture)) as seen:
         assert seen.size == (320, 213)
     (project.artifacts.path(Stage.PARSE, project.reports.wanted(document)[1][Stage.PARSE]) / "one.png").unlink()
-    assert preview_of(project, Stage.ENRICH, project.documents.all()) == ""  # gone: no preview, and no error
+    assert look(project) == ""  # gone: no preview, and no error
 
 
 def test_the_graph_is_drawn_the_same_each_time_and_nothing_lies_on_anything(tmp_path: Path) -> None:
-    entities = [DrawnEntity(f"e{number}", f"Entity ${number}^ \n名", "person", 1 + number) for number in range(48)]
+    types = ("$a_$", "$\\frac$", "_hidden", "")
+    entities = [
+        DrawnEntity(f"e{number}", f"Entity ${number}^ \n名", types[number % 4], 1 + number) for number in range(48)
+    ]
     edges = [(f"e{number}", f"e{number // 4}", 1000 * number) for number in range(1, 48)]
     drawn = draw_graph(entities, edges)
     assert drawn == draw_graph(entities, edges) and len(drawn) < 60_000
