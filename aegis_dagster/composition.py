@@ -66,6 +66,11 @@ class Project:
         """The SQL database, migrated."""
         return open_database(self.settings.database_url)
 
+    def close(self) -> None:
+        """Give the database's connections back; for processes that open a project again and again."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
     @cached_property
     def documents(self) -> DocumentList:
         """The catalog's list of documents."""

@@ -104,6 +104,12 @@ class Models:
             return MiniLmEmbedder.model, MiniLmEmbedder.dimensions
         return self.embedder.model, self.embedder.dimensions
 
+    @property
+    def embedding_is_paid(self) -> bool:
+        """Whether a provider that costs something embeds. Raises as `embedder`."""
+        name = self._settings.embed.model
+        return name != MODEL and not self._embedding_model(name)[0].free
+
     @cached_property
     def embedder(self) -> Embedder:
         """The embedding model. Raises ConfigurationError: it is not configured, or some collection must not use it."""

@@ -41,6 +41,8 @@ async def _run_stage(
         collection = CollectionName(context.partition_key)
         picked = _picked(context, project, collection, options)
         documents = picked.documents
+        if stage is Stage.EMBED and not options.embed_anew:
+            documents = project.reports.standing(documents).without_embedding_anew()
         async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
             expected, no_forecast = (
                 _forecast(project, documents, options.forced) if stage is not Stage.CHUNK else ((), "")

@@ -55,6 +55,11 @@ class IngestOptions(dg.ConfigurableResource[None]):
         description="Let the scan delete more documents at once than the guard allows. Only when the root is mounted "
         "and complete.",
     )
+    embed_anew: bool = Field(
+        default=True,
+        description="Embed also documents that only another embedding model or its settings made stale. Runs that the "
+        "sensor and the nightly schedule request leave these to the schedule `reembedding` where embedding is paid.",
+    )
 
     @property
     def forced(self) -> frozenset[Stage]:

@@ -224,13 +224,13 @@ def check_costs_after_calls(
     context: dg.SensorEvaluationContext, project: ProjectResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Request `check_costs` when the ledger has changed."""
-    opened = project.open()
-    if opened.settings.database is None and not (opened.settings.home / "aegis.db").exists():
-        return dg.SkipReason(f"Nothing was ever ingested into {opened.settings.home}.")
-    now = opened.clock.now()
-    mark = ledger_mark(opened)
-    watch = Watch(**json.loads(context.cursor)) if context.cursor else Watch()
-    due = watch.due(mark, now, reserved=any(account.reserved for account in opened.choices.ledger.accounts()))
+    with project.opened() as opened:
+        if opened.settings.database is None and not (opened.settings.home / "aegis.db").exists():
+            return dg.SkipReason(f"Nothing was ever ingested into {opened.settings.home}.")
+        now = opened.clock.now()
+        mark = ledger_mark(opened)
+        watch = Watch(**json.loads(context.cursor)) if context.cursor else Watch()
+        due = watch.due(mark, now, reserved=any(account.reserved for account in opened.choices.ledger.accounts()))
     after = replace(watch, seen=mark, **({"checked": mark, "checked_at": now.isoformat()} if due else {}))
     return dg.SensorResult(
         run_requests=[dg.RunRequest()] if due else [],

@@ -80,11 +80,11 @@ def paging_sensor(home: str | None) -> dg.SensorDefinition:
         "fails or succeeds again: once for each change, through Alertmanager and the addresses in AEGIS_NOTIFY.",
     )
     def page_on_change(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        opened = project.open()
-        channels = paging_channels(opened)
-        if not channels:
-            return dg.SensorResult(skip_reason=f"Nobody is paged: {HOW_TO}", cursor=context.cursor)
-        cursor, told = look(context.instance, opened, channels, int(context.cursor or 0))
+        with project.opened() as opened:
+            channels = paging_channels(opened)
+            if not channels:
+                return dg.SensorResult(skip_reason=f"Nobody is paged: {HOW_TO}", cursor=context.cursor)
+            cursor, told = look(context.instance, opened, channels, int(context.cursor or 0))
         return dg.SensorResult(skip_reason=told, cursor=str(cursor))
 
     return page_on_change

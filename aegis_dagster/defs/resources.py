@@ -54,6 +54,15 @@ class ProjectResource(dg.ConfigurableResource[None]):
         """The project of these settings. Raises ConfigurationError."""
         return Project(load_settings(Path(self.home) if self.home else None))
 
+    @contextmanager
+    def opened(self) -> Iterator[Project]:
+        """The same for a block, as in each tick of a sensor: the process lives on. Raises ConfigurationError."""
+        project = self.open()
+        try:
+            yield project
+        finally:
+            project.close()
+
     def progress(self, log: Callable[[str], None]) -> Progress:
         """Where the stages report how far they are."""
         observer = _observer.get()

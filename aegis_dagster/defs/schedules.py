@@ -18,7 +18,7 @@ from aegis_dagster.defs.costs import check_costs
 from aegis_dagster.defs.jobs import ingest, ingest_parallel
 from aegis_dagster.defs.monthly_report import month_before, report_month
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.watching import SCANNED, WHY_TAG, list_root
+from aegis_dagster.defs.watching import NO_ROOT, WHY_TAG, list_root, unasked
 from aegis_dagster.domain.accounts import AccountKind
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.money import month_of, shown_usd
@@ -82,24 +82,24 @@ def _nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
     def nightly_catch_up(
         context: dg.ScheduleEvaluationContext, project: ProjectResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        opened = project.open()
-        if opened.settings.root is None:
-            return dg.SkipReason("No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`.")
-        list_root(context.instance, opened, context.log.info, read_seconds=_READ_SECONDS)
-        counts = _to_catch_up(opened)
-        if not counts:
-            return dg.SkipReason("Every document is up to date or failed for good.")
-        removing = _traces_left(opened)
-        return [
-            dg.RunRequest(
-                run_key=f"nightly-{context.scheduled_execution_time.isoformat()}-{collection}",
-                partition_key=collection,
-                # The first one removes the traces of deleted documents, too; the list is up to date already.
-                run_config=IngestOptions().run_config() if removing and number == 0 else SCANNED,
-                tags={WHY_TAG: f"{counts[collection]} documents"},
-            )
-            for number, collection in enumerate(sorted(counts))
-        ]
+        with project.opened() as opened:
+            if opened.settings.root is None:
+                return dg.SkipReason(NO_ROOT)
+            list_root(context.instance, opened, context.log.info, read_seconds=_READ_SECONDS)
+            counts = _to_catch_up(opened)
+            if not counts:
+                return dg.SkipReason("Every document is up to date or failed for good.")
+            removing = _traces_left(opened)
+            return [
+                dg.RunRequest(
+                    run_key=f"nightly-{context.scheduled_execution_time.isoformat()}-{collection}",
+                    partition_key=collection,
+                    # The first one removes the traces of deleted documents, too; the list is up to date already.
+                    run_config=unasked(opened, scan_root=removing and number == 0),
+                    tags={WHY_TAG: f"{counts[collection]} documents"},
+                )
+                for number, collection in enumerate(sorted(counts))
+            ]
 
     return nightly_catch_up
 
@@ -111,7 +111,10 @@ def _traces_left(project: Project) -> bool:
 
 def _to_catch_up(project: Project) -> Counter[CollectionName]:
     """How many documents of each collection have work left, deleted ones included."""
-    counts = Counter(document.collection for document in project.reports.stale(project.artifacts.exists))
+    stale = project.reports.stale(project.artifacts.exists)
+    if project.choices.embedding_is_paid:  # what costs is forecast first: by `reembedding`
+        stale = project.reports.standing(stale).without_embedding_anew()
+    counts = Counter(document.collection for document in stale)
     work = WorkLeft(project.engine, project.identities)
     counts.update({collection: len(waiting) for collection, waiting in work.deleted().items()})
     if not project.vectors.exists() and work.anything_embedded():
@@ -131,28 +134,28 @@ def _reembedding(times: TimedSettings) -> dg.ScheduleDefinition:
     def reembedding(
         context: dg.ScheduleEvaluationContext, project: ProjectResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        opened = project.open()
-        now_ms = int(opened.clock.now().timestamp() * 1000)
-        stale = WorkLeft(opened.engine, opened.identities).embedded_otherwise(now_ms)
-        if not stale:
-            return dg.SkipReason("All vectors are those of the current model and settings.")
-        expected = expect(opened, stale)
-        if expected.short:
-            return dg.SkipReason(f"{len(stale)} documents are stale. Expected: {expected.told}. {expected.short}")
-        context.log.info(f"{len(stale)} documents are embedded anew. Expected: {expected.told}.")
-        counts = Counter(document.collection for document in stale)
-        return [
-            dg.RunRequest(
-                run_key=f"reembedding-{context.scheduled_execution_time.isoformat()}-{collection}",
-                partition_key=collection,
-                run_config=SCANNED,
-                tags={
-                    WHY_TAG: f"{counts[collection]} of {len(stale)} documents to embed anew",
-                    FORECAST_TAG: f"{expected.told} for all collections",
-                },
-            )
-            for collection in sorted(counts)
-        ]
+        with project.opened() as opened:
+            now_ms = int(opened.clock.now().timestamp() * 1000)
+            stale = WorkLeft(opened.engine, opened.identities).embedded_otherwise(now_ms)
+            if not stale:
+                return dg.SkipReason("All vectors are those of the current model and settings.")
+            expected = expect(opened, stale)
+            if expected.short:
+                return dg.SkipReason(f"{len(stale)} documents are stale. Expected: {expected.told}. {expected.short}")
+            context.log.info(f"{len(stale)} documents are embedded anew. Expected: {expected.told}.")
+            counts = Counter(document.collection for document in stale)
+            return [
+                dg.RunRequest(
+                    run_key=f"reembedding-{context.scheduled_execution_time.isoformat()}-{collection}",
+                    partition_key=collection,
+                    run_config=IngestOptions(scan_root=False).run_config(),
+                    tags={
+                        WHY_TAG: f"{counts[collection]} of {len(stale)} documents to embed anew",
+                        FORECAST_TAG: f"{expected.told} for all collections",
+                    },
+                )
+                for collection in sorted(counts)
+            ]
 
     return reembedding
 

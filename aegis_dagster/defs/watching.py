@@ -29,7 +29,7 @@ from aegis_dagster.stages.upkeep import ListingReport, update_listing
 from aegis_dagster.stores.work_left import WorkLeft
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
-SCANNED: Mapping[str, Any] = IngestOptions(scan_root=False).run_config()  # the look listed already
+NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."
 _PARTITION_TAG = "dagster/partition"
 _JOBS = (ingest.name, ingest_parallel.name, clean_up.name)
 _AT_WORK = (
@@ -102,7 +102,8 @@ def found_anything(report: ListingReport) -> bool:
 
 def work_of(project: Project, work: WorkLeft, now_ms: int) -> dict[CollectionName | None, list[Waiting]]:
     """The documents that a run started now would do something for; None: those whose traces are to be removed."""
-    found: dict[CollectionName | None, list[Waiting]] = dict(work.by_collection(now_ms).items())
+    by_collection = work.by_collection(now_ms, embed_anew=not project.choices.embedding_is_paid)
+    found: dict[CollectionName | None, list[Waiting]] = dict(by_collection.items())
     gone = [waiting for each in work.deleted().values() for waiting in each]
     if gone or (not project.vectors.exists() and work.anything_embedded()):
         found[None] = gone
@@ -124,8 +125,13 @@ def plan_for(
     )
 
 
-def run_request(request: Request) -> dg.RunRequest:
-    """The request as Dagster takes it."""
+def unasked(project: Project, *, scan_root: bool = False) -> dict[str, Any]:
+    """The run config of a run that nobody asked for. It is not listed again, and paid vectors are made as forecast."""
+    return IngestOptions(scan_root=scan_root, embed_anew=not project.choices.embedding_is_paid).run_config()
+
+
+def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunRequest:
+    """The request as Dagster takes it. run_config: of a run of `ingest`."""
     tags = {WORK_TAG: request.digest, WHY_TAG: request.why}
     if request.collection is None:
         return dg.RunRequest(run_key=request.run_key, job_name=clean_up.name, tags=tags)
@@ -133,7 +139,7 @@ def run_request(request: Request) -> dg.RunRequest:
         run_key=request.run_key,
         job_name=ingest.name,
         partition_key=request.collection,
-        run_config=SCANNED,
+        run_config=run_config,
         tags=tags,
     )
 
@@ -206,13 +212,13 @@ def watched_folder_sensor(settings: WatchedFolderSettings) -> dg.SensorDefinitio
         "root that cannot be read fails the look and the check `root_readable`, and deletes nothing.",
     )
     def watched_folder(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        opened = project.open()
-        if opened.settings.root is None:
-            return dg.SensorResult(skip_reason="No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`.")
-        rest = Rest(**json.loads(context.cursor)) if context.cursor else Rest()
-        seconds = opened.settings.schedules.watched_folder.read_seconds
-        plan, rest, said = look(context.instance, opened, context.log.info, rest, read_seconds=seconds)
-        requests = [run_request(request) for request in plan.requests]
+        with project.opened() as opened:
+            if opened.settings.root is None:
+                return dg.SensorResult(skip_reason=NO_ROOT)
+            rest = Rest(**json.loads(context.cursor)) if context.cursor else Rest()
+            seconds = opened.settings.schedules.watched_folder.read_seconds
+            plan, rest, said = look(context.instance, opened, context.log.info, rest, read_seconds=seconds)
+            requests = [run_request(request, unasked(opened)) for request in plan.requests]
         if requests:
             context.log.info(said)
         return dg.SensorResult(

@@ -81,6 +81,20 @@ def has_work(
     return False
 
 
+def only_embedding_is_stale(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> bool:
+    """Whether nothing but another embedding model, or its settings, gives a run something to do.
+
+    The chunks are those that are wanted, and were embedded before.
+    """
+    embedded = states.get(Stage.EMBED)
+    return (
+        embedded is not None
+        and embedded.status is Status.DONE
+        and embedded.fingerprint != wanted[Stage.EMBED]
+        and all(up_to_date(stage, states, wanted) for stage in Stage if stage is not Stage.EMBED)
+    )
+
+
 def _money_is_back(state: StageState, now_ms: int) -> bool:
     """Whether the month for which no money was left is over. Who waits for a provider waits for the nightly run."""
     until = str(state.facts.get("until") or "")

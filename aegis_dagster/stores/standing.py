@@ -11,6 +11,7 @@ from typing import Any
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Document, Failure, Stage, StageState, Status, document_status
+from aegis_dagster.domain.watching import only_embedding_is_stale
 
 
 @dataclass(slots=True)
@@ -70,3 +71,7 @@ class Standing:
             for document, states, wanted in self.rows
             if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
         }
+
+    def without_embedding_anew(self) -> list[Document]:
+        """The documents but for those that only another embedding model, or its settings, made stale."""
+        return [document for document, states, wanted in self.rows if not only_embedding_is_stale(states, wanted)]

@@ -81,8 +81,9 @@ class QdrantStore:
                     self._close()
 
     def exists(self) -> bool:
-        """Whether this model's collection is there. Does not open the store."""
-        return (self._path / "collection" / self._collection).is_dir()
+        """Whether this model's collection is there, or that of the model before. Does not open the store."""
+        names = (self._collection, self.active_collection())
+        return any(name is not None and (self._path / "collection" / name).is_dir() for name in names)
 
     @property
     def collection(self) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine, Row
 from aegis_dagster.domain.fingerprints import Identities, digest_of, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Failure, Stage, StageState, Status
-from aegis_dagster.domain.watching import Waiting, has_work
+from aegis_dagster.domain.watching import Waiting, has_work, only_embedding_is_stale
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
@@ -43,12 +43,15 @@ class WorkLeft:
             rows = [*connection.execute(listed), *connection.execute(reached), *connection.execute(times)]
         return digest_of(*(str(tuple(row)) for row in rows), repr(self._identities))
 
-    def by_collection(self, now_ms: int) -> dict[CollectionName, list[Waiting]]:
-        """The documents of each collection that a run started now would do something for, by id."""
+    def by_collection(self, now_ms: int, *, embed_anew: bool = True) -> dict[CollectionName, list[Waiting]]:
+        """The documents of each collection that a run started now would do something for, by id.
+
+        embed_anew: also those that only another embedding model gives something to do.
+        """
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
         for rows in self._rows():
             document = _document(rows[0])
-            if not self._plainly_done(document, rows) and self._has_work(document, rows, now_ms):
+            if not self._plainly_done(document, rows) and self._has_work(document, rows, now_ms, embed_anew):
                 found[document.collection].append(Waiting(document.id, rows[0].changed_ms, document.revision))
         return dict(found)
 
@@ -75,10 +78,12 @@ class WorkLeft:
         wanted = wanted_fingerprints(document, self._identities, {})
         return {(row[6], row[8]) for row in rows} == set(wanted.items())
 
-    def _has_work(self, document: Document, rows: list[Row[Any]], now_ms: int) -> bool:
+    def _has_work(self, document: Document, rows: list[Row[Any]], now_ms: int, embed_anew: bool = True) -> bool:
         reached = [row for row in rows if row.stage is not None]
         states = {Stage(row.stage): _state(row) for row in reached}
         wanted = wanted_fingerprints(document, self._identities, states)
+        if not embed_anew and only_embedding_is_stale(states, wanted):
+            return False
         return has_work(states, wanted, {Stage(row.stage): row.finished_ms or 0 for row in reached}, now_ms)
 
     def deleted(self) -> dict[CollectionName, list[Waiting]]:

@@ -51,7 +51,13 @@ def test_the_launchpad_shows_every_choice_with_its_default_and_a_description() -
     assert shown == {
         "resources": {
             "ingest_options": {
-                "config": {"documents": [], "force_from": "none", "scan_root": True, "confirm_deletions": False}
+                "config": {
+                    "documents": [],
+                    "force_from": "none",
+                    "scan_root": True,
+                    "confirm_deletions": False,
+                    "embed_anew": True,
+                }
             }
         }
     }

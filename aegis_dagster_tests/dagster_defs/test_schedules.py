@@ -95,12 +95,17 @@ def test_embedding_anew_is_refused_when_the_money_does_not_suffice(
     assert daemon.schedule("reembedding", NIGHT) == []
     assert "1 documents are stale" in daemon.said and "may spend 0.000001 USD more this month" in daemon.said
     configure("100")
+    # Neither the sensor nor the nightly run spends it unasked, also where they have something else to do.
+    assert Daemon(daemon.instance).tick() == [] and daemon.schedule("nightly_catch_up", NIGHT) == []
+    write_documents(project.root, ["c/b.txt"], paragraphs=6)
+    assert daemon.tick() == ["c"]
+    assert Project(load_settings()).ledger_reports.usage(("provider",))[0].calls == 1
     (request,) = daemon.schedule("reembedding", NIGHT)
     assert request.tags[FORECAST_TAG].startswith("1 calls, 0.00")
     assert run_all(daemon, [request], "ingest_parallel") == ["c"]
     now = Project(load_settings())
     assert now.vectors.active_collection() == now.vectors.collection
-    assert now.ledger_reports.usage(("provider",))[0].calls == 1
+    assert now.ledger_reports.usage(("provider",))[0].calls == 2
     assert daemon.schedule("reembedding", NIGHT) == []
 
 

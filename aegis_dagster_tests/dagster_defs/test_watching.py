@@ -13,7 +13,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.dagster_events import batches_after
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE
-from aegis_dagster.defs.watching import WORK_TAG, Rest, look, run_request
+from aegis_dagster.defs.watching import WORK_TAG, Rest, look, run_request, unasked
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.watching import Plan
@@ -214,7 +214,7 @@ def test_a_lost_vector_store_is_published_again(project: Project, daemon: Daemon
     assert Daemon(daemon.instance).tick() == ["clean_up"]
     later = Project(load_settings(), LaterClock(minutes=6))  # a run for just these documents ended a moment ago
     plan, _, _ = look(daemon.instance, later, print, Rest(), read_seconds=20)
-    assert [daemon.run(run_request(request)).success for request in plan.requests] == [True]
+    assert [daemon.run(run_request(request, unasked(project))).success for request in plan.requests] == [True]
     assert set(project.vectors.counts_by_document()) == {"c/a.txt"}
 
 
