@@ -47,7 +47,9 @@ async def _run_stage(
             expected, no_forecast = (
                 _forecast(project, documents, options.forced) if stage is not Stage.CHUNK else ((), "")
             )
-            gateway = Gateway(project.settings.metrics.pushgateway, project.clock, context.log.warning)
+            gateway = Gateway(
+                project.settings.metrics.pushgateway, project.clock, context.log.warning, context.instance
+            )
             try:
                 with run_gauges(gateway, collection, stage, bench.reports):
                     report = await STAGES[stage](documents, bench, force=stage in options.forced)

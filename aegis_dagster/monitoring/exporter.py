@@ -41,7 +41,7 @@ class _Reading:
     """What a source said, or that it did not."""
 
     families: list[Family] | None  # None: it could not be asked
-    at: datetime
+    at: datetime  # when reading began: what happened since may be missing
     seconds: float
 
 
@@ -57,14 +57,14 @@ class _Watched:
 
     def take(self) -> _Reading:
         """Read the source now. Never raises."""
-        began = time.monotonic()
+        at, began = self._clock.now(), time.monotonic()
         families: list[Family] | None = None
         error: Exception | None = None
         try:
             families = self.reader.read().families()
         except Exception as raised:  # a source must not take the others with it, whatever is wrong with it
             error = raised
-        reading = _Reading(families, self._clock.now(), time.monotonic() - began)
+        reading = _Reading(families, at, time.monotonic() - began)
         with self._lock:
             self.last = reading
             self._tell(error)

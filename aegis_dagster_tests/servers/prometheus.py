@@ -39,12 +39,27 @@ class Sample:
 class Prometheus(Program):
     """A running Prometheus."""
 
-    def query(self, expression: str) -> list[Sample]:
-        """What an expression gives now. Raises ValueError when it is not understood."""
-        answer = self._api("query", query=expression)
+    def query(self, expression: str, *, at: float | None = None) -> list[Sample]:
+        """What an expression gives. Raises ValueError when it is not understood.
+
+        at: seconds since 1970-01-01 UTC; None: now.
+        """
+        answer = self._api("query", query=expression, **({} if at is None else {"time": repr(at)}))
         if answer["resultType"] == "scalar":
             return [Sample({}, float(answer["result"][1]))]
         return [Sample(one["metric"], float(one["value"][1])) for one in answer["result"]]
+
+    def over(self, expression: str, start: float, end: float, *, step: float = 1.0) -> list[Sample]:
+        """What an expression gave from start to end, every `step` seconds: a sample for each series and time.
+
+        Times: seconds since 1970-01-01 UTC. Raises ValueError when it is not understood.
+        """
+        answer = self._api("query_range", query=expression, start=repr(start), end=repr(end), step=repr(step))
+        return [Sample(one["metric"], float(value)) for one in answer["result"] for _, value in one["values"]]
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Its rules: name, query, health, lastError."""
+        return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
 
     def wait_for(
         self, expression: str, met: Callable[[list[Sample]], bool] = bool, *, seconds: float = 30.0
