@@ -63,7 +63,7 @@ class WorkLeft:
         found = []
         for rows in self._rows():
             document = _document(rows[0])
-            if any(row.stage == Stage.EMBED for row in rows) and not self._plainly_done(document, rows):
+            if any(_was_embedded(row) for row in rows) and not self._plainly_done(document, rows):
                 states = {Stage(row.stage): _state(row) for row in rows}
                 wanted = wanted_fingerprints(document, self._identities, states)
                 other = states[Stage.EMBED].fingerprint != wanted[Stage.EMBED]
@@ -130,6 +130,11 @@ class WorkLeft:
                 together.append(row)
             if together:
                 yield together
+
+
+def _was_embedded(row: Row[Any]) -> bool:
+    """Whether it tells of points, or of an attempt to make some: not of a document that an earlier stage lost."""
+    return row.stage == Stage.EMBED and not (row.status == Status.SKIPPED and row.facts)
 
 
 def _document(row: Row[Any]) -> Document:

@@ -13,6 +13,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.monthly_report import month_before
 from aegis_dagster.defs.schedules import FORECAST_TAG, timetable
+from aegis_dagster.defs.watching import WHY_TAG
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import month_of
 from aegis_dagster.domain.stages import Stage, Status
@@ -56,6 +57,7 @@ def test_changed_settings_make_the_schedule_embed_anew_once(
     project: Project, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_documents(project.root, ["c/a.txt", "d/a.txt"], paragraphs=6)
+    (project.root / "c" / "bad.pdf").write_bytes(b"")  # never embedded, and only its chunks are asked for anew
     assert daemon.tick() == ["c", "d"]
     assert daemon.schedule("reembedding", NIGHT) == [] and "All vectors are those" in daemon.said
     before = project.vectors.counts_by_document()
@@ -63,6 +65,7 @@ def test_changed_settings_make_the_schedule_embed_anew_once(
     write_documents(project.root, ["e/new.txt"], paragraphs=1)  # never embedded: that is not this schedule's
     requests = list(daemon.schedule("reembedding", NIGHT))
     assert [request.tags[FORECAST_TAG] for request in requests] == ["no model is asked, 0 USD for all collections"] * 2
+    assert [request.tags[WHY_TAG] for request in requests] == ["1 of 2 documents to embed anew"] * 2
     assert run_all(daemon, requests, "ingest_parallel") == ["c", "d"]
     after = project.vectors.counts_by_document()
     assert set(after) == set(before) and all(after[name] > before[name] for name in before)
