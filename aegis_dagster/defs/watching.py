@@ -18,6 +18,7 @@ import dagster as dg
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.cleaning import clean_up, put_partitions_right
 from aegis_dagster.defs.config import IngestOptions
+from aegis_dagster.defs.dead_runs import fail_dead_runs
 from aegis_dagster.defs.jobs import ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE, record
@@ -116,10 +117,11 @@ def plan_for(
     left: Mapping[CollectionName | None, Sequence[Waiting]],
     now_ms: int,
 ) -> Plan:
-    """Who gets a run, by the runs that Dagster knows."""
+    """Who gets a run, by the runs that Dagster knows; those that are dead are marked as failed first."""
     digests = {name: digest_of_work(name, documents, project.identities) for name, documents in left.items()}
     if not left:
         return Plan((), (), (), ())
+    fail_dead_runs(instance, _JOBS)
     return plan_requests(
         left, digests, active_ms=_active(instance), ended=_ended(instance, digests.values()), now_ms=now_ms
     )

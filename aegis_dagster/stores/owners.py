@@ -1,7 +1,7 @@
 """Who holds a lease, and whether that process still lives.
 
-Belongs here: the owner string of a process and the check of another's.
-Does not belong here: leases themselves (`catalog.py`).
+Belongs here: the owner string of a process, the check of another's, and of a process known by its id.
+Does not belong here: leases themselves (`catalog.py`), runs of Dagster.
 """
 
 import os
@@ -28,5 +28,17 @@ def is_dead(owner: str) -> bool:
     try:
         process = psutil.Process(int(pid))
         return abs(process.create_time() - float(started)) > 1 or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def process_is_gone(pid: int, seen: float) -> bool:
+    """Whether a process of this host that lived at a time does no more, also where another one has its id.
+
+    seen: seconds since 1970-01-01 UTC.
+    """
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() > seen + 1 or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

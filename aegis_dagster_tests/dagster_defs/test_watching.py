@@ -1,5 +1,7 @@
 """The sensor `watched_folder` over real folders and a real bucket, with the runs that it asks for."""
 
+import os
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -150,6 +152,24 @@ def test_a_run_that_is_queued_is_not_asked_for_again_unless_more_has_changed(pro
     assert more.partition_key == "c" and more.tags[WORK_TAG] != request.tags[WORK_TAG]
 
 
+def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_left_alone(
+    project: Project, daemon: Daemon
+) -> None:
+    write_documents(project.root, ["c/a.txt", "d/a.txt"], paragraphs=1)
+    job = daemon.definitions().resolve_job_def("ingest")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    runs = []
+    for pid, request in zip((os.getpid(), ended.pid), daemon.requests(), strict=True):
+        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
+        run = daemon.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        daemon.instance.report_engine_event(f"Started process for run (pid: {pid}).", run)
+        runs.append(run.run_id)
+    assert daemon.requests() == [] and "A run is at work on: c." in daemon.said and "later: d." in daemon.said
+    statuses = [found.status.value for found in map(daemon.instance.get_run_by_id, runs) if found is not None]
+    assert statuses == ["STARTED", "FAILURE"]
+
+
 def test_a_run_that_failed_is_tried_again_later_and_later(project: Project, daemon: Daemon) -> None:
     write_documents(project.root, ["c/a.txt"], paragraphs=1)
     project.settings.artifacts_dir.mkdir(parents=True)
@@ -161,7 +181,7 @@ def test_a_run_that_failed_is_tried_again_later_and_later(project: Project, daem
     blocked.unlink()
     later = Project(load_settings(), LaterClock(minutes=6))
     plan, _, _ = look(daemon.instance, later, print, Rest(), read_seconds=20)
-    (request,) = map(run_request, plan.requests)
+    (request,) = [run_request(each, unasked(project)) for each in plan.requests]
     assert str(request.run_key).endswith("-1")
     assert daemon.run(request).success
     assert daemon.tick() == []
@@ -238,7 +258,7 @@ def test_the_sensor_is_off_unless_the_settings_say_on(project: Project, monkeypa
     monkeypatch.setenv("AEGIS_SCHEDULES__WATCHED_FOLDER__ENABLED", "true")
     monkeypatch.setenv("AEGIS_SCHEDULES__WATCHED_FOLDER__SECONDS", "7")
     on = build_definitions().get_repository_def().get_sensor_def("watched_folder")
-    assert (off.default_status, off.minimum_interval_seconds) == (dg.DefaultSensorStatus.STOPPED, 5)
+    assert (off.default_status, off.minimum_interval_seconds) == (dg.DefaultSensorStatus.STOPPED, 4)
     assert (on.default_status, on.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 7)
 
 
