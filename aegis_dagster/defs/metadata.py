@@ -55,8 +55,12 @@ def stage_metadata(
 
 def failure_table(failed: Sequence[FailedDocument]) -> str:
     """Failed documents as a Markdown table with reasons and remedies."""
-    rows = [(item.document_id, item.failure.code, item.failure.message, item.failure.remedy) for item in failed[:_ROWS]]
-    table = markdown_table(("document", "reason", "what happened", "remedy"), rows)
+    # Two columns: the page of an asset gives a table so little room that it would cut the remedy off.
+    rows = [
+        (item.document_id, f"`{item.failure.code}` {item.failure.message} **Remedy:** {item.failure.remedy}")
+        for item in failed[:_ROWS]
+    ]
+    table = markdown_table(("document", "reason and remedy"), rows)
     more = f"\n\n{len(failed) - _ROWS} more: `aegis status --failed`" if len(failed) > _ROWS else ""
     return table + more
 
