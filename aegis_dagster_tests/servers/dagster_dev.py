@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import psutil
 
 _START_SECONDS = 120.0
 _END_SECONDS = 60.0
+_ENDS_BY_ITSELF_SECONDS = 10.0
 
 
 @dataclass
@@ -32,6 +34,7 @@ class DagsterDev:
     settings: Mapping[str, str] = field(default_factory=dict)  # more of the environment
     port: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
+    _left: list[psutil.Process] = field(default_factory=list)  # of one that ended when a part was killed
 
     @property
     def url(self) -> str:
@@ -68,16 +71,29 @@ class DagsterDev:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
 
+    def kill(self, part: str) -> None:
+        """Kill one part, and end what does not end by itself: a run that is at work may go on. "": kill everything."""
+        assert self._process is not None
+        self._left += self.processes()
+        for process in [self.process(part)] if part else [psutil.Process(self._process.pid), *self._left]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        try:
+            self._process.wait(_ENDS_BY_ITSELF_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.interrupt()
+            self._process.wait(_END_SECONDS)
+        self._process = None
+
     def stop(self) -> None:
         """Ctrl-C, then an end to whatever is still there."""
-        if self._process is None:
-            return
-        mine = self.processes()
+        mine = [*self._left, *self.processes()]
         self.interrupt()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        if self._process is not None:
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
         for process in psutil.wait_procs(mine, timeout=10)[1]:  # runs are process groups of their own
             process.kill()
         self._process = None
@@ -89,8 +105,8 @@ class DagsterDev:
         return psutil.Process(self._process.pid).children(recursive=True)
 
     def process(self, part: str) -> psutil.Process:
-        """The one whose command line has this part: "dagster_webserver", "dagster._daemon", "code-server"."""
-        (found,) = [one for one in self.processes() if part in " ".join(one.cmdline())]
+        """The one with this argument: "dagster_webserver", "dagster._daemon", "code-server"."""
+        (found,) = [one for one in self.processes() if part in one.cmdline()]
         return found
 
     def query(self, query: str, **variables: object) -> dict[str, Any]:
@@ -110,6 +126,11 @@ class DagsterDev:
         for run in runs:
             run["tags"] = {tag["key"]: tag["value"] for tag in run["tags"]}
         return runs
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One of the runs."""
+        (found,) = [run for run in self.runs() if run["id"] == run_id]
+        return found
 
     def wait_for(self, true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
         """Wait until something is so. Raises AssertionError with the end of the log."""
