@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev fmt clean
+.PHONY: help setup demo test dev screenshots fmt clean
 
 # Python 3.11 by whatever name; `make PYTHON=/path/to/python3.11 setup` chooses one.
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -60,6 +60,9 @@ dev: export AEGIS_ROOT := .aegis-dev/documents
 dev: setup ## Dagster over a copy of the sample documents, at http://127.0.0.1:3000
 	@[ -e .aegis-dev/documents ] || { mkdir -p .aegis-dev && cp -R samples .aegis-dev/documents; }
 	@exec $(BIN)/aegis dev --port $(PORT)
+
+screenshots: setup ## take the pictures of docs/pictures anew; needs chromium
+	$(BIN)/python -m scripts.take_screenshots
 
 fmt: setup ## sort imports, format
 	$(BIN)/ruff check --fix
