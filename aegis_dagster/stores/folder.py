@@ -53,11 +53,7 @@ class WatchedFolder:
         read_seconds: new files that are not read by then are `unread`.
         Raises RootUnreadable when the root cannot be read; a folder below it is passed over, with all it holds.
         """
-        if not self.root.is_dir():
-            raise RootUnreadable(
-                f"The watched root {self.root} is not there or is no folder.",
-                remedy="mount or create it, or set AEGIS_ROOT; nothing was deleted.",
-            )
+        self._require_root()
         found = _Scan()
         self._begin(scope, found)
         self._drop_growing(found, known)
@@ -68,17 +64,39 @@ class WatchedFolder:
         return Listing(files, tuple(found.passed_over), found.ignored, frozenset(found.unread))
 
     def holds(self, scope: str) -> bool:
-        """Whether there is a file or folder at a path below the root."""
-        return (self.root / scope).exists()
+        """Whether there is a file or folder at a path below the root. Raises RootUnreadable."""
+        with self._answering():
+            return (self.root / scope).exists()
 
     def is_file(self, scope: str) -> bool:
-        """Whether the path below the root is a file."""
-        return (self.root / scope).is_file()
+        """Whether the path below the root is a file. Raises RootUnreadable."""
+        with self._answering():
+            return (self.root / scope).is_file()
 
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
         """Where a document's bytes are."""
         yield self.root / document.id
+
+    def _require_root(self) -> None:
+        with self._answering():
+            there = self.root.is_dir()
+        if not there:
+            raise RootUnreadable(
+                f"The watched root {self.root} is not there or is no folder.",
+                remedy="mount or create it, or set AEGIS_ROOT; nothing was deleted.",
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """A mount whose server is gone is there, and every question about it is an error (ENOTCONN, ESTALE, EIO)."""
+        try:
+            yield
+        except OSError as error:
+            raise RootUnreadable(
+                f"The watched root {self.root} does not answer: {error.strerror}.",
+                remedy="mount it anew, make it readable for this user, or set AEGIS_ROOT; nothing was deleted.",
+            ) from error
 
     def _begin(self, scope: str, found: _Scan) -> None:
         """Walk from the root down to the scope by the rules of every walk, then everything below it."""
@@ -122,7 +140,7 @@ class WatchedFolder:
 
     def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
         name = prefix + entry.name
-        if self._names.ignored(entry.name) or (entry.is_dir() and os.path.realpath(entry.path) == self._home):
+        if self._names.ignored(entry.name):
             found.ignored += 1
             return
         try:
@@ -131,34 +149,43 @@ class WatchedFolder:
             shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             found.passed_over.append(PassedOver(shown, "bad_name", "rename it: its name is not UTF-8.", False))
             return
-        if entry.is_symlink() and not self._follow(entry, name, found):
+        try:
+            if entry.is_symlink():
+                self._follow(entry, name, found)
+            elif entry.is_dir():
+                self._enter(entry, name, pending, found)
+            else:
+                _take(name, entry.stat(), found)
+        except FileNotFoundError:  # deleted since the folder was listed
             return
-        if entry.is_dir():
-            # A linked folder could lead in circles; what it holds inside the root is found by its own path.
-            if not entry.is_symlink():
-                pending.append((entry.path, name + "/"))
+        except OSError as error:  # of this one: the folder itself can be listed
+            remedy = f"make it readable for this user ({error.strerror})."
+            for path in (name, f"{name}/"):  # nobody could tell whether it is a folder
+                found.passed_over.append(PassedOver(path, "unreadable", remedy, True))
+
+    def _enter(self, entry: os.DirEntry[str], name: str, pending: list[tuple[str, str]], found: _Scan) -> None:
+        if os.path.realpath(entry.path) == self._home:
+            found.ignored += 1
+        else:
+            pending.append((entry.path, name + "/"))
+
+    def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> None:
+        """Take a linked file. A linked folder could lead in circles; inside the root it is found by its own path."""
+        target = os.path.realpath(entry.path)
+        if target == self._home:
+            found.ignored += 1
             return
         try:
             status = entry.stat()
-        except FileNotFoundError:  # deleted since the folder was listed
+        except OSError as error:  # its target is gone, forbidden, or it leads to itself
+            remedy = f"restore the link's target or remove it ({error.strerror})."
+            found.passed_over.append(PassedOver(name, "broken_link", remedy, True))
             return
-        if stat.S_ISREG(status.st_mode):
-            found.files[DocumentId(name)] = status
-        else:
-            found.passed_over.append(
-                PassedOver(name, "not_a_file", "remove it: it is a device, pipe or socket.", False)
-            )
-
-    def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> bool:
-        target = Path(os.path.realpath(entry.path))
-        if not target.exists():
-            found.passed_over.append(PassedOver(name, "broken_link", "restore the link's target or remove it.", True))
-            return False
-        if not target.is_relative_to(os.path.realpath(self.root)):
+        if not Path(target).is_relative_to(os.path.realpath(self.root)):
             remedy = "copy the file into the watched root: links that leave it are not followed."
             found.passed_over.append(PassedOver(name, "link_leaves_root", remedy, False))
-            return False
-        return True
+        elif not stat.S_ISDIR(status.st_mode):
+            _take(name, status, found)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
         """Look twice at files written just now; those that changed meanwhile wait for the next scan."""
@@ -203,6 +230,14 @@ class WatchedFolder:
             found.passed_over.append(PassedOver(document_id, "unreadable", remedy, True))
             return
         files[document_id] = SeenFile(revision, stamp, status.st_size)
+
+
+def _take(name: str, status: os.stat_result, found: _Scan) -> None:
+    if stat.S_ISREG(status.st_mode):
+        found.files[DocumentId(name)] = status
+    else:
+        remedy = "remove it: it is a device, pipe or socket."
+        found.passed_over.append(PassedOver(name, "not_a_file", remedy, False))
 
 
 def stamp_of(status: os.stat_result) -> str:

@@ -65,6 +65,20 @@ def test_links_stay_inside_the_root(tmp_path: Path) -> None:
     }
 
 
+def test_a_link_that_nothing_can_be_asked_about_is_passed_over_alone(tmp_path: Path) -> None:
+    for name in ("a.txt", "sub/a.txt", "sub/z.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for place in (tmp_path, tmp_path / "sub"):
+        (place / "loop").symlink_to("loop")
+        (place / "endless").symlink_to("x" * 300)  # any other error: no file can have that name
+    listing = folder(tmp_path).scan({})
+    assert sorted(listing.files) == ["a.txt", "sub/a.txt", "sub/z.txt"]
+    assert reasons(listing) == dict.fromkeys(["loop", "endless", "sub/loop", "sub/endless"], "broken_link")
+    assert all(item.keeps_document for item in listing.passed_over)
+    assert reasons(folder(tmp_path).scan({}, "sub/loop")) == {"sub/loop": "broken_link"}
+
+
 def test_a_pipe_is_passed_over_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert reasons(folder(tmp_path).scan({})) == {"pipe": "not_a_file"}
@@ -79,6 +93,13 @@ def test_a_name_that_is_not_utf8_is_passed_over(tmp_path: Path) -> None:
 def test_a_root_that_is_not_there_is_an_error_and_never_an_empty_listing(tmp_path: Path) -> None:
     with pytest.raises(RootUnreadable, match="Remedy: mount"):
         folder(tmp_path / "unmounted").scan({})
+
+
+def test_a_root_about_which_nothing_can_be_asked_is_unreadable(tmp_path: Path) -> None:
+    source = folder(tmp_path / ("x" * 300))  # an error that is not "no such file", like that of a dead mount
+    for ask in (lambda: source.scan({}), lambda: source.holds("a"), lambda: source.is_file("a")):
+        with pytest.raises(RootUnreadable, match=r"does not answer: .*nothing was deleted"):
+            ask()
 
 
 def test_a_file_that_grows_between_two_looks_waits(tmp_path: Path) -> None:
