@@ -50,7 +50,7 @@ def prepare(project: Project) -> None:
 
 def _environment(project: Project) -> dict[str, str]:
     settings = project.settings
-    return dagster_environment(settings.home, str(project.root), settings.dagster_home)
+    return dagster_environment(settings.home, str(project.watched_root), settings.dagster_home)
 
 
 def become_dagster(project: Project, port: int) -> NoReturn:

@@ -27,7 +27,7 @@ def dev(
         project = Project()
         work.check_port(port)
         work.prepare(project)
-        err.print(f"Watched root: {escape(str(project.root))}")
+        err.print(f"Watched root: {escape(str(project.watched_root))}")
         err.print(f"State:        {escape(str(project.settings.home))}")
         err.print(f"Dagster:      http://{work.HOST}:{port} (in some 15 s; Ctrl-C ends it)")
         work.become_dagster(project, port)

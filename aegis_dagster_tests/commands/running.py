@@ -31,7 +31,7 @@ class Aegis:
     """`aegis` with a home of its own."""
 
     home: Path
-    root: Path | None = None
+    root: str | Path | None = None
 
     def environment(self) -> dict[str, str]:
         values = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "DAGSTER_"))}

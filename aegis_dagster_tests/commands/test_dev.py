@@ -1,14 +1,17 @@
 """A real `aegis dev`: webserver, daemon and code location."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from aegis_dagster_tests.commands.running import Aegis
 from aegis_dagster_tests.projects import write_documents
 from aegis_dagster_tests.servers.dagster_dev import DagsterDev
+from aegis_dagster_tests.servers.s3 import S3Server
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +26,17 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
         server.stop()
 
 
-def test_the_collections_of_the_root_are_partitions_before_anything_ran(dev: DagsterDev) -> None:
-    assert dev.runs() == []
+def partitions(dev: DagsterDev) -> list[str]:
     asked = dev.query(
         """{assetNodeOrError(assetKey: {path: ["parsed_documents"]}) {... on AssetNode {partitionKeys}}}"""
     )
-    assert asked["assetNodeOrError"]["partitionKeys"] == ["letters", "notes"]
+    keys: list[str] = asked["assetNodeOrError"]["partitionKeys"]
+    return keys
+
+
+def test_the_collections_of_the_root_are_partitions_before_anything_ran(dev: DagsterDev) -> None:
+    assert dev.runs() == []
+    assert partitions(dev) == ["letters", "notes"]
 
 
 def test_a_port_in_use_is_said_plainly(dev: DagsterDev) -> None:
@@ -38,12 +46,20 @@ def test_a_port_in_use_is_said_plainly(dev: DagsterDev) -> None:
     assert "aegis dev --port" in refused.stderr.replace("\n", " ")
 
 
-def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
-    write_documents(tmp_path / "root", ["notes/a.txt"])
-    server = DagsterDev(tmp_path / "home", tmp_path / "root")
+def test_it_serves_a_bucket_and_ctrl_c_ends_all_of_it(tmp_path: Path, s3_server: S3Server) -> None:
+    import fsspec
+
+    bucket = f"aegis-{uuid.uuid4().hex[:12]}"
+    filesystem = fsspec.filesystem("s3", **s3_server.options)
+    filesystem.mkdir(bucket)
+    filesystem.pipe_file(f"{bucket}/documents/notes/a.txt", b"The axolotl of the harbour was counted.")
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump({"root_options": s3_server.options}))
+    server = DagsterDev(tmp_path / "home", f"s3://{bucket}/documents", {"AEGIS_LISTING__SETTLE_SECONDS": "0"})
     server.start()
+    assert partitions(server) == ["notes"]
     mine = server.processes()
     assert len(mine) >= 3  # webserver, daemon, code location
+    assert {process.environ()["AEGIS_ROOT"] for process in mine} == {server.root}
     server.interrupt()
     _, alive = psutil.wait_procs(mine, timeout=20)
     server.stop()

@@ -30,7 +30,7 @@ class DagsterDev:
     """Webserver, daemon and code location over one home."""
 
     home: Path
-    root: Path
+    root: str | Path
     settings: Mapping[str, str] = field(default_factory=dict)  # more of the environment
     port: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
