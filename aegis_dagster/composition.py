@@ -275,6 +275,7 @@ class Project:
             ignore=listing.ignore,
             settle_seconds=listing.settle_seconds,
             clock=self.clock,
+            max_megabytes=self.settings.parse.max_megabytes,
             home=self.settings.home,
         )
 

@@ -21,7 +21,14 @@ from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFil
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.ports import Clock
-from aegis_dagster.stores.listing_rules import NameRules, ReadingTime, is_fresh, is_new, still_growing
+from aegis_dagster.stores.listing_rules import (
+    NameRules,
+    ReadingTime,
+    is_fresh,
+    is_known,
+    revision_of_unread,
+    still_growing,
+)
 
 
 @dataclass(slots=True)
@@ -36,14 +43,25 @@ class WatchedFolder:
     """A local folder whose files are the documents."""
 
     def __init__(
-        self, root: Path, *, ignore: tuple[str, ...], settle_seconds: float, clock: Clock, home: Path | None = None
+        self,
+        root: Path,
+        *,
+        ignore: tuple[str, ...],
+        settle_seconds: float,
+        clock: Clock,
+        max_megabytes: int,
+        home: Path | None = None,
     ) -> None:
-        """home: our own folder; where it lies below the root, what is in it is no document."""
+        """max_megabytes: a larger file is not read, for it will be refused.
+
+        home: our own folder; where it lies below the root, what is in it is no document.
+        """
         self.root = root
         self._home = os.path.realpath(home) if home else None
         self._settle_seconds = settle_seconds
         self._clock = clock
         self._names = NameRules(ignore)
+        self._largest = max_megabytes * 1_000_000
 
     def scan(
         self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
@@ -193,7 +211,8 @@ class WatchedFolder:
         fresh = [
             document_id
             for document_id, status in found.files.items()
-            if is_fresh(status.st_mtime, now, self._settle_seconds) and is_new(stamp_of(status), known.get(document_id))
+            if is_fresh(status.st_mtime, now, self._settle_seconds)
+            and not self._is_known(known.get(document_id), status)
         ]
         if not fresh:
             return
@@ -207,6 +226,9 @@ class WatchedFolder:
                 del found.files[document_id]
                 found.passed_over.append(still_growing(document_id))
 
+    def _is_known(self, known: KnownFile | None, status: os.stat_result) -> bool:
+        return is_known(known, stamp_of(status), readable=status.st_size <= self._largest)
+
     def _look(
         self,
         document_id: DocumentId,
@@ -217,8 +239,11 @@ class WatchedFolder:
         reading: ReadingTime,
     ) -> None:
         stamp = stamp_of(status)
-        if known is not None and known.stamp == stamp:
+        if known is not None and self._is_known(known, status):
             files[document_id] = SeenFile(known.revision, stamp, status.st_size)
+            return
+        if status.st_size > self._largest:
+            files[document_id] = SeenFile(revision_of_unread(_lasting_marks(status)), stamp, status.st_size)
             return
         if reading.over():
             found.unread.add(document_id)
@@ -243,6 +268,11 @@ def _take(name: str, status: os.stat_result, found: _Scan) -> None:
 def stamp_of(status: os.stat_result) -> str:
     """Changes whenever the bytes may have: also when a copy keeps size and modification time (ctime, inode)."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+
+
+def _lasting_marks(status: os.stat_result) -> str:
+    """What a file keeps when it is renamed, and loses when it is written."""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
 
 
 def hash_file(path: Path) -> Revision:

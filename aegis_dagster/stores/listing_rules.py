@@ -1,16 +1,19 @@
 """What every scan goes by, wherever the watched root is.
 
-Belongs here: which names are never documents, which files are looked at twice, how long a scan may read.
+Belongs here: which names are never documents, which files are looked at twice, which are read and for how long.
 Does not belong here: walking a folder (`folder.py`) or a bucket (`remote_folder.py`).
 """
 
 import fnmatch
+import hashlib
 import re
 import time
 from collections.abc import Sequence
 
-from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.identifiers import DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, PassedOver
+
+_UNREAD = "unread-"
 
 
 class NameRules:
@@ -37,14 +40,27 @@ class ReadingTime:
         return self._until is not None and time.monotonic() >= self._until
 
 
-def is_new(stamp: str, known: KnownFile | None) -> bool:
-    """Whether the bytes may differ from those that are known."""
-    return known is None or known.stamp != stamp
+def is_known(known: KnownFile | None, stamp: str, *, readable: bool) -> bool:
+    """Whether the bytes are those that are known.
+
+    readable: the file is not too large. One that was too large under an earlier limit is read now.
+    """
+    if known is None or known.stamp != stamp:
+        return False
+    return not (readable and known.revision.startswith(_UNREAD))
+
+
+def revision_of_unread(marks: str) -> Revision:
+    """The revision of a file that is not read because it is too large to be parsed: another one with other marks."""
+    return Revision(_UNREAD + hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()[:40])
 
 
 def is_fresh(modified: float | None, now: float, settle_seconds: float) -> bool:
-    """Whether somebody may be writing the file still. modified: seconds since 1970, None where nobody knows."""
-    return settle_seconds > 0 and (modified is None or 0 <= now - modified < settle_seconds)
+    """Whether somebody may be writing the file still. modified: seconds since 1970, None where nobody knows.
+
+    So is one from the future: the clock of a file server that is ahead says nothing about the file.
+    """
+    return settle_seconds > 0 and (modified is None or now - modified < settle_seconds)
 
 
 def still_growing(document_id: DocumentId) -> PassedOver:

@@ -8,14 +8,12 @@ is an empty root, and whoever applies it holds the deletions. Everything else th
 """
 
 import hashlib
-import shutil
+import random
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,21 +30,20 @@ from aegis_dagster.errors import (
     ServiceError,
 )
 from aegis_dagster.ports import Clock
-from aegis_dagster.stores.listing_rules import NameRules, ReadingTime, is_fresh, is_new, still_growing
-from aegis_dagster.stores.owners import is_dead, new_owner
+from aegis_dagster.stores.downloads import Downloads
+from aegis_dagster.stores.listing_rules import NameRules, ReadingTime, is_fresh, revision_of_unread, still_growing
+from aegis_dagster.stores.remote_stamps import RemoteFile, remote_file
 
 _BLOCK_BYTES = 4 * 2**20  # read at a time
 _READ_AT_ONCE = 8  # objects; each waits for the network most of the time
 _LOOKED_AT_SINGLY = 100  # more fresh objects than these are looked at again by one more listing
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "cos", "swift"})
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}  # botocore waits minutes
-_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
-_STAMPED = ("size", *_MODIFIED, "ETag", "etag", "VersionId", "generation", "content_md5", "md5Hash", "ino")
 
 
 @dataclass(slots=True)
 class _Scan:
-    files: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)  # what fsspec says of each
+    files: dict[DocumentId, RemoteFile] = field(default_factory=dict)
     passed_over: list[PassedOver] = field(default_factory=list)
     unread: set[DocumentId] = field(default_factory=set)
     ignored: set[str] = field(default_factory=set)
@@ -68,7 +65,7 @@ class RemoteFolder:
     ) -> None:
         """options: what fsspec's filesystem is built with. downloads: a local folder for copies while they are parsed.
 
-        max_megabytes: a larger document is not fetched.
+        max_megabytes: a larger document is neither read nor fetched.
         """
         self.url = url.rstrip("/")
         patient = {"config_kwargs": _S3_PATIENCE} if self.url.startswith(("s3:", "s3a:")) else {}
@@ -76,9 +73,9 @@ class RemoteFolder:
         self._names = NameRules(ignore)
         self._settle_seconds = settle_seconds
         self._clock = clock
-        self._downloads = downloads
+        self._downloads = Downloads(downloads)
         self._max_megabytes = max_megabytes
-        self._owner = new_owner()
+        self._largest = max_megabytes * 1_000_000
 
     def scan(
         self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
@@ -105,20 +102,14 @@ class RemoteFolder:
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
         """A copy of the document in a file that goes with the block."""
-        if document.size_bytes > self._max_megabytes * 1_000_000:
+        if document.size_bytes > self._largest:
             raise DocumentError(
                 FailureCode.TOO_LARGE,
                 f"The file has {document.size_bytes / 1e6:,.1f} MB, the limit is {self._max_megabytes} MB.",
                 remedy="split it, or raise parse.max_megabytes in aegis.yaml.",
             )
-        copy = self._downloads / self._owner / f"{document.revision}-{uuid.uuid4().hex[:8]}"
-        try:
-            self._fetch(document, copy)
+        with self._downloads.copy(document, self._fetched(document)) as copy:
             yield copy
-        finally:
-            copy.unlink(missing_ok=True)
-            with suppress(OSError):  # another copy is in it, or nothing was fetched
-                copy.parent.rmdir()
 
     @cached_property
     def _root(self) -> Any:
@@ -196,35 +187,36 @@ class RemoteFolder:
             remedy = "rename it: an empty folder name or a zero byte is in its name."
             found.passed_over.append(PassedOver(name.replace("\0", "?"), "bad_name", remedy, False))
             return
-        found.files[DocumentId(name)] = info
+        found.files[DocumentId(name)] = remote_file(info)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile], scope: str) -> None:
         """Look twice at objects written just now; those that changed meanwhile wait for the next scan."""
         now = self._clock.now().timestamp()
         fresh = [
             name
-            for name, info in found.files.items()
-            if is_new(_stamp(info), known.get(name)) and is_fresh(_modified(info), now, self._settle_seconds)
+            for name, file in found.files.items()
+            if is_fresh(file.modified, now, self._settle_seconds)
+            and not file.looks_like(known.get(name), largest=self._largest)
         ]
         if not fresh:
             return
         time.sleep(self._settle_seconds)
         again = self._look_again(fresh, scope)
         for name in fresh:
-            if name not in again or _stamp(again[name]) != _stamp(found.files[name]):
+            if name not in again or again[name].stamp != found.files[name].stamp:
                 del found.files[name]
                 found.passed_over.append(still_growing(name))
 
-    def _look_again(self, names: list[DocumentId], scope: str) -> Mapping[DocumentId, Mapping[str, Any]]:
+    def _look_again(self, names: list[DocumentId], scope: str) -> Mapping[DocumentId, RemoteFile]:
         if len(names) > _LOOKED_AT_SINGLY:
             return self._list(scope).files
-        found: dict[DocumentId, Mapping[str, Any]] = {}
+        found: dict[DocumentId, RemoteFile] = {}
         folders = {self._full(name).rpartition("/")[0] for name in names}
         self._filesystem.invalidate_cache()
         for folder in folders:
             with suppress(FileNotFoundError):
                 for info in self._filesystem.ls(folder, detail=True):
-                    found[DocumentId(str(info["name"]).removeprefix(f"{self._prefix}/"))] = info
+                    found[DocumentId(str(info["name"]).removeprefix(f"{self._prefix}/"))] = remote_file(info)
         return found
 
     def _read(
@@ -232,49 +224,58 @@ class RemoteFolder:
     ) -> dict[DocumentId, SeenFile]:
         files: dict[DocumentId, SeenFile] = {}
         new: list[DocumentId] = []
-        for name, info in found.files.items():
-            before, stamp = known.get(name), _stamp(info)
-            if before is not None and before.stamp == stamp:
-                files[name] = SeenFile(before.revision, stamp, _size(info))
-            else:
+        unmarked: list[DocumentId] = []
+        for name, file in found.files.items():
+            before = known.get(name)
+            if before is None or not file.looks_like(before, largest=self._largest):
                 new.append(name)
+                continue
+            files[name] = SeenFile(before.revision, before.stamp, file.size or 0)
+            if not file.marked:
+                unmarked.append(name)
+        random.shuffle(unmarked)  # where time does not suffice for all of them, each has its turn
         reading = ReadingTime(read_seconds)
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-            revisions = list(pool.map(lambda name: None if reading.over() else self._revision(name), new))
-        for name, revision in zip(new, revisions, strict=True):
-            if revision is None:
-                found.unread.add(name)
-            elif isinstance(revision, PassedOver):
-                found.passed_over.append(revision)
-            else:
-                info = found.files[name]
-                files[name] = SeenFile(revision, _stamp(info), _size(info))
+            seen = pool.map(
+                lambda name: None if reading.over() else self._look(name, found.files[name]), [*new, *unmarked]
+            )
+            for name, result in zip([*new, *unmarked], seen, strict=True):
+                if isinstance(result, SeenFile):
+                    files[name] = result
+                elif isinstance(result, PassedOver):
+                    found.passed_over.append(result)
+                    files.pop(name, None)
+                elif name not in files:
+                    found.unread.add(name)
         return files
 
-    def _revision(self, name: DocumentId) -> Revision | PassedOver:
+    def _look(self, name: DocumentId, file: RemoteFile) -> SeenFile | PassedOver:
+        if file.size is not None and file.size > self._largest:
+            return SeenFile(file.unread_revision, file.stamp_with(file.unread_revision), file.size)
+        hasher, size = hashlib.sha256(), 0
         try:
-            return Revision(self._copy(name, lambda block: None))
+            for block in self._blocks(name):
+                hasher.update(block)
+                size += len(block)
+                if size > self._largest:  # its size was not known
+                    break
         except Exception as error:  # each filesystem has errors of its own; the listing itself was readable
             said = " ".join(str(error).split()) or type(error).__name__
             return PassedOver(name, "unreadable", f"give the credentials the right to read it ({said}).", True)
+        digest = hasher.hexdigest()
+        revision = revision_of_unread(digest) if size > self._largest else Revision(digest)
+        return SeenFile(revision, file.stamp_with(revision), size)
 
-    def _copy(self, name: DocumentId, write: Callable[[bytes], object]) -> str:
-        """Hand the object's bytes on, block by block. Returns their sha256."""
-        hasher = hashlib.sha256()
+    def _blocks(self, name: DocumentId) -> Iterator[bytes]:
+        """The object's bytes."""
         with self._filesystem.open(self._full(name), "rb", block_size=_BLOCK_BYTES) as remote:
             while block := remote.read(_BLOCK_BYTES):
-                hasher.update(block)
-                write(block)
-        return hasher.hexdigest()
+                yield block
 
-    def _fetch(self, document: Document, copy: Path) -> None:
-        """Raises DocumentError, ServiceError."""
-        if not copy.parent.exists():
-            self._clean_downloads()
-            copy.parent.mkdir(parents=True, exist_ok=True)
+    def _fetched(self, document: Document) -> Iterator[bytes]:
+        """The document's bytes, for a copy. Raises DocumentError, ServiceError."""
         try:
-            with copy.open("wb") as local:
-                revision = self._copy(document.id, local.write)
+            yield from self._blocks(document.id)
         except (FileNotFoundError, PermissionError) as error:
             raise DocumentError(
                 FailureCode.UNREADABLE_FILE,
@@ -285,42 +286,9 @@ class RemoteFolder:
         except Exception as error:
             raise ServiceError(
                 f"{document.id} cannot be fetched from {self.url}: {' '.join(str(error).split())}.",
-                remedy=f"see that the server runs and that {self._downloads} has space; the step is tried again.",
+                remedy="see that the server runs and that the credentials are valid; the step is tried again.",
             ) from error
-        if revision != document.revision:
-            raise DocumentError(
-                FailureCode.FILE_CHANGED,
-                "The file changed after it was listed.",
-                remedy="nothing; the next run reads it again.",
-                retryable=True,
-            )
-
-    def _clean_downloads(self) -> None:
-        """Remove what killed processes left."""
-        for folder in self._downloads.iterdir() if self._downloads.is_dir() else ():
-            if is_dead(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
     def _aside(found: _Scan) -> tuple[tuple[PassedOver, ...], int, frozenset[DocumentId]]:
         return tuple(found.passed_over), len(found.ignored), frozenset(found.unread)
-
-
-def _stamp(info: Mapping[str, Any]) -> str:
-    """Changes whenever the bytes may have: size, times, and the store's own mark where it gives one."""
-    return ":".join(f"{info[key]}" for key in _STAMPED if info.get(key) is not None)
-
-
-def _size(info: Mapping[str, Any]) -> int:
-    return int(info.get("size") or 0)
-
-
-def _modified(info: Mapping[str, Any]) -> float | None:
-    """Seconds since 1970; None where the filesystem does not say."""
-    for key in _MODIFIED:
-        value = info.get(key)
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=value.tzinfo or UTC).timestamp()
-        if isinstance(value, int | float):
-            return float(value)
-    return None

@@ -17,7 +17,8 @@ from aegis_dagster_tests.machine import allowed
 
 
 def folder(root: Path, settle_seconds: float = 0.0) -> WatchedFolder:
-    return WatchedFolder(root, ignore=("*.tmp", "~$*"), settle_seconds=settle_seconds, clock=SystemClock())
+    ignore = ("*.tmp", "~$*")
+    return WatchedFolder(root, ignore=ignore, settle_seconds=settle_seconds, clock=SystemClock(), max_megabytes=1)
 
 
 def reasons(listing: Listing) -> dict[str, str]:
@@ -123,6 +124,25 @@ def test_a_file_that_grows_between_two_looks_waits(tmp_path: Path) -> None:
         writer.join()
     assert sorted(listing.files) == ["ready.txt"]
     assert reasons(listing) == {"growing.txt": "still_growing"}
+
+
+def test_a_file_from_the_future_is_looked_at_twice_and_then_taken(tmp_path: Path) -> None:
+    ahead = time.time() + 3600  # the clock of the file server
+    for name in ("growing.txt", "ready.txt"):
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (ahead, ahead))
+
+    def go_on() -> None:
+        (tmp_path / "growing.txt").write_text("half and the rest")
+        os.utime(tmp_path / "growing.txt", (ahead, ahead))
+
+    writer = threading.Timer(0.2, go_on)
+    writer.start()
+    source = folder(tmp_path, settle_seconds=0.6)
+    listing = source.scan({})
+    writer.join()
+    assert (sorted(listing.files), reasons(listing)) == (["ready.txt"], {"growing.txt": "still_growing"})
+    assert sorted(source.scan(as_known(listing)).files) == ["growing.txt", "ready.txt"]
 
 
 def test_a_known_file_is_not_read_and_a_back_dated_change_is_seen(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import pytest
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.listing import KnownFile, Listing
+from aegis_dagster.domain.listing import KnownFile, Listing, diff_listing
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, RootUnreadable, ServiceError
 from aegis_dagster.ports import DocumentSource
@@ -62,8 +63,14 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
         folder = tmp_path / "root"
         folder.mkdir()
 
-        def local(settle_seconds: float = 0.0) -> DocumentSource:
-            return WatchedFolder(folder, ignore=IGNORE, settle_seconds=settle_seconds, clock=SystemClock())
+        def local(settle_seconds: float = 0.0, max_megabytes: int = 1) -> DocumentSource:
+            return WatchedFolder(
+                folder,
+                ignore=IGNORE,
+                settle_seconds=settle_seconds,
+                clock=SystemClock(),
+                max_megabytes=max_megabytes,
+            )
 
         yield Root(kind, local, LocalFileSystem(), str(folder), downloads)
         return
@@ -226,6 +233,54 @@ def test_a_copy_of_other_bytes_or_of_too_many_is_refused(root: Root) -> None:
         pass
     assert (large.value.code, large.value.retryable) == (FailureCode.TOO_LARGE, False)
     assert not root.downloads.exists() or not list(root.downloads.iterdir())
+
+
+def test_a_file_too_large_to_be_parsed_is_not_read_and_still_known_by_its_bytes(root: Root) -> None:
+    root.write("big.txt", "x" * 1_000_001)
+    root.write("small.txt", "small")
+    first = root.make().scan({})
+    unread = first.files[DocumentId("big.txt")]
+    assert (unread.revision.startswith("unread-"), unread.size_bytes) == (True, 1_000_001)
+    assert root.make().scan(known(first)).files == first.files
+    read = root.make(max_megabytes=2).scan(known(first)).files[DocumentId("big.txt")]  # the limit was raised
+    assert read.revision == hashlib.sha256(b"x" * 1_000_001).hexdigest()
+    if root.kind != "memory":  # it keeps nothing of a file that is renamed
+        root.filesystem.mv(f"{root.prefix}/big.txt", f"{root.prefix}/renamed.txt")
+        renamed = root.make().scan(known(first))
+        assert diff_listing(renamed, known(first)).moved == (("big.txt", "renamed.txt"),)
+        root.filesystem.mv(f"{root.prefix}/renamed.txt", f"{root.prefix}/big.txt")
+    time.sleep(0.01)
+    root.write("big.txt", "y" * 1_000_001)
+    assert diff_listing(root.make().scan(known(first)), known(first)).changed == ("big.txt",)
+
+
+@pytest.mark.parametrize("root", ["memory"], indirect=True)
+def test_copies_made_at_once_do_not_disturb_each_other(root: Root) -> None:
+    root.write("a.txt", "the bytes")
+    source = root.make()
+    wanted = document(source.scan({}), "a.txt")
+
+    def copy_often(_: int) -> set[bytes]:
+        found = set()
+        for _ in range(50):
+            with source.local_copy(wanted) as path:
+                found.add(path.read_bytes())
+        return found
+
+    with source.local_copy(wanted) as one, source.local_copy(wanted) as other:
+        assert one.parent != other.parent  # each removes its own folder
+    with ThreadPoolExecutor(8) as pool:
+        assert set().union(*pool.map(copy_often, range(8))) == {b"the bytes"}
+    assert not list(root.downloads.iterdir())
+
+
+@pytest.mark.parametrize("root", ["memory"], indirect=True)
+def test_a_disk_that_takes_no_copy_is_no_fault_of_the_document(root: Root) -> None:
+    root.write("a.txt", "the bytes")
+    wanted = document(root.make().scan({}), "a.txt")
+    root.downloads.write_text("a file where a folder should be")
+    with pytest.raises(ServiceError, match="cannot be written to"), root.make().local_copy(wanted):
+        pass
 
 
 @pytest.mark.parametrize("root", ["memory"], indirect=True)
