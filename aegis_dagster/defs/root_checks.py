@@ -7,6 +7,7 @@ Does not belong here: listing (`stages/upkeep.py`), paging, which follows evalua
 from collections.abc import Iterator
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.assets import parsed_documents
@@ -17,6 +18,10 @@ from aegis_dagster.stages.upkeep import ListingReport, compare
 
 ROOT_READABLE, DELETIONS_HELD = "root_readable", "no_deletions_held"
 SEVERITIES = {ROOT_READABLE: dg.AssetCheckSeverity.ERROR, DELETIONS_HELD: dg.AssetCheckSeverity.WARN}
+_UNDECIDED = (
+    "Nobody can tell now: the watched root cannot be read, or what is gone may be among its new files, moved. This "
+    "repeats how it stood. Remedy: see `root_readable`; new files are read by the next look of `watched_folder`."
+)
 
 _SPECS = [
     dg.AssetCheckSpec(
@@ -49,12 +54,16 @@ def watched_root_checks(
         problems = _problems(opened)
     for key in context.selected_asset_check_keys:
         problem = problems[key.name]
+        if problem is None:
+            passed, said = _stands(context.instance, key.name) is not False, _UNDECIDED
+        else:
+            passed, said = not problem, problem or _good(opened, key.name)
         yield dg.AssetCheckResult(
             check_name=key.name,
             asset_key=key.asset_key,
-            passed=not problem,
+            passed=passed,
             severity=SEVERITIES[key.name],
-            description=problem or _good(opened, key.name),
+            description=said,
         )
 
 
@@ -63,13 +72,11 @@ def record(instance: dg.DagsterInstance, project: Project, name: str, problem: s
 
     A sensor that fails stores no result, so this does not go through the tick's.
     """
-    key = dg.AssetCheckKey(parsed_documents.key, name)
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
-    if latest is not None and latest.status.value == ("FAILED" if problem else "SUCCEEDED"):
+    if _stands(instance, name) is (not problem):
         return False
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
-            asset_key=key.asset_key,
+            asset_key=parsed_documents.key,
             check_name=name,
             passed=not problem,
             severity=SEVERITIES[name],
@@ -80,14 +87,23 @@ def record(instance: dg.DagsterInstance, project: Project, name: str, problem: s
     return True
 
 
-def _problems(project: Project) -> dict[str, str]:
+def _stands(instance: dg.DagsterInstance, name: str) -> bool | None:
+    """How a check was evaluated last; None: never. One that a run is about to evaluate has not been."""
+    key = dg.AssetCheckKey(parsed_documents.key, name)
+    evaluated = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    latest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=evaluated)
+    return latest[0].status is AssetCheckExecutionRecordStatus.SUCCEEDED if latest else None
+
+
+def _problems(project: Project) -> dict[str, str | None]:
+    """What is wrong; "": nothing, None: nobody can tell now."""
     known = project.documents.known()
     try:
         listing = project.source.scan(known, read_seconds=0)
     except RootUnreadable as error:
-        return {ROOT_READABLE: str(error), DELETIONS_HELD: ""}
+        return {ROOT_READABLE: str(error), DELETIONS_HELD: None}
     found: ListingReport = compare(listing, known, project.guard())
-    return {ROOT_READABLE: "", DELETIONS_HELD: found.held_message}
+    return {ROOT_READABLE: "", DELETIONS_HELD: None if found.undecided else found.held_message}
 
 
 def _good(project: Project, name: str) -> str:

@@ -6,7 +6,7 @@ Does not belong here: scanning (`DocumentSource`), the diff itself (`domain/list
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aegis_dagster.domain.identifiers import DocumentId
@@ -43,6 +43,7 @@ class ListingReport:
     diff: ListingDiff
     deletions_held: int  # documents that are gone from the root but kept until somebody confirms
     everything_gone: bool = False
+    undecided: bool = False  # whether deletions are held depends on files that are not read yet: moves, perhaps
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
@@ -64,10 +65,11 @@ class ListingReport:
         """What is held and how to go on; "" when nothing is."""
         if not self.deletions_held:
             return ""
+        held = f"At least {self.deletions_held}" if self.unread else str(self.deletions_held)
         what = (
             f"The watched root is empty, and {self.deletions_held} documents were in it; they are kept for now."
             if self.everything_gone
-            else f"{self.deletions_held} documents are gone from the watched root at once; they are kept for now."
+            else f"{held} documents are gone from the watched root at once; they are kept for now."
         )
         return f"{what} Remedy: if the root is mounted and complete, run `aegis ingest --confirm-deletions`."
 
@@ -94,13 +96,21 @@ def update_listing(
 def compare(
     listing: Listing, known: Mapping[DocumentId, KnownFile], guard: DeletionGuard, scope: str = ""
 ) -> ListingReport:
-    """What a scan found, and whether its deletions are held; changes nothing."""
+    """What a scan found, and whether its deletions are held; changes nothing.
+
+    Each unread file may be one that is gone, moved: what is held even then is held, and what would be held only if
+    none of them is, is undecided.
+    """
     diff = diff_listing(listing, known)
     gone = not scope and everything_is_gone(listing, diff, len(known))
-    many = deletions_need_confirmation(diff.deleted, len(known), max_share=guard.max_share, max_count=guard.max_count)
-    undecided = bool(listing.unread)  # what is gone may be an unread file that was moved
-    held = len(diff.deleted) if (gone or many) and not (guard.confirmed or undecided) else 0
-    return ListingReport(listing, diff, held, everything_gone=gone)
+    certain = diff.deleted[len(listing.unread) :]
+
+    def many(deleted: Collection[DocumentId]) -> bool:
+        return deletions_need_confirmation(deleted, len(known), max_share=guard.max_share, max_count=guard.max_count)
+
+    held = len(certain) if (gone or many(certain)) and not guard.confirmed else 0
+    undecided = not held and not guard.confirmed and bool(listing.unread) and many(diff.deleted)
+    return ListingReport(listing, diff, held, everything_gone=gone, undecided=undecided)
 
 
 async def tidy_up(documents: DocumentList, bench: Workbench) -> int:

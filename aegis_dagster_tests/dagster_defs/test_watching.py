@@ -15,7 +15,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.dagster_events import batches_after
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE
-from aegis_dagster.defs.watching import WORK_TAG, Rest, look, run_request, unasked
+from aegis_dagster.defs.watching import WORK_TAG, Rest, list_root, look, run_request, unasked
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.watching import Plan
@@ -211,6 +211,41 @@ def test_files_that_grow_or_that_time_did_not_suffice_for_wait_and_are_counted(
     lines: list[str] = []
     look(daemon.instance, project, lines.append, Rest(), read_seconds=20)
     assert lines == ["moved: c/a.txt is now c/moved.txt"]
+
+
+def test_deletions_that_are_held_stay_so_while_new_files_are_unread(project: Project, daemon: Daemon) -> None:
+    """Nobody is told that all is well, and then that it is not."""
+    write_documents(project.root, [f"c/{number}.txt" for number in range(20)], paragraphs=1)
+
+    def at(read_seconds: float) -> tuple[bool | None, int]:
+        list_root(daemon.instance, project, print, read_seconds=read_seconds)
+        return daemon.check(DELETIONS_HELD), daemon.evaluations(DELETIONS_HELD)
+
+    def by_hand() -> tuple[bool, str]:
+        selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("parsed_documents"), DELETIONS_HELD))
+        job = dg.define_asset_job("look_at_root", selection=selection)
+        definitions = dg.Definitions.merge(daemon.definitions(), dg.Definitions(jobs=[job]))
+        result = definitions.resolve_job_def("look_at_root").execute_in_process(instance=daemon.instance)
+        (check,) = result.get_asset_check_evaluations()
+        return check.passed, str(check.description)
+
+    assert at(20) == (True, 1)
+    for number in range(13):
+        (project.root / "c" / f"{number}.txt").unlink()
+    assert at(20) == (False, 2)
+    write_documents(project.root, ["c/new 1.txt"], paragraphs=1)
+    assert at(0) == (False, 2)  # 12 are gone even if the new one is the thirteenth
+    passed, said = by_hand()
+    assert not passed and "At least 12 documents are gone" in said
+    write_documents(project.root, ["c/new 2.txt", "c/new 3.txt", "c/new 4.txt"], paragraphs=1)
+    assert at(0) == (False, 3)  # perhaps 9 are gone, which would not be held
+    passed, said = by_hand()
+    assert not passed and "Nobody can tell now" in said
+    assert at(20) == (False, 4)
+    assert len(project.documents.all()) == 24
+    away = project.root.with_name("unmounted")
+    project.root.rename(away)
+    assert by_hand()[0] is False
 
 
 def test_ten_collections_at_most_are_asked_for_at_once(project: Project, daemon: Daemon) -> None:
