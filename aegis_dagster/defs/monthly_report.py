@@ -6,7 +6,7 @@ the schedule (`schedules.py`), parquet (`cost_report.py`).
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,6 +37,11 @@ class MonthConfig(dg.Config):
 def month_before(time: datetime) -> Month:
     """The calendar month before that of a time, as its time zone counts."""
     return Month((time.replace(day=1) - timedelta(days=1)).strftime("%Y-%m"))
+
+
+def end_of_month_before(time: datetime) -> datetime:
+    """When the UTC month of `month_before` is over, in the time's own zone; perhaps that is still to come."""
+    return time.replace(day=1, hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).astimezone(time.tzinfo)
 
 
 @dg.asset(
@@ -81,6 +86,7 @@ def report_page(project: Project, month: Month, rows: Sequence[UsageRow]) -> str
     open_calls = project.ledger_reports.open_reservations(month)
     unknown = sum(row.unknown_calls for row in rows)
     notes = [
+        *(["**The month is not over.**"] if month == month_of(project.clock.now()) else []),
         f"{calls:,} calls, {sum(row.failed_calls for row in rows):,} of them failed.",
         f"{sum(row.estimated_calls for row in rows):,} calls without usage from the provider: it was estimated.",
         *([f"{unknown:,} calls are lost or were perhaps billed: they count as reserved."] if unknown else []),

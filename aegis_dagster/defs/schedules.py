@@ -16,7 +16,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.costs import check_costs
 from aegis_dagster.defs.jobs import ingest, ingest_parallel
-from aegis_dagster.defs.monthly_report import month_before, report_month
+from aegis_dagster.defs.monthly_report import end_of_month_before, month_before, report_month
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.watching import NO_ROOT, WHY_TAG, list_root, unasked
 from aegis_dagster.domain.accounts import AccountKind
@@ -207,11 +207,19 @@ def _monthly_cost_report(times: TimedSettings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="monthly_cost_report",
         job=report_month,
-        description="Writes the report of the month before into the home's `reports`.",
+        description="Writes the report of the month before into the home's `reports`. Skips while that month, a UTC "
+        "month, is not over.",
         **_when(times),
     )
-    def monthly_report(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        month = month_before(context.scheduled_execution_time)
+    def monthly_report(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        now = context.scheduled_execution_time
+        month, ends = month_before(now), end_of_month_before(now)
+        if now < ends:  # east of Greenwich the first of a month begins earlier
+            return dg.SkipReason(
+                f"{month} is not over: it is a UTC month and ends at {ends:%Y-%m-%d %H:%M} {times.time_zone}. Remedy: "
+                f"set `schedules.monthly_cost_report.cron` to an hour after {ends:%H:%M}; for {month} launch "
+                f"`report_month` with `month: {month}` then."
+            )
         return dg.RunRequest(
             run_key=f"costs-{month}",
             run_config={"ops": {"monthly_cost_report": {"config": {"month": month}}}},

@@ -11,7 +11,7 @@ import yaml
 
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.monthly_report import month_before
+from aegis_dagster.defs.monthly_report import month_before, report_page
 from aegis_dagster.defs.schedules import FORECAST_TAG, timetable
 from aegis_dagster.defs.watching import WHY_TAG
 from aegis_dagster.domain.llm import TaskType
@@ -162,11 +162,33 @@ def test_the_month_before_is_reported_as_page_and_table(project: Project, daemon
     assert not daemon.run(dg.RunRequest(run_key="x", run_config=future), "report_month").success
 
 
-def test_a_month_ends_where_the_schedule_counts_its_days() -> None:
-    auckland = datetime(2026, 11, 1, 6, tzinfo=ZoneInfo("Pacific/Auckland"))
-    assert auckland.astimezone(UTC).month == 10
-    assert month_before(auckland) == "2026-10"
-    assert month_before(datetime(2027, 1, 31, tzinfo=UTC)) == "2026-12"
+@pytest.mark.parametrize(
+    ("zone", "at", "asked_for"),
+    [
+        ("Asia/Tokyo", "2026-12-01 06:00", None),  # 2026-11-30 21:00 UTC
+        ("Asia/Tokyo", "2026-12-01 09:00", "2026-11"),
+        ("Asia/Tokyo", "2026-12-02 06:00", "2026-11"),
+        ("America/Los_Angeles", "2027-01-01 06:00", "2026-12"),
+        ("America/Los_Angeles", "2026-12-31 20:00", "2026-11"),
+        ("UTC", "2027-01-01 00:00", "2026-12"),
+    ],
+)
+def test_a_month_is_reported_when_it_is_over_in_utc(
+    project: Project, daemon: Daemon, tmp_path: Path, zone: str, at: str, asked_for: str | None
+) -> None:
+    settings = {"schedules": {"monthly_cost_report": {"cron": "0 6 1 * *", "time_zone": zone}}}
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
+    time = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo(zone))
+    requests = daemon.schedule("monthly_cost_report", time)
+    assert [request.run_key for request in requests] == ([f"costs-{asked_for}"] if asked_for else [])
+    if not asked_for:
+        assert "2026-11 is not over" in daemon.said and "an hour after 09:00" in daemon.said
+
+
+def test_the_report_of_a_month_that_is_not_over_says_so(project: Project) -> None:
+    now = project.clock.now()
+    assert "The month is not over" in report_page(project, month_of(now), [])
+    assert "The month is not over" not in report_page(project, month_before(now), [])
 
 
 def test_times_zones_and_switches_are_settings(project: Project, tmp_path: Path) -> None:
