@@ -57,14 +57,18 @@ EMBED_VERSION = "1"
 class Project:
     """One home with one watched root. Everything is built when first used."""
 
-    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, clock: Clock | None = None, engine: Engine | None = None
+    ) -> None:
+        """engine: on the database of the settings, for who has opened it already."""
         self.settings = settings or load_settings()
         self.clock = clock or SystemClock()
+        self._engine = engine
 
     @cached_property
     def engine(self) -> Engine:
         """The SQL database, migrated."""
-        return open_database(self.settings.database_url)
+        return self._engine or open_database(self.settings.database_url)
 
     def close(self) -> None:
         """Give the database's connections back; for processes that open a project again and again."""

@@ -1,12 +1,12 @@
 """Builds the exporter of `aegis metrics` from the settings.
 
-Belongs here: which sources there are, and the database they share while it comes and goes.
+Belongs here: which sources there are, how long each may take, and the database while it comes and goes.
 Does not belong here: what a source says (`monitoring/`), Dagster's part (`defs/run_metrics.py`, passed in).
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from threading import Lock
 
 from aegis_dagster import __version__
 from aegis_dagster.composition import Project
@@ -26,8 +26,12 @@ from aegis_dagster.settings import Settings, neo4j_password
 from aegis_dagster.stores.alerts import Alerts
 from aegis_dagster.stores.catalog_counts import CatalogCounts
 from aegis_dagster.stores.clock import SystemClock
+from aegis_dagster.stores.database import open_to_read
 from aegis_dagster.stores.ledger_schema import LOST
 from aegis_dagster.stores.neo4j_view import Neo4jView
+
+CATALOG_SECONDS = 300.0  # it counts a million documents in about two minutes
+STATEMENT_SECONDS = 60.0  # a statement on a server is ended after it
 
 
 def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], clock: Clock | None = None) -> Exporter:
@@ -36,7 +40,6 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
     read_runs: what the Dagster instance in a folder says. Raises ConfigurationError, as whatever calls a model.
     """
     clock = clock or SystemClock()
-    database = _Database(settings, clock)
     configured = _configured(settings)
 
     def ledger(project: Project) -> Samples:
@@ -46,12 +49,16 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         most = settings.metrics.most_collections
         return CatalogMetrics(CatalogCounts(project.engine, project.identities, most_collections=most), clock).read()
 
+    def of_database(samples: Callable[[Project], Samples]) -> Callable[[], Samples]:
+        # One each: a source must not wait for what another one does with a connection.
+        return partial(_Database(settings, clock).read, samples)
+
     readers = [
-        Reader(Source.LEDGER, lambda: database.read(ledger), at_each_scrape=True),
-        Reader(Source.CATALOG, lambda: database.read(catalog)),
-        Reader(Source.EVIDENCE, lambda: database.read(lambda project: evidence_samples(project.graph))),
+        Reader(Source.LEDGER, of_database(ledger), at_each_scrape=True),
+        Reader(Source.CATALOG, of_database(catalog), deadline_seconds=CATALOG_SECONDS),
+        Reader(Source.EVIDENCE, of_database(lambda project: evidence_samples(project.graph))),
         Reader(Source.QDRANT, QdrantMetrics(settings.qdrant_dir, settings.qdrant.collection).read),
-        Reader(Source.ALERTS, lambda: database.read(lambda project: alert_samples(Alerts(project.engine, clock)))),
+        Reader(Source.ALERTS, of_database(lambda project: alert_samples(Alerts(project.engine, clock)))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),
     ]
@@ -59,49 +66,45 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
 
 
 class _Database:
-    """The project on the database that is there now.
+    """The project on the database that is there now, for one source, which is never read twice at once.
 
-    A file may be replaced while it is open, as when a backup is restored, and whoever has it open goes on reading the
-    old one. So it is opened anew when it is another file, and after any failure.
+    It is never made: an empty one would say 0 of what is only not mounted yet. A file may be replaced while it is
+    open, as when a backup is restored, and whoever has it open goes on reading the old one. So it is opened anew when
+    it is another file, and after any failure.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._lock = Lock()
         self._project: Project | None = None
         self._opened: tuple[int, int] | None = None  # device and inode, once it was opened
 
     def read(self, samples: Callable[[Project], Samples]) -> Samples:
         """What the database says. Raises whatever is wrong with it."""
-        project = self._open()
         try:
-            return samples(project)
+            return samples(self._open())
         except Exception:
-            self._close(project)
+            self._close()
             raise
 
     def _open(self) -> Project:
-        with self._lock:
-            file = self._file()
-            if self._opened is not None and file is None:  # a new one would say 0
-                raise ServiceError(
-                    f"The database {self._settings.database_url} is gone.", remedy="restore it, or begin a new home."
-                )
-            if self._project is not None and file != self._opened:
-                self._project.engine.dispose()
-                self._project = None
-            if self._project is None:
-                project = Project(self._settings, self._clock)
-                with project.engine.connect():
-                    self._project, self._opened = project, self._file()
-            return self._project
+        file = self._file()
+        if self._opened is not None and file is None:
+            raise ServiceError(
+                f"The database {self._settings.database_url} is gone.", remedy="restore it, or mount its disk."
+            )
+        if file != self._opened:
+            self._close()
+        if self._project is None:
+            # Not by the project: Python 3.11 lets all projects wait while one of them opens its engine.
+            engine = open_to_read(self._settings.database_url, statement_seconds=STATEMENT_SECONDS)
+            self._project, self._opened = Project(self._settings, self._clock, engine), file
+        return self._project
 
-    def _close(self, project: Project) -> None:
-        with self._lock:
-            if self._project is project:
-                self._project = None
-        project.engine.dispose()
+    def _close(self) -> None:
+        if self._project is not None:
+            self._project.engine.dispose()
+        self._project = None
 
     def _file(self) -> tuple[int, int] | None:
         """Which file it is; None: there is none, or it is a server's."""

@@ -4,7 +4,8 @@ Belongs here: when sources are read, what a broken one means, the metrics about 
 Does not belong here: what a source says (one file a source), HTTP (`server.py`).
 
 A source that cannot be asked has no metrics and is down; it is never 0. What is fast is read for each scrape, what
-grows with the documents by one thread in the background, and a scrape shows what that found the last time.
+grows with the documents in the background, and a scrape shows what that found the last time. Each source is read by a
+thread of its own: one that hangs is down after its deadline, holds up no other, and is not asked again before it ends.
 """
 
 import logging
@@ -23,8 +24,11 @@ from aegis_dagster.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-FIRST_ROUND_SECONDS = 8.0  # a scrape waits so long for what was never read; Prometheus waits 10
-RESTS_PER_READING = 9  # after a second of reading the thread rests nine, so that it reads a tenth of the time
+# Prometheus waits 10 s for a scrape, which waits for these two at most:
+FIRST_READING_SECONDS = 6.0  # since the start, for what was never read
+SCRAPE_SECONDS = 2.0  # for what is read at each scrape
+RESTS_PER_READING = 9  # after a second of reading a thread rests nine, so that it reads a tenth of the time
+MOST_REST_SECONDS = 300.0  # but figures must not grow old
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +38,92 @@ class Reader:
     source: Source
     read: Callable[[], Samples]
     at_each_scrape: bool = False
+    deadline_seconds: float = 60.0  # a reading that takes longer counts as down while it goes on
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a source said, or that it did not."""
+    """What a source said, or why it did not."""
 
     families: list[Family] | None  # None: it could not be asked
     at: datetime  # when reading began: what happened since may be missing
     seconds: float
+    error: object = None
 
 
 class _Watched:
-    """A source and its last reading."""
+    """A source, its last reading, and the one thread at a time that reads it."""
 
     def __init__(self, reader: Reader, clock: Clock) -> None:
         self.reader = reader
-        self.last: _Reading | None = None
+        self.was_read = Event()
         self._clock = clock
-        self._lock = Lock()
+        self._last: _Reading | None = None
+        self._reads = Lock()  # held while it is read, by a scrape or in the background; released by who has read
+        self._began: float | None = None  # of time.monotonic, while it is read
+        self._lock = Lock()  # of what is logged; held for moments
         self._up = True
 
     def take(self) -> _Reading:
-        """Read the source now. Never raises."""
+        """Read the source now, after whoever reads it already. Never raises, and may never return."""
+        self._reads.acquire()
+        return self._take()
+
+    def take_within(self, seconds: float) -> _Reading:
+        """A reading that begins now, or that it did not end in time; then it goes on, or the one before does."""
+        end = time.monotonic() + seconds
+        if self._overran(seconds) or not self._reads.acquire(timeout=seconds):
+            return self._silent(seconds)
+        found: list[_Reading] = []
+        reading = Thread(target=lambda: found.append(self._take()), name=self._name, daemon=True)
+        reading.start()
+        reading.join(max(0.0, end - time.monotonic()))
+        return found[0] if found else self._silent(seconds)
+
+    def shown(self) -> _Reading | None:
+        """The last reading, or that the one under way is beyond its deadline; None: there is none yet."""
+        seconds = self.reader.deadline_seconds
+        return self._silent(seconds) if self._overran(seconds) else self._last
+
+    def start(self, target: Callable[["_Watched"], object]) -> None:
+        """Give the source a thread that ends with the process, whatever it waits for."""
+        Thread(target=target, args=(self,), name=self._name, daemon=True).start()
+
+    def tell(self, error: object) -> None:
+        """Log when a source goes down or comes back (error is None), not each time it is asked."""
+        with self._lock:
+            changed, self._up = self._up != (error is None), error is None
+        if changed and error is None:
+            logger.warning("%s can be asked again.", self.reader.source)
+        elif changed:
+            logger.warning("%s cannot be asked; its metrics are missing. %s", self.reader.source, error)
+
+    @property
+    def _name(self) -> str:
+        return f"metrics-{self.reader.source}"
+
+    def _overran(self, seconds: float) -> bool:
+        began = self._began
+        return began is not None and time.monotonic() - began > seconds
+
+    def _silent(self, seconds: float) -> _Reading:
+        said = f"It has not answered for {seconds:.0f} s. Remedy: see why; it is asked again when it has."
+        return _Reading(None, self._clock.now(), seconds, said)
+
+    def _take(self) -> _Reading:
         at, began = self._clock.now(), time.monotonic()
+        self._began = began
         families: list[Family] | None = None
         error: Exception | None = None
         try:
             families = self.reader.read().families()
         except Exception as raised:  # a source must not take the others with it, whatever is wrong with it
             error = raised
-        reading = _Reading(families, at, time.monotonic() - began)
-        with self._lock:
-            self.last = reading
-            self._tell(error)
+        reading = _Reading(families, at, time.monotonic() - began, error)
+        self._last, self._began = reading, None
+        self.was_read.set()
+        self._reads.release()
         return reading
-
-    def _tell(self, error: Exception | None) -> None:
-        """Log when a source goes down or comes back, not each time it is asked."""
-        if error is None and not self._up:
-            logger.warning("%s can be asked again.", self.reader.source)
-        elif error is not None and self._up:
-            logger.warning("%s cannot be asked; its metrics are missing. %s", self.reader.source, error)
-        self._up = error is None
 
 
 class Exporter(Collector):
@@ -87,40 +134,43 @@ class Exporter(Collector):
         self._refresh_seconds = refresh_seconds
         self._version = version
         self._watched = [_Watched(reader, clock) for reader in readers]
-        self._first_round = Event()
+        self._first_until: float | None = None  # of time.monotonic, once it was started
         self._stop = Event()
-        self._thread = Thread(target=self._go_on, name="metrics", daemon=True)
 
     def start(self) -> None:
         """Begin to read in the background."""
-        self._thread.start()
+        self._first_until = time.monotonic() + FIRST_READING_SECONDS
+        for watched in self._watched:
+            # What is read at each scrape, too, once: the first reading also opens and imports.
+            watched.start(_Watched.take if watched.reader.at_each_scrape else self._go_on)
 
     def stop(self) -> None:
-        """End the background thread after what it reads now."""
+        """End the threads of the background, each after what it reads now."""
         self._stop.set()
 
-    def refresh(self) -> float:
-        """Read every source of the background once. Returns the seconds of those that answered."""
-        seconds = 0.0
+    def refresh(self) -> None:
+        """Read every source once, each in its thread; returns when all have answered or are beyond their deadline."""
         for watched in self._watched:
-            if not watched.reader.at_each_scrape and not self._stop.is_set():
-                reading = watched.take()
-                # To wait for one that is down is no load.
-                seconds += reading.seconds if reading.families is not None else 0.0
-        self._first_round.set()
-        return seconds
+            watched.was_read.clear()
+            watched.start(_Watched.take)
+        began = time.monotonic()
+        for watched in self._watched:
+            watched.was_read.wait(max(0.0, began + watched.reader.deadline_seconds - time.monotonic()))
 
     def collect(self) -> Iterator[Family]:
         """All families of one scrape."""
-        if self._thread.is_alive():
-            self._first_round.wait(FIRST_ROUND_SECONDS)
+        if self._first_until is not None:
+            for watched in self._watched:
+                watched.was_read.wait(max(0.0, self._first_until - time.monotonic()))
         about = Samples()
         about.add("aegis_build_info", self._version, value=1)
         for watched in self._watched:
             source = watched.reader.source
-            reading = watched.take() if watched.reader.at_each_scrape else watched.last
+            reading = watched.take_within(SCRAPE_SECONDS) if watched.reader.at_each_scrape else watched.shown()
             answered = reading is not None and reading.families is not None
             about.add("aegis_source_up", source, value=int(answered))
+            if reading is not None:
+                watched.tell(reading.error)
             if reading is None or reading.families is None:
                 continue
             age = (self._clock.now() - reading.at).total_seconds()
@@ -136,8 +186,11 @@ class Exporter(Collector):
             Family(metric.family, metric.help, str(metric.kind)) for source in sources for metric in metrics_of(source)
         ]
 
-    def _go_on(self) -> None:
-        self.refresh()
-        seconds = 0.0  # the first round also opens and imports, which it does once
-        while not self._stop.wait(max(self._refresh_seconds, RESTS_PER_READING * seconds)):
-            seconds = self.refresh()
+    def _go_on(self, watched: _Watched) -> None:
+        watched.take()
+        rest = self._refresh_seconds  # the first reading also opens and imports, which it does once
+        while not self._stop.wait(rest):
+            reading = watched.take()
+            # To wait for one that is down is no load.
+            seconds = reading.seconds if reading.families is not None else 0.0
+            rest = max(self._refresh_seconds, min(RESTS_PER_READING * seconds, MOST_REST_SECONDS))

@@ -8,7 +8,7 @@ queue up instead of failing in the middle; on Postgres whoever reads to write lo
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,15 @@ BUSY_TIMEOUT_MS = 60_000  # a writer waits so long for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
 HEAD_REVISION = "0004"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # of Postgres, any number that nobody else uses
+_REVISION = sa.text("SELECT version_num FROM alembic_version")
+# What libpq is told unless the URL says otherwise: by itself it waits for hours for a server that is gone.
+_SERVER_LIMITS = {
+    "connect_timeout": 5,  # seconds, as the next two
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds until what was sent must have arrived
+}
 
 
 def open_database(url: str) -> Engine:
@@ -38,14 +47,40 @@ def open_database(url: str) -> Engine:
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-    else:  # a server: it may have been restarted since, and each statement is a journey
-        engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
+    else:
+        engine = _on_server(url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     with _translated():
         if _current_revision(engine) != HEAD_REVISION:
             _migrate(engine)
+    return engine
+
+
+def open_to_read(url: str, *, statement_seconds: float) -> Engine:
+    """An engine for who only looks on: it makes no database, changes none, and refuses to write.
+
+    statement_seconds: a server ends a statement that takes longer. Whoever works has no such limit: what writes or
+    migrates much must not be cut off. Raises ServiceError when there is no database, when it is of another version
+    of this project, and when it does not answer.
+    """
+    if url.startswith("sqlite"):
+        engine = _existing_file(url)
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "connect", _refuse_writes_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = _on_server(url)
+        sa.event.listen(engine, "connect", _only_reading(statement_seconds))
+    try:
+        with _translated(), engine.connect() as connection:
+            is_made = sa.inspect(connection).has_table("alembic_version")
+            revision = connection.execute(_REVISION).scalar() if is_made else None
+        _check_revision(url, revision)
+    except Exception:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -89,6 +124,58 @@ def upsert(engine_or_connection: Engine | Connection, table: sa.Table) -> Any:
     return postgresql.insert(table)
 
 
+def _on_server(url: str) -> Engine:
+    """A server may have been restarted since, each statement is a journey, and one that is gone says nothing."""
+    given = sa.engine.make_url(url).query
+    limits = {name: value for name, value in _SERVER_LIMITS.items() if name not in given}
+    return sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch", connect_args=limits)
+
+
+def _existing_file(url: str) -> Engine:
+    file = Path(url.removeprefix("sqlite:///")).absolute()
+    if not file.exists():
+        raise no_database(url)
+
+    def connect() -> sqlite3.Connection:  # SQLite makes a file that is missing, unless the mode says otherwise
+        name = f"{file.as_uri()}?mode=rw"
+        return sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
+
+    return sa.create_engine(url, creator=connect)
+
+
+def no_database(url: str) -> ServiceError:
+    """There is nothing where the database should be."""
+    shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+    return ServiceError(
+        f"There is no database {shown} yet.", remedy="run `aegis ingest`, or mount the disk that AEGIS_HOME is on."
+    )
+
+
+def _check_revision(url: str, revision: str | None) -> None:
+    if revision is None:
+        raise no_database(url)
+    if revision != HEAD_REVISION:
+        raise ServiceError(
+            f"The database is of another version of aegis_dagster: revision {revision}, not {HEAD_REVISION}.",
+            remedy="run `aegis status` with the newer version, which brings it up to date; then start that version "
+            "everywhere.",
+        )
+
+
+def _only_reading(statement_seconds: float) -> Callable[[Any, object], None]:
+    def configure(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {round(statement_seconds * 1000)}")
+            cursor.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+    return configure
+
+
+def _refuse_writes_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
 def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
     cursor = connection.cursor()
@@ -122,7 +209,7 @@ def _translated() -> Iterator[None]:
 def _current_revision(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
-            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            return connection.execute(_REVISION).scalar()
     except (sa.exc.OperationalError, sa.exc.ProgrammingError):
         return None
 

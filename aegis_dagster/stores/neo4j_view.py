@@ -40,7 +40,10 @@ class Neo4jView:
     workspace: str  # label of entities
 
     def size(self) -> ViewSize:
-        """How many entities and relations it holds. Ends in some 20 seconds at most.
+        """How many entities and relations it holds.
+
+        Connecting is limited, and what the server works. A server that says nothing more after that is waited for, as
+        the driver has no limit for it: whoever asks needs a deadline of its own.
 
         Raises ServiceError when it does not answer or refuses, ConfigurationError where the driver is not installed.
         """

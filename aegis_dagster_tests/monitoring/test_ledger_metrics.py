@@ -13,6 +13,7 @@ from aegis_dagster.domain.money import Month, NanoUsd, nano_usd
 from aegis_dagster.domain.month_end import month_end
 from aegis_dagster.llm.failures import ErrorType
 from aegis_dagster.settings import Settings
+from aegis_dagster.stores.database import open_database
 from aegis_dagster.stores.ledger import Ledger
 from aegis_dagster_tests.clock import SetClock
 from aegis_dagster_tests.ledger.calls import USAGE as ONE_CALL
@@ -32,7 +33,9 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return make_settings(tmp_path / "home")
+    settings = make_settings(tmp_path / "home")
+    open_database(settings.database_url).dispose()
+    return settings
 
 
 @pytest_asyncio.fixture

@@ -9,6 +9,7 @@ from neo4j import Driver, GraphDatabase
 
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.settings_monitoring import Neo4jSettings
+from aegis_dagster.stores.database import open_database
 from aegis_dagster.stores.neo4j_view import Neo4jView, ViewSize
 from aegis_dagster_tests.monitoring.homes import make_exporter, make_settings
 from aegis_dagster_tests.monitoring.scraping import scrape, served
@@ -51,6 +52,7 @@ def test_only_entities_and_directed_relations_of_the_workspace_count(neo4j: Neo4
 
 def test_a_scrape_has_the_view_beside_the_evidence(neo4j: Neo4jServer, filled: Driver, tmp_path: Path) -> None:
     settings = make_settings(tmp_path, neo4j=Neo4jSettings(uri=neo4j.uri, workspace=WORKSPACE))
+    open_database(settings.database_url).dispose()
     exporter = make_exporter(settings)
     exporter.refresh()
     with served(exporter) as url:
