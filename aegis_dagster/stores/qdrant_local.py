@@ -7,8 +7,8 @@ Does not belong here: anything that a server needs too (`vectors.py`).
 from __future__ import annotations
 
 import gc
-import glob
 import json
+import os
 import sqlite3
 import warnings
 from contextlib import closing
@@ -88,8 +88,12 @@ def count_points(path: Path, collection: str) -> int | None:
     writes it. Raises ServiceError when that does not answer.
     """
     file = path / "collection" / collection / "storage.sqlite"
-    if not file.is_file():
+    try:
+        file.stat()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _cannot_be_counted(collection, file, error) from error
     try:
         # Read-only, so that a file which disappears right now is not made anew.
         with closing(
@@ -99,10 +103,7 @@ def count_points(path: Path, collection: str) -> int | None:
                 return None  # it is being made right now
             count: int = db.execute("SELECT count(*) FROM points").fetchone()[0]
     except sqlite3.Error as error:
-        raise ServiceError(
-            f"The points of {collection} cannot be counted: {error}.",
-            remedy=f"see that {file} can be read; if it stays, `aegis doctor` tells more.",
-        ) from error
+        raise _cannot_be_counted(collection, file, error) from error
     return count
 
 
@@ -111,6 +112,21 @@ def points_by_collection(path: Path, alias: str) -> dict[str, int]:
 
     There is the active one, and for a while beside it one that is being filled.
     """
-    folders = sorted((path / "collection").glob(f"{glob.escape(alias)}__*"))
-    counts = {folder.name: count_points(path, folder.name) for folder in folders}
+    folder = path / "collection"
+    try:
+        # Not Path.glob, to which a folder that cannot be read is an empty one.
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.startswith(f"{alias}__"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _cannot_be_counted(alias, folder, error) from error
+    counts = {name: count_points(path, name) for name in names}
     return {name: points for name, points in counts.items() if points is not None}
+
+
+def _cannot_be_counted(what: str, where: Path, error: Exception) -> ServiceError:
+    return ServiceError(
+        f"The points of {what} cannot be counted: {error}.",
+        remedy=f"see that {where} can be read; if it stays, `aegis doctor` tells more.",
+    )
