@@ -47,7 +47,8 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
 
     def catalog(project: Project) -> Samples:
         most = settings.metrics.most_collections
-        return CatalogMetrics(CatalogCounts(project.engine, project.identities, most_collections=most), clock).read()
+        counts = CatalogCounts(project.engine, project.identities, most_collections=most)
+        return CatalogMetrics(counts, configured.providers, clock).read()
 
     def of_database(samples: Callable[[Project], Samples]) -> Callable[[], Samples]:
         # One each: a source must not wait for what another one does with a connection.

@@ -13,7 +13,7 @@ import dagster as dg
 
 from aegis_dagster.defs.cost_metadata import usd
 from aegis_dagster.defs.metadata import markdown_table
-from aegis_dagster.domain.accounts import Account, LedgerTotals, UsageRow
+from aegis_dagster.domain.accounts import Account, LedgerTotals, UsageRow, refusing_provider
 from aegis_dagster.domain.money import Month, shown_usd
 from aegis_dagster.stores.ledger_audit import Unpriced
 
@@ -146,8 +146,8 @@ def _waiting_for(provider: str, money: MoneyNow) -> int:
 
 def _refused_by(provider: str, why: str, month: str) -> bool:
     """Whether a reason names this provider, or any where it is ""; a reason of an earlier month names none."""
-    name = re.escape(provider) if provider else r"\S+"
-    return re.search(rf"for provider {name} in {re.escape(month)}\b", why) is not None
+    found = refusing_provider(why)
+    return found is not None and provider in ("", found[0]) and found[1] == month
 
 
 def _no_unpriced_call(money: MoneyNow) -> dg.AssetCheckResult:

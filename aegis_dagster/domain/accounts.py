@@ -7,6 +7,7 @@ A call is reserved with the most it can cost, made, and settled with what it did
 it was reserved. What may have been billed without an answer costs its reservation.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -83,6 +84,18 @@ class BudgetRefusal:
 
     account: Account
     wanted: NanoUsd
+
+
+_OF_A_PROVIDER = re.compile(rf"for {AccountKind.PROVIDER} (.+?) in (\d{{4}}-\d{{2}})\b")
+
+
+def refusing_provider(why: str) -> tuple[str, Month] | None:
+    """The provider and the month whose budget a document waits for, by why it was put off (`llm/outcomes.py`).
+
+    None: it waits for another account. A document names the first account that refused it.
+    """
+    found = _OF_A_PROVIDER.search(why)
+    return None if found is None else (found[1], Month(found[2]))
 
 
 @dataclass(frozen=True, slots=True)

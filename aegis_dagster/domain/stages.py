@@ -5,7 +5,7 @@ Does not belong here: doing it (`stages/`), recording it (`stores/catalog.py`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from aegis_dagster.errors import AegisError, Deferred, DocumentError, FailureCod
 MAX_ATTEMPTS = 3  # a retryable failure is tried so often by itself; after that `aegis retry` starts anew
 
 
+_POINTS_BEFORE = "points_before"  # key in the facts of a document that kept the points of an earlier time
 UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage that had nothing to work on
 
 
@@ -108,6 +109,17 @@ def put_off(error: Deferred) -> Outcome:
     """The outcome of a document that waits for money or for a provider. Every run tries it again."""
     facts = {"why": error.message, "reason": error.reason, "until": error.until, "remedy": error.remedy}
     return Outcome(Status.DEFERRED, facts)
+
+
+def keeping_points(outcome: Outcome, before: "StageState | None") -> Outcome:
+    """The outcome of a document whose points were not replaced: it also says how many it has from before."""
+    points = points_held(before.facts) if before is not None else 0
+    return replace(outcome, facts=outcome.facts | {_POINTS_BEFORE: points}) if points else outcome
+
+
+def points_held(facts: Mapping[str, Any]) -> int:
+    """How many points a document has in the vector store, by its facts at embed."""
+    return int(facts.get("points", facts.get(_POINTS_BEFORE, 0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Belongs here: what the catalog's numbers mean as metrics. Does not belong here: 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aegis_dagster.domain.money import month_of
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import BudgetExhausted, FailureCode, ModelsUnavailable
 from aegis_dagster.monitoring.families import Samples
@@ -21,6 +22,7 @@ class CatalogMetrics:
     """Reads the catalog as it is now."""
 
     counts: CatalogCounts
+    providers: Sequence[str]  # that may be asked
     clock: Clock
 
     def read(self) -> Samples:
@@ -28,6 +30,9 @@ class CatalogMetrics:
         numbers = self.counts.count()
         samples = Samples()
         _add_statuses(samples, numbers)
+        month = month_of(self.clock.now())
+        for provider in self.providers:
+            samples.add("aegis_documents_refused", provider, value=numbers.refused[provider, month])
         self._add_queue(samples, numbers)
         _add_totals(samples, numbers.totals)
         samples.add("aegis_points_expected", value=numbers.points)

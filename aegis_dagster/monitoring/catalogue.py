@@ -140,6 +140,12 @@ _CATALOG: tuple[_Row, ...] = (
         "Documents put off at some stage until there is a budget or a provider again.",
     ),
     (
+        "aegis_documents_refused",
+        "provider",
+        "documents",
+        "Documents put off because the budget of a provider refused them first, in the current UTC month.",
+    ),
+    (
         "aegis_queue_age_seconds",
         "collection",
         "seconds",
@@ -157,7 +163,7 @@ _CATALOG: tuple[_Row, ...] = (
         "aegis_points_expected",
         "",
         "points",
-        "Points that documents which are done at embed say they have in the vector store.",
+        "Points that documents which ended at embed say they have in the vector store.",
     ),
 )
 

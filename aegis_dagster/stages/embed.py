@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, put_off
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, keeping_points, put_off
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.ports import VectorPoint
 from aegis_dagster.stages.chunk import located_chunks
@@ -71,7 +71,10 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
     ]
     fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in published}
     await asyncio.to_thread(bench.vectors.replace_documents, points, fingerprints)
-    return outcomes
+    kept = {work.document.id: work.states.get(Stage.EMBED) for work in works if work.document.id not in settled}
+    return {
+        name: keeping_points(outcome, kept[name]) if name in kept else outcome for name, outcome in outcomes.items()
+    }
 
 
 def _is_settled(outcome: Outcome) -> bool:

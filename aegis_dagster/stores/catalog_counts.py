@@ -12,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
+from aegis_dagster.domain.accounts import refusing_provider
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.stages import Document, Stage, StageState, Status
+from aegis_dagster.domain.money import Month
+from aegis_dagster.domain.stages import Document, Stage, StageState, Status, points_held
 from aegis_dagster.domain.waiting import Mark, waiting_since
 from aegis_dagster.stores.catalog_schema import documents, stage_states, stage_totals
 from aegis_dagster.stores.database import read
@@ -29,6 +31,7 @@ _PENDING, _DONE, _FAILED, _DEFERRED = (
     status.value for status in (Status.PENDING, Status.DONE, Status.FAILED, Status.DEFERRED)
 )
 _SETTLED = (_DONE, Status.SKIPPED.value)
+_WITH_FACTS = (_DONE, _DEFERRED, _FAILED)
 _COLUMNS = ("status", "fingerprint", "error_code", "started_ms", "finished_ms")  # of each stage, and its facts
 _STATUS, _FINGERPRINT, _ERROR_CODE, _STARTED, _FINISHED, _FACTS = range(6)
 _OWN = (_D.id, _D.collection, _D.revision, _D.suffix, _D.changed_ms)
@@ -45,7 +48,7 @@ def _with_states() -> sa.Select[Any]:
         state = stage_states.alias(stage.value)
         tables = tables.outerjoin(state, (state.c.document_id == _D.id) & (state.c.stage == stage.value))
         # Facts only where they are needed: how many points a document has, and why one waits.
-        wanted = [_DEFERRED, _DONE] if stage is Stage.EMBED else [_DEFERRED]
+        wanted = [_DEFERRED, _DONE, _FAILED] if stage is Stage.EMBED else [_DEFERRED]
         columns += [state.c[name].label(f"{stage}_{name}") for name in _COLUMNS]
         columns.append(sa.case((state.c.status.in_(wanted), state.c.facts)).label(f"{stage}_facts"))
     return sa.select(*columns).select_from(tables).where(~_D.deleted)
@@ -73,7 +76,8 @@ class CatalogNumbers:
     failed: Counter[tuple[Stage, str]] = field(default_factory=Counter)  # by stage and error code
     deferred: Counter[str] = field(default_factory=Counter)  # documents by reason, at whichever stage
     waiting_since_ms: dict[str, int] = field(default_factory=dict)  # the oldest of each collection that has any
-    points: int = 0  # that documents done at embed say they have
+    refused: Counter[tuple[str, Month]] = field(default_factory=Counter)  # documents by provider and month of a budget
+    points: int = 0  # that documents which ended at embed say they have
     totals: list[StageTotal] = field(default_factory=list)
 
 
@@ -122,6 +126,7 @@ class _Counting:
         wanted = tuple(wanted_fingerprints(document, self._identities, _enrichment(row)).values())
         statuses, settled = self._statuses[name], True
         reasons: set[str] = set()
+        refused: tuple[str, Month] | None = None  # the first of them: a document counts once
         for place, fingerprint in enumerate(wanted):
             at = len(_OWN) + place * 6
             status = row[at + _STATUS] if row[at + _FINGERPRINT] == fingerprint else _PENDING
@@ -129,11 +134,16 @@ class _Counting:
             settled = settled and status in _SETTLED
             if status == _FAILED:
                 self._found.failed[_STAGES[place], row[at + _ERROR_CODE] or ""] += 1
-            elif status == _DEFERRED:
-                reasons.add(json.loads(row[at + _FACTS]).get("reason", ""))
-            elif status == _DONE and row[at + _FACTS] is not None:
-                self._found.points += int(json.loads(row[at + _FACTS]).get("points", 0))
+            if status not in _WITH_FACTS or row[at + _FACTS] is None:
+                continue
+            facts = json.loads(row[at + _FACTS])
+            self._found.points += points_held(facts)  # no other stage has any
+            if status == _DEFERRED:
+                reasons.add(facts.get("reason", ""))
+                refused = refused or refusing_provider(facts.get("why", ""))
         self._found.deferred.update(reasons)
+        if refused is not None:
+            self._found.refused[refused] += 1
         if not settled:
             since = waiting_since(row[4], _marks(row, wanted))
             if since is not None:
