@@ -149,21 +149,21 @@ def small(tmp_path: Path) -> Iterator[Aegis]:
 
 def test_a_single_file_runs_the_pipeline_and_a_part_of_the_root_only_that_part(small: Aegis) -> None:
     assert small.root is not None
-    one = small("ingest", small.root / "harbour" / "ant.txt", "--json")
+    one = small("ingest", Path(small.root) / "harbour" / "ant.txt", "--json")
     assert (one.code, one.json["documents"], one.json["work"]["parsed"]) == (0, 1, 1)
-    part = small("ingest", small.root / "harbour", "--json").json
+    part = small("ingest", Path(small.root) / "harbour", "--json").json
     assert (part["documents"], part["work"]["parsed"]) == (2, 1)
-    (small.root / "loose.txt").unlink()
+    (Path(small.root) / "loose.txt").unlink()
     everything = small("ingest", "--json").json
     assert (everything["documents"], everything["done"], everything["work"]["parsed"]) == (3, 3, 1)
-    (small.root / "harbour" / "bee.txt").unlink()
+    (Path(small.root) / "harbour" / "bee.txt").unlink()
     gone = small("ingest", "--json").json
     assert (gone["documents"], gone["deleted"]) == (2, 1)
 
 
 def test_retry_tries_a_document_that_failed_for_good_again(small: Aegis) -> None:
     assert small.root is not None
-    bad = small.root / "harbour" / "bad.docx"
+    bad = Path(small.root) / "harbour" / "bad.docx"
     bad.write_text("no office file")
     assert small("ingest", "--json").json["failed"] == 1
     assert small("ingest", "--json").json["failed"] == 1
@@ -188,7 +188,7 @@ def test_commands_answer_quickly(aegis: Aegis) -> None:
 
 def test_too_little_memory_for_a_single_file_is_an_error(small: Aegis) -> None:
     assert small.root is not None
-    answer = small("ingest", small.root / "loose.txt", "--json", AEGIS_MEMORY_NEEDED_MB="999999999")
+    answer = small("ingest", Path(small.root) / "loose.txt", "--json", AEGIS_MEMORY_NEEDED_MB="999999999")
     assert answer.code == 3
     assert "AEGIS_MEMORY_NEEDED_MB" in answer.json["error"]["remedy"]
 

@@ -23,7 +23,7 @@ GRAFANA = REPOSITORY / "dashboards" / "grafana"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 TEST_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))
 GUIDE = "docs/guides/MONITORING.md"
-OF_DAGSTER = {"AssetCheckFailed", "DagsterRunFailed"}
+OF_DAGSTER = {"AssetCheckFailed", "DagsterRunFailed", "PagingTest"}
 
 
 def rules() -> list[dict[str, Any]]:

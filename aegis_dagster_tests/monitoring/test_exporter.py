@@ -19,14 +19,21 @@ from aegis_dagster.monitoring.catalogue import METRICS, Source
 from aegis_dagster.monitoring.exporter import Exporter, Reader
 from aegis_dagster.monitoring.families import Samples
 from aegis_dagster.monitoring.server import MetricsServer
+from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.clock import SetClock
 from aegis_dagster_tests.commands.running import Aegis
 from aegis_dagster_tests.monitoring.homes import make_exporter, make_settings
 from aegis_dagster_tests.monitoring.scraping import OPENMETRICS, exporter_process, fetch, scrape, served
 
 
+def empty_home(folder: Path) -> Aegis:
+    """`aegis` over a home whose database is there: the exporter makes none."""
+    open_database(f"sqlite:///{folder / 'home' / 'aegis.db'}").dispose()
+    return Aegis(folder / "home")
+
+
 def test_the_command_serves_both_formats_and_leads_there(tmp_path: Path) -> None:
-    aegis = Aegis(tmp_path / "home")
+    aegis = empty_home(tmp_path)
     with exporter_process(aegis.environment()) as url:
         text, openmetrics = scrape(url), scrape(url, openmetrics=True)
         assert url.startswith("http://127.0.0.1:")
@@ -49,7 +56,7 @@ def test_the_command_serves_both_formats_and_leads_there(tmp_path: Path) -> None
 
 
 def test_it_prints_once_and_ends_and_each_family_is_in_the_table(tmp_path: Path) -> None:
-    done = Aegis(tmp_path / "home")("metrics", "--once")
+    done = empty_home(tmp_path)("metrics", "--once")
     assert done.code == 0
     families = list(text_string_to_metric_families(done.stdout))
     known = {metric.family: metric for metric in METRICS}
@@ -62,7 +69,7 @@ def test_it_prints_once_and_ends_and_each_family_is_in_the_table(tmp_path: Path)
 
 
 def test_ctrl_c_ends_it_at_once_without_a_traceback(tmp_path: Path) -> None:
-    aegis = Aegis(tmp_path / "home")
+    aegis = empty_home(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-c", "from aegis_dagster.cli import main; main()", "metrics", "--port", "0"],
         env=aegis.environment(),

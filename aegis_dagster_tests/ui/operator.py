@@ -42,7 +42,7 @@ class Operator:
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Put a file into the watched root, or other bytes into one."""
-        path = self.dev.root / name
+        path = Path(self.dev.root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path

@@ -1,6 +1,7 @@
 """From a file in the watched folder to its passage in the search: the sensor is turned on in the UI, nothing else."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -45,7 +46,7 @@ def test_what_happens_in_the_folder_is_searchable_soon(ui: DagsterUI, operator: 
     assert operator.found("axolotl") == []
     operator.wait_until_idle()
 
-    letter = ui.dev.root / "post" / "letter.pdf"
+    letter = Path(ui.dev.root) / "post" / "letter.pdf"
     parsed = operator.processed(Stage.PARSE)
     letter.rename(letter.with_name("renamed.pdf"))
     operator.wait_until_found("renamed", "dromedary", "post/renamed.pdf")
