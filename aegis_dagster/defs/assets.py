@@ -18,7 +18,7 @@ from aegis_dagster.defs.metadata import stage_metadata
 from aegis_dagster.defs.outcomes import failure_noted, note_outcome
 from aegis_dagster.defs.previews import preview_of
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.run_gauges import Gateway, run_gauges
+from aegis_dagster.defs.run_gauges import Gateway, label_of, run_gauges
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
@@ -51,7 +51,7 @@ async def _run_stage(
                 project.settings.metrics.pushgateway, project.clock, context.log.warning, context.instance
             )
             try:
-                with run_gauges(gateway, collection, stage, bench.reports):
+                with run_gauges(gateway, label_of(project, collection), stage, bench.reports):
                     report = await STAGES[stage](documents, bench, force=stage in options.forced)
             finally:  # what was done counts, also when a broken service stops the stage
                 for begun in bench.reports:

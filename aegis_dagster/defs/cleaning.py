@@ -3,18 +3,26 @@
 Belongs here: the job, and partitions in line with the catalog. Does not belong here: removing (`stages/upkeep.py`).
 """
 
+import logging
+
 import dagster as dg
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.run_gauges import Gateway, forget_gauges
 from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up
 from aegis_dagster.stores.work_left import WorkLeft
 
+logger = logging.getLogger(__name__)
+
 
 def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None:
-    """New collections become partitions; those without documents leave when no trace is to be removed any more."""
+    """New collections become partitions; those without documents leave when no trace is to be removed any more.
+
+    What runs pushed of them to the Pushgateway leaves with them.
+    """
     name = str(collections.name)
     known = set(instance.get_dynamic_partitions(name))
     wanted = [str(collection) for collection in project.documents.collections()]
@@ -26,6 +34,8 @@ def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None
         left -= set(WorkLeft(project.engine, project.identities).deleted())
         for collection in sorted(left):
             instance.delete_dynamic_partition(name, collection)
+        address = project.settings.metrics.pushgateway
+        forget_gauges(Gateway(address, project.clock, logger.warning, instance), sorted(left))
 
 
 @dg.op(description="Remove points, evidence, rows and artifacts of deleted documents; notice a lost vector store.")

@@ -96,17 +96,24 @@ class CatalogCounts:
         Takes some 60 us of CPU a document, most of it for fingerprints.
         """
         with read(self._engine) as connection:
-            counting = _Counting(self._identities, self._names(connection))
+            counting = _Counting(self._identities, _names(connection, self._most))
             # The rows of 100,000 documents are never in memory together.
             for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(_WITH_STATES):
                 counting.add(row)
             return counting.numbers(_totals(connection))
 
-    def _names(self, connection: Connection) -> dict[str, str]:
-        """The label of each collection: the oldest keep their names, so that a new one renames no other."""
-        query = sa.select(_D.collection, sa.func.min(_D.first_seen_ms)).where(~_D.deleted).group_by(_D.collection)
-        oldest = sorted((first, name) for name, first in connection.execute(query))
-        return {name: name if place < self._most else OTHERS for place, (_, name) in enumerate(oldest)}
+
+def collection_labels(engine: Engine, most_collections: int) -> dict[str, str]:
+    """The label of each collection that has documents, as `CatalogCounts` gives it. Raises ServiceError."""
+    with read(engine) as connection:
+        return _names(connection, most_collections)
+
+
+def _names(connection: Connection, most: int) -> dict[str, str]:
+    """The oldest keep their names, so that a new one renames no other."""
+    query = sa.select(_D.collection, sa.func.min(_D.first_seen_ms)).where(~_D.deleted).group_by(_D.collection)
+    oldest = sorted((first, name) for name, first in connection.execute(query))
+    return {name: name if place < most else OTHERS for place, (_, name) in enumerate(oldest)}
 
 
 class _Counting:

@@ -12,7 +12,8 @@ from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import load_settings
-from aegis_dagster_tests.projects import write_documents
+from aegis_dagster.stores.catalog_counts import OTHERS
+from aegis_dagster_tests.projects import scan, write_documents
 from aegis_dagster_tests.servers.programs import free_port
 from aegis_dagster_tests.servers.prometheus import Pushgateway
 
@@ -86,6 +87,22 @@ def test_each_collection_and_stage_has_its_own_group_that_only_its_next_run_repl
     assert documents(again["c", "embed"]) == {"up_to_date": 3}
     name = "finished_timestamp_seconds"
     assert all(again["c", stage.value][name] > groups["c", stage.value][name] for stage in Stage)
+
+
+def test_collections_beyond_the_most_share_a_group_and_one_without_documents_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pushgateway: Pushgateway, instance: dg.DagsterInstance
+) -> None:
+    monkeypatch.setenv("AEGIS_METRICS__MOST_COLLECTIONS", "1")
+    project = make_project(tmp_path, monkeypatch, pushgateway.url)
+    write_documents(project.root, ["c/a.txt", "d/a.txt"])
+    assert ingest(instance, "c").success and ingest(instance, "d").success
+    assert set(pushed(pushgateway)) == {(name, stage.value) for name in ("c", OTHERS) for stage in Stage}
+
+    (project.root / "c" / "a.txt").unlink()
+    scan(project)
+    clean_up = build_definitions(ProjectResource(seconds_before_retry=0)).resolve_job_def("clean_up")
+    assert clean_up.execute_in_process(instance=instance).success
+    assert set(pushed(pushgateway)) == {(OTHERS, stage.value) for stage in Stage}
 
 
 def test_a_gateway_that_is_down_costs_a_warning_a_stage_and_nothing_else(
