@@ -175,7 +175,9 @@ class CollectionPolicy(Section):
 class Settings(BaseSettings):
     """All settings. Build it with `load_settings()`."""
 
-    model_config = SettingsConfigDict(env_prefix="AEGIS_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AEGIS_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(
         default=Path(".aegis"), description="All state: catalog, artifacts, vectors, the Dagster instance."

@@ -5,17 +5,30 @@ Does not belong here: reading the environment or the file (`settings.py`); addre
 read when they are used and never stand in a setting.
 """
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+\S*$")]
+
+def _without_secret(address: str) -> str:
+    """Refuses `user:password@` before the host: addresses stand in logs, errors and pages."""
+    if re.match(r"[^:/?#]*://[^/?#]*@", address):
+        raise ValueError(
+            "it holds a user or a password, and addresses are written into logs: leave out what stands before the @. "
+            "Neo4j has neo4j.user and the variable AEGIS_NEO4J_PASSWORD; before the others put a proxy on this "
+            "machine that adds the password"
+        )
+    return address
+
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+\S*$"), AfterValidator(_without_secret)]
 
 
 class MonitoringSection(BaseModel):
     """A group of settings; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class MetricsSettings(MonitoringSection):
@@ -26,7 +39,8 @@ class MetricsSettings(MonitoringSection):
     refresh_seconds: float = Field(
         default=15.0,
         gt=0,
-        description="What takes long to count (documents, vectors, the graph, Dagster's runs) is counted in the background, this often at most.",
+        le=300,
+        description="What takes long to count (documents, vectors, the graph, Dagster's runs) is counted in the background, this often at most. Figures are as old as that.",
     )
     most_collections: int = Field(
         default=100,
@@ -63,7 +77,9 @@ class AlertSettings(MonitoringSection):
 class Neo4jSettings(MonitoringSection):
     """The Neo4j view of the graph, where there is one. Its password: the variable `AEGIS_NEO4J_PASSWORD`."""
 
-    uri: str | None = Field(default=None, description="E.g. `bolt://127.0.0.1:7687`; none: there is no such view.")
+    uri: Annotated[str, AfterValidator(_without_secret)] | None = Field(
+        default=None, description="E.g. `bolt://127.0.0.1:7687`; none: there is no such view."
+    )
     user: str = Field(default="neo4j", description="Who asks.")
     database: str = Field(default="neo4j", description="Which database of the server.")
     workspace: str = Field(default="aegis", description="Label of the graph's nodes.")

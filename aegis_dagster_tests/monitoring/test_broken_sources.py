@@ -78,19 +78,21 @@ def test_a_damaged_or_lost_database_takes_nothing_else_with_it_and_comes_back(
 
 
 def test_a_database_server_may_stop_and_start(tmp_path: Path, postgres: PostgresServer) -> None:
-    exporter = make_exporter(make_settings(tmp_path / "home", database=postgres.new_database()))
-    with served(exporter) as url:
+    url = postgres.new_database()
+    open_database(url).dispose()
+    exporter = make_exporter(make_settings(tmp_path / "home", database=url))
+    with served(exporter) as address:
         exporter.refresh()
-        before = scrape(url)
+        before = scrape(address)
         assert set(before.up().values()) == {1}
         postgres.stop()
         try:
             exporter.refresh()
-            assert_the_database_is_down(scrape(url))
+            assert_the_database_is_down(scrape(address))
         finally:
             postgres.start()
         exporter.refresh()
-        after = scrape(url)
+        after = scrape(address)
     assert set(after.up().values()) == {1}
     assert after.names() == before.names()
 
@@ -99,6 +101,7 @@ def test_a_neo4j_that_nobody_started_is_down_and_the_evidence_is_counted(tmp_pat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and nobody listens
         uri = f"bolt://127.0.0.1:{free.getsockname()[1]}"
+        open_database(f"sqlite:///{tmp_path / 'aegis.db'}").dispose()
         exporter = make_exporter(make_settings(tmp_path, neo4j=Neo4jSettings(uri=uri)))
         exporter.refresh()
         with served(exporter) as url:

@@ -22,6 +22,7 @@ from neo4j import GraphDatabase
 
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.commands.in_process import InProcess
 from aegis_dagster_tests.dashboards import expressions
 from aegis_dagster_tests.dashboards.expressions import RULE_FILES, Expression
@@ -90,6 +91,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, neo4j: Neo4jServer) -> Iterat
             "AEGIS_NEO4J__WORKSPACE": WORKSPACE,
             "AEGIS_ALERTS__ALERTMANAGER": f"http://127.0.0.1:{free_port()}",  # is down: pages wait
         }
+        open_database(f"sqlite:///{home.database}").dispose()  # else there is nothing to count from 0
         exporter = running.enter_context(exporter_process(environment))
         targets = {"aegis": exporter.removesuffix("/metrics"), "pushgateway": pushgateway.url}
         prometheus = running.enter_context(prometheus_server(targets, rules=RULE_FILES, seconds=SCRAPE_SECONDS))
