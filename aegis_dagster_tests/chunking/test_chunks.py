@@ -255,9 +255,9 @@ def test_a_broken_tokenizer_names_the_remedy(tmp_path: Path) -> None:
 def test_the_worker_loads_neither_torch_nor_transformers_to_chunk() -> None:
     script = (
         "import sys, aegis_dagster.chunking.tasks as tasks\n"
-        "assert 'docling_core' not in sys.modules, 'naming the task must cost nothing'\n"
+        "print(sorted({'docling_core'} & set(sys.modules)))\n"
         "import aegis_dagster.chunking.hybrid, aegis_dagster.chunking.plain\n"
-        "heavy = {'torch', 'transformers', 'semchunk', 'docling', 'tiktoken'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "print(sorted({'torch', 'transformers', 'semchunk', 'docling', 'tiktoken'} & set(sys.modules)))\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, timeout=120, capture_output=True, text=True)
+    assert loaded.stdout == "[]\n[]\n"  # naming the task costs nothing, chunking nothing heavy

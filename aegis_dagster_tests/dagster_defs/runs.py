@@ -5,6 +5,7 @@ Belongs here: what tests of runs share. Does not belong here: tests, fixtures (`
 
 import base64
 import re
+from typing import Any
 
 import dagster as dg
 
@@ -41,7 +42,7 @@ def run(
     )
 
 
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     """What a materialization shows, by key."""
     (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
     return {key: value.value for key, value in event.materialization.metadata.items()}

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,20 +10,16 @@ import yaml
 
 from aegis_dagster.cli.dagster_runs import run_cost_checks
 from aegis_dagster.composition import Project
-from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.config import IngestOptions, collections
 from aegis_dagster.defs.llm_resource import LlmResource
-from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.accounts import AccountKey, AccountKind
 from aegis_dagster.domain.llm import LLMTask, Message, TaskType
 from aegis_dagster.domain.money import NanoUsd, as_usd, month_of
 from aegis_dagster.errors import BudgetExhausted
 from aegis_dagster.settings import load_settings
+from aegis_dagster_tests.dagster_defs.runs import STEPS, checks, metadata, run
 from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
 from aegis_dagster_tests.projects import write_documents
 from aegis_dagster_tests.stages.models import EMBEDDING, READING, SEEING, llm_settings, write_picture_document
-
-STEPS = ("parsed_documents", "enriched_images", "chunks", "embeddings", "knowledge_graph")
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +47,6 @@ def make_project(folder: Path, patch: pytest.MonkeyPatch, server: LLMServer, *, 
     return Project(load_settings())
 
 
-def ingest(instance: dg.DagsterInstance, *, force: bool = False) -> dg.ExecuteInProcessResult:
-    options = IngestOptions(force_from="parse" if force else "none")
-    instance.add_dynamic_partitions(str(collections.name), ["c"])
-    job = build_definitions(ProjectResource(seconds_before_retry=0)).resolve_job_def("ingest")
-    return job.execute_in_process(
-        instance=instance,
-        partition_key="c",
-        run_config=options.run_config(),
-        raise_on_error=False,
-    )
-
-
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
-    return {key: value.value for key, value in event.materialization.metadata.items()}
-
-
-def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
-
-
 def test_a_run_says_what_it_was_to_cost_and_what_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: LLMServer, instance: dg.DagsterInstance
 ) -> None:
@@ -80,7 +54,7 @@ def test_a_run_says_what_it_was_to_cost_and_what_it_did(
     write_documents(project.root, ["c/a.txt", "c/b.txt"])
     write_picture_document(project.root / "c" / "report.docx", pictures=2)
     server.script([Rule(Behaviour(Kind.REFUSED), model=SEEING, times=1), Rule()])
-    result = ingest(instance)
+    result = run(instance)
     assert result.success
     counted = server.counts()["models"]
     spent = 0
@@ -108,7 +82,7 @@ def test_a_run_says_what_it_was_to_cost_and_what_it_did(
     assert check.metadata["pictures_fallback"].value == 1
     assert "`c/report.docx`: 1 pictures" in str(check.metadata["documents"].value)
     asked = len(server.records())
-    again = ingest(instance, force=True)
+    again = run(instance, force_from="parse")
     assert checks(again)["pictures_described_by_model"].passed
     assert metadata(again, "enriched_images")["calls"] == 1  # only the picture that OCR stood in for
     assert [record.model for record in server.records()[asked:]].count(SEEING) == 1
@@ -125,7 +99,7 @@ def test_documents_that_wait_for_money_are_shown_until_there_is_some(
     project = make_project(tmp_path, monkeypatch, server, limit_usd="0.004")  # embeds, and reads nothing
     write_documents(project.root, ["c/a.txt", "c/b.txt"])
     began = project.clock.now()
-    result = ingest(instance)
+    result = run(instance)
     assert result.success
     shown = [value for step in STEPS for key, value in metadata(result, step).items() if key != "preview"]
     everything = json.dumps(shown, default=str) + str(list(checks(result).values()))
@@ -141,7 +115,7 @@ def test_documents_that_wait_for_money_are_shown_until_there_is_some(
 
     key = AccountKey(AccountKind.PROVIDER, "openai", month_of(project.clock.now()))
     project.choices.ledger.set_limit(key, NanoUsd(100 * 10**9))
-    result = ingest(instance)
+    result = run(instance)
     assert metadata(result, "knowledge_graph")["documents_done"] == 2
     assert metadata(result, "knowledge_graph")["documents_deferred"] == 0
     assert run_cost_checks(project, began) == []
@@ -153,12 +127,12 @@ def test_chunks_that_no_model_could_read_warn_until_it_can(
     project = make_project(tmp_path, monkeypatch, server)
     write_documents(project.root, ["c/a.txt"], paragraphs=30)
     server.script([Rule(Behaviour(Kind.REFUSED), model=READING, times=1), Rule()])
-    check = checks(ingest(instance))["chunks_read"]
+    check = checks(run(instance))["chunks_read"]
     assert not check.passed and check.severity is dg.AssetCheckSeverity.WARN
     assert check.metadata["chunks_unread"].value == check.metadata["unread/content_refused"].value == 1
     assert "`c/a.txt`: 1 content_refused" in str(check.metadata["documents"].value)
     asked = len(server.records())
-    assert checks(ingest(instance, force=True))["chunks_read"].passed
+    assert checks(run(instance, force_from="parse"))["chunks_read"].passed
     assert len(server.records()) == asked + 1  # only what was missing
 
 
@@ -170,7 +144,7 @@ def test_a_price_that_is_missing_spoils_the_forecast_and_not_the_parsing(
     del settings["llm"]["prices"][f"openai/{READING}"]
     (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
     write_documents(project.root, ["c/a.txt"])
-    result = ingest(instance)
+    result = run(instance)
     parsed = metadata(result, "parsed_documents")
     assert parsed["documents_done"] == 1 and "forecast_usd" not in parsed
     assert f"what model {READING} of openai costs" in parsed["no_forecast"]

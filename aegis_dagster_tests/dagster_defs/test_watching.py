@@ -64,6 +64,7 @@ def test_every_change_of_a_folder_is_found_after_one_look(project: Project, daem
     from fsspec.implementations.local import LocalFileSystem
 
     change_everything(daemon, LocalFileSystem(), str(project.root))
+    assert sorted(document.id for document in project.documents.all()) == ["c/one.txt", "c/renamed.txt"]
 
 
 def test_every_change_of_a_bucket_is_found_and_a_server_that_is_down_deletes_nothing(

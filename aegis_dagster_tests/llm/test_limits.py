@@ -279,20 +279,26 @@ async def test_a_caller_that_gives_up_while_waiting_takes_no_place(clock: SetClo
         await asyncio.sleep(0)
         for one in waiting:
             one.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-    await asyncio.wait_for(asyncio.gather(wait(), wait()), timeout=5)
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+    after = await asyncio.wait_for(asyncio.gather(wait(), wait()), timeout=5)
+    assert len(after) == 2
 
 
 def test_one_event_loop_after_another_may_use_the_same_limits(clock: SetClock) -> None:
     limits = limits_of(clock, Sleeper(clock), concurrency=1, requests_per_minute=1000)
 
-    async def some() -> None:
+    sent: list[str] = []
+
+    async def some(loop: str) -> None:
         async def call() -> None:
             async with limits.turn(1) as turn:
                 await turn.send()
+                sent.append(loop)
                 await asyncio.sleep(0.001)
 
         await asyncio.gather(*(call() for _ in range(3)))
 
-    asyncio.run(some())
-    asyncio.run(some())
+    asyncio.run(some("first"))
+    asyncio.run(some("second"))
+    assert sent == ["first"] * 3 + ["second"] * 3

@@ -71,6 +71,7 @@ def test_a_server_that_never_says_a_word_takes_no_other_source_with_it(tmp_path:
         threading.Thread(target=exporter.refresh, daemon=True).start()
         with served(exporter) as address:
             until(lambda: down(in_time(address)) == OF_THE_DATABASE)
+            assert in_time(address).up()["qdrant"] == 1
 
 
 class Switched:

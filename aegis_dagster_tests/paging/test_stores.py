@@ -8,7 +8,6 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,25 +17,16 @@ from aegis_dagster.stores.alerts import ALERTMANAGER, Alerts, now_us
 from aegis_dagster.stores.alerts_outbox import CLAIMED, AlertsOutbox, Message
 from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.clock import SetClock
-from aegis_dagster_tests.servers.postgres import PostgresServer
 
 PHONE = "phone"
 LOOKING = 4  # processes that look at once
 ODD = 'Zeile\n"ünï" ☃ \x00 \ud83d <b> %s {0} \\'
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'aegis.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
-
-
 @pytest.fixture
-def engines(url: str) -> Iterator[list[sa.Engine]]:
+def engines(empty_url: str) -> Iterator[list[sa.Engine]]:
     """Of several processes that use one database."""
-    made = [open_database(url) for _ in range(LOOKING)]
+    made = [open_database(empty_url) for _ in range(LOOKING)]
     yield made
     for engine in made:
         engine.dispose()
