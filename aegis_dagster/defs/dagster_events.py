@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData
 
 from aegis_dagster.domain.alerts import AlertEvent, AlertKey, AlertKind, Severity, in_label, job_label, told_of
 
@@ -127,7 +127,9 @@ def _of_run(record: dg.EventLogRecord, event: DagsterEvent, run: dg.DagsterRun) 
 
 def _why(event: DagsterEvent) -> str:
     """What Dagster says of a failed run, and the first error of its steps."""
-    data = event.job_failure_data
+    data = event.event_specific_data
+    if not isinstance(data, JobFailureData):  # nobody was there to say more: its process was gone, it never began
+        return event.message or ""
     error = data.error
     if data.first_step_failure_event is not None:
         step = data.first_step_failure_event.step_failure_data

@@ -70,4 +70,5 @@ JOBS: list[Any] = [
     *(ingest, ingest_parallel, plan_ingestion, scan_root, clean_up),
     *(check_costs, check_budgets, report_month),
 ]
+JOB_NAMES = tuple(str(job.name) for job in JOBS)
 SENSORS = [check_costs_after_calls]

@@ -15,7 +15,8 @@ import dagster as dg
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.costs import check_costs
-from aegis_dagster.defs.jobs import ingest, ingest_parallel
+from aegis_dagster.defs.dead_runs import fail_dead_runs
+from aegis_dagster.defs.jobs import JOB_NAMES, ingest, ingest_parallel
 from aegis_dagster.defs.monthly_report import end_of_month_before, month_before, report_month
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.watching import NO_ROOT, WHY_TAG, list_root, unasked
@@ -85,6 +86,7 @@ def _nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
         with project.opened() as opened:
             if opened.settings.root is None:
                 return dg.SkipReason(NO_ROOT)
+            fail_dead_runs(context.instance, JOB_NAMES)
             list_root(context.instance, opened, context.log.info, read_seconds=_READ_SECONDS)
             counts = _to_catch_up(opened)
             if not counts:

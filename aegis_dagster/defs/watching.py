@@ -19,7 +19,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.defs.cleaning import clean_up, put_partitions_right
 from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.dead_runs import fail_dead_runs
-from aegis_dagster.defs.jobs import ingest, ingest_parallel
+from aegis_dagster.defs.jobs import JOB_NAMES, ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE, record
 from aegis_dagster.domain.identifiers import CollectionName
@@ -121,7 +121,7 @@ def plan_for(
     digests = {name: digest_of_work(name, documents, project.identities) for name, documents in left.items()}
     if not left:
         return Plan((), (), (), ())
-    fail_dead_runs(instance, _JOBS)
+    fail_dead_runs(instance, JOB_NAMES)
     return plan_requests(
         left, digests, active_ms=_active(instance), ended=_ended(instance, digests.values()), now_ms=now_ms
     )

@@ -1,5 +1,6 @@
 """Pages through Apprise to a real HTTP receiver: one a change, whatever happens between."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -8,6 +9,7 @@ import pytest
 
 from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
+from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.paging import paging_sensor
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.settings import load_settings
@@ -203,6 +205,18 @@ def test_the_sensor_of_the_definitions_pages_and_says_what_it_did(watched: Watch
     again = _tick(sensor, watched, cursor=result.cursor)
     assert again.skip_reason is not None and again.skip_reason.skip_message == "Nothing to tell."
     assert len(phone.bodies) == 1
+
+
+def test_a_run_whose_process_is_gone_is_paged(watched: Watched, phone: Webhook) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    job = build_definitions().resolve_job_def("clean_up")
+    watched.look()
+    run = watched.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    watched.instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
+    _tick(paging_sensor(None), watched, cursor=None)
+    phone.wait_for(lambda page: "[critical] Job clean_up: a run failed" in titles(page), seconds=10)
+    assert titles(phone) == ["[critical] Job clean_up: a run failed"]
 
 
 def test_without_channels_the_sensor_says_how_to_get_one(watched: Watched) -> None:
