@@ -9,6 +9,7 @@ requests nothing twice.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,9 @@ from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.settings_schedules import WatchedFolderSettings
 from aegis_dagster.stages.upkeep import ListingReport, update_listing
 from aegis_dagster.stores.work_left import WorkLeft
+
+# Dagster itself passes them on when it resolves the jobs of a sensor; every command would say so otherwise.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `owners` of initializer `SensorDef.*")
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
 NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."

@@ -36,7 +36,7 @@ def aegis(tmp_path_factory: pytest.TempPathFactory) -> Aegis:
         "deleted": 0,
     }
     assert first.json["work"]["parsed"] == 4
-    assert "watched root" in first.stderr
+    assert "watched root" in first.stderr and "Warning" not in first.stderr
     return aegis
 
 
