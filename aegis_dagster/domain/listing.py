@@ -77,8 +77,9 @@ def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> Lis
     touched: list[DocumentId] = []
     for path, seen in listing.files.items():
         before = known.get(path)
-        if before is None or before.stamp == seen.stamp:
+        if before is None or (before.stamp, before.revision) == (seen.stamp, seen.revision):
             continue
+        # Also under an equal stamp: a file that was too large to be read under an earlier limit.
         (touched if before.revision == seen.revision else changed).append(path)
     moved = _pair_moves([*new, *sorted(changed)], gone, listing.files, known)
     sources, targets = {source for source, _ in moved}, {target for _, target in moved}

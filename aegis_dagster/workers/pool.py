@@ -35,13 +35,15 @@ class WorkerPool:
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._closed = False
 
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
         """Run a task in a free worker; waits for one.
 
         Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED; those kill the
-        worker, and a new one takes its place. ServiceError when the disk is full, ConfigurationError when
-        the task cannot work for any document.
+        worker, and a new one takes its place. ServiceError when the disk is full, or the pool was closed meanwhile,
+        as when a run is stopped: no document is to blame for that. ConfigurationError when the task cannot work for
+        any document.
         """
         async with self._slots:
             worker = self._idle.pop() if self._idle else await _Worker.start()
@@ -50,6 +52,11 @@ class WorkerPool:
             try:
                 answer = await worker.ask(task, payload, timeout_seconds, self._memory_bytes)
                 healthy = True
+            except DocumentError:
+                if self._closed:
+                    remedy = "nothing to do: the next run goes on."
+                    raise ServiceError("The worker processes were ended while they worked.", remedy=remedy) from None
+                raise
             finally:
                 self._busy.discard(worker)
                 if healthy and worker.tasks_done < self._tasks_per_worker and not worker.above(self._memory_bytes // 2):
@@ -68,7 +75,8 @@ class WorkerPool:
         return result
 
     async def close(self) -> None:
-        """End every worker."""
+        """End every worker; what they work on ends with ServiceError."""
+        self._closed = True
         for worker in [*self._idle, *self._busy]:
             await worker.kill()
         self._idle.clear()
@@ -151,7 +159,9 @@ class _Worker:
                 )
 
     def _last_words(self) -> str:
-        """The last line the process wrote to stderr."""
+        """The last line the process wrote to stderr; "" when it was killed by `kill`."""
+        if self._errors.closed:
+            return ""
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - _LAST_WORDS))
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()

@@ -76,7 +76,7 @@ class DagsterUI:
 
     def choose_partition(self, collection: str) -> None:
         """Choose one in the launchpad."""
-        self.page.locator(".CodeMirror-linenumber").first.wait_for()
+        self.page.locator(".CodeMirror-linenumber:visible").first.wait_for()  # it keeps a hidden one to measure
         self.page.get_by_placeholder("Partition").click()
         self.page.get_by_text(collection, exact=True).first.click()
         self.page.get_by_text(f"partition: {collection}").wait_for()  # the configuration was written anew then

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.workers.pool import WorkerPool
 
 
@@ -132,6 +132,15 @@ async def test_a_cancelled_task_takes_its_worker_with_it(tmp_path: Path) -> None
         await asyncio.gather(task, return_exceptions=True)
         await until(lambda: not children())
         assert not children()
+
+
+async def test_a_pool_that_is_closed_blames_no_document(tmp_path: Path) -> None:
+    async with pool() as workers:
+        asked = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        await asyncio.sleep(1)  # it has begun
+        await workers.close()
+        with pytest.raises(ServiceError, match="were ended while they worked"):
+            await asked
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
