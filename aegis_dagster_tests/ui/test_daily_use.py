@@ -15,7 +15,7 @@ from aegis_dagster_tests.servers.dagster_dev import DagsterDev
 from aegis_dagster_tests.ui.dagster_ui import DagsterUI
 from aegis_dagster_tests.ui.operator import Operator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

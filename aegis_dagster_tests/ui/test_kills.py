@@ -11,7 +11,7 @@ from aegis_dagster_tests.projects import document_text
 from aegis_dagster_tests.servers.dagster_dev import DagsterDev
 from aegis_dagster_tests.ui.operator import Operator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 DROPPED = 5  # files, each time: as many as one search finds
 STAGES = (Stage.PARSE, Stage.CHUNK, Stage.EMBED, Stage.GRAPH)  # without pictures there is nothing to enrich

@@ -17,7 +17,7 @@ from aegis_dagster_tests.servers.webhook import Webhook, webhook_receiver
 from aegis_dagster_tests.ui.dagster_ui import DagsterUI
 from aegis_dagster_tests.ui.operator import Operator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 # With PRICE a call costs 0.00957 USD, and is reserved with 0.0095 to 0.0115: some five fit into the limit.
 USAGE = {"prompt_tokens": 5000, "completion_tokens": 4000, "total_tokens": 9000}
