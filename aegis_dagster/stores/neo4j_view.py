@@ -9,6 +9,7 @@ stands beside them as nodes of other labels, and is not counted.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 QUERY_SECONDS = 15.0
+
+# The driver warns of every label that does not exist yet, each time an empty view is counted. Turning notifications off
+# by its option would refuse servers before 5.7, which do not know it.
+logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -89,19 +90,19 @@ def fetch(url: str, accept: str = "*/*", *, timeout: float = 30) -> str:
 def exporter_process(environment: Mapping[str, str]) -> Iterator[str]:
     """`aegis metrics` in a process; the address that it serves at. It is killed at the end."""
     command = [str(Path(sys.executable).parent / "aegis"), "metrics", "--port", "0"]
-    process = subprocess.Popen(
-        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.startswith(_ANNOUNCED):
+    with TemporaryFile("w+") as errors:  # a pipe that nobody reads would fill, and hold the exporter up
+        process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line.startswith(_ANNOUNCED):
+                process.wait(timeout=30)
+                errors.seek(0)
+                raise AssertionError(f"the exporter said {line!r}: {errors.read()}")
+            yield line.removeprefix(_ANNOUNCED).strip()
+        finally:
             process.kill()
-            raise AssertionError(f"the exporter said {line!r}: {process.communicate()[1]}")
-        yield line.removeprefix(_ANNOUNCED).strip()
-    finally:
-        process.kill()
-        process.communicate()
+            process.communicate()
 
 
 @contextmanager

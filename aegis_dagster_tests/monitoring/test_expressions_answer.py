@@ -104,7 +104,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory, neo4j: Neo4jServer) -> Iterat
         ended = ingest(home, patch)
         push_what_a_gpu_would_say(pushgateway)
         running.enter_context(view_written(neo4j))
+        now = prometheus.query("time()")[0].value
         for shown in (
+            f"min(timestamp(aegis_source_age_seconds) - aegis_source_age_seconds) > {now}",  # each was read again
             f"sum(aegis_documents{{stage='graph', status='done'}}) == {ended['done']}",
             "aegis_run_stage_peak_vram_bytes and on() neo4j_relations_count and on() aegis_pages_waiting > 0",
             "aegis:graph_view_off:count and on() aegis:asset_age:seconds",
