@@ -11,10 +11,10 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,152 +24,22 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
-from aegis_dagster.domain.llm import Quality
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings_llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings_monitoring import AlertSettings, MetricsSettings, Neo4jSettings
 from aegis_dagster.settings_schedules import ScheduleSettings
+from aegis_dagster.settings_stages import (
+    ChunkSettings,
+    CollectionPolicy,
+    EmbedSettings,
+    EnrichSettings,
+    GraphSettings,
+    ListingSettings,
+    ParseSettings,
+    QdrantSettings,
+)
 
 RootUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://")]
-
-
-class Section(BaseModel):
-    """A group of settings; unknown names are refused, so that a typing error is not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ListingSettings(Section):
-    """How the watched root is scanned."""
-
-    settle_seconds: float = Field(
-        default=1.0,
-        ge=0,
-        description="A file younger than this is looked at twice, this far apart; one that changed meanwhile is still being written and waits.",
-    )
-    ignore: tuple[str, ...] = Field(
-        default=("*.part", "*.tmp", "*~", "*.swp", "*.crdownload", "~$*", "Thumbs.db", "desktop.ini"),
-        description="Names (fnmatch patterns) that are never documents. Names that begin with a dot never are.",
-    )
-    max_deleted_share: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Deletions beyond this share of the known documents and beyond `max_deleted_count` are held until confirmed.",
-    )
-    max_deleted_count: int = Field(default=10, ge=0, description="See `max_deleted_share`.")
-
-
-class ParseSettings(Section):
-    """How documents are parsed."""
-
-    workers: int = Field(default=2, ge=1, description="Worker processes.")
-    timeout_seconds: float = Field(
-        default=300.0, gt=0, description="One document's limit; its worker is killed after it."
-    )
-    memory_mb: int = Field(default=2000, ge=256, description="One worker's limit (resident); it is killed above it.")
-    documents_per_worker: int = Field(
-        default=50,
-        ge=1,
-        description="A worker is replaced after so many documents: docling grows by about 5 MB a conversion.",
-    )
-    max_pages: int = Field(default=1000, ge=1, description="A document with more pages is refused before work.")
-    max_megabytes: int = Field(default=200, ge=1, description="A larger file is refused before work.")
-    pdf_route: Literal["auto", "models", "rules"] = Field(
-        default="auto",
-        description="`models`: docling's own layout and table models; `rules`: layout by rules, no weights; `auto`: models where their weights are in `docling_models`, else rules.",
-    )
-    docling_models: Path | None = Field(
-        default=None,
-        description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`.",
-    )
-    ocr: bool = Field(default=True, description="Read scans by OCR.")
-
-
-class EnrichSettings(Section):
-    """Which pictures are described, and by what."""
-
-    describer: Literal["auto", "model", "ocr"] = Field(
-        default="auto",
-        description="`model`: a vision model of `llm`; `ocr`: the text in the picture; `auto`: a model where one is configured, else OCR.",
-    )
-    quality: Quality = Field(default=Quality.STANDARD, description="Which vision models are wanted.")
-    max_side_pixels: int = Field(default=1024, ge=64, description="A larger picture is made smaller before it is sent.")
-    max_answer_tokens: int = Field(default=500, ge=16, description="Limit of a description.")
-    enabled: bool = Field(default=True, description="Describe pictures at all; a collection can differ.")
-    min_side_pixels: int = Field(default=48, ge=1, description="A picture with a shorter side is decoration.")
-    max_aspect: float = Field(
-        default=12.0, ge=1, description="A picture longer than this many times its width is a rule or a banner."
-    )
-    min_colors: int = Field(default=3, ge=1, description="A picture with fewer colours is a box or a line.")
-
-
-class ChunkSettings(Section):
-    """How documents are cut into passages."""
-
-    max_tokens: int = Field(
-        default=240,
-        ge=32,
-        description="Tokens of a chunk with its headings, by the embedding model's tokenizer. MiniLM cuts off what is beyond 256.",
-    )
-    merge_peers: bool = Field(default=True, description="Merge short neighbours under the same headings.")
-    timeout_seconds: float = Field(
-        default=120.0,
-        gt=0,
-        description="One document's limit; after it the plain chunker takes over, which is recorded.",
-    )
-    min_coverage: float = Field(
-        default=0.99,
-        ge=0,
-        le=1,
-        description="Share of a document's text that must be found in its chunks; below it the document is marked.",
-    )
-
-
-class EmbedSettings(Section):
-    """How chunks are embedded."""
-
-    model: str = Field(
-        default="all-MiniLM-L6-v2",
-        description="The embedding model: `all-MiniLM-L6-v2`, which runs here, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
-    )
-    batch_size: int = Field(default=32, ge=1, description="Texts per call of the model.")
-    window_chunks: int = Field(default=4096, ge=1, description="Chunks sorted by length and held in memory together.")
-    threads: int = Field(default=0, ge=0, description="Threads of the model; 0: all cores.")
-
-
-class GraphSettings(Section):
-    """How entities and relations are found, and what is kept."""
-
-    extractor: Literal["auto", "model", "statistical"] = Field(
-        default="auto",
-        description="`model`: a language model of `llm`; `statistical`: key phrases and co-occurrence; `auto`: a model where one is configured, else statistical.",
-    )
-    quality: Quality = Field(default=Quality.STANDARD, description="Which language models are wanted.")
-    max_answer_tokens: int = Field(default=4096, ge=64, description="Limit of what a model says of one chunk.")
-    enabled: bool = Field(default=True, description="Extract entities and relations at all; a collection can differ.")
-    max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities of one chunk (statistical).")
-    max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations of one chunk (statistical).")
-
-
-class QdrantSettings(Section):
-    """The vector store. Local mode by default."""
-
-    collection: str = Field(
-        default="aegis_documents",
-        description="Alias that readers use; behind it stands one collection per embedding model.",
-    )
-    lock_timeout_seconds: float = Field(
-        default=120.0, gt=0, description="How long to wait for another process that writes the local store."
-    )
-
-
-class CollectionPolicy(Section):
-    """What differs for one collection."""
-
-    local_only: bool = Field(default=False, description="Never send content of this collection to a provider.")
-    enrich: bool = Field(default=True, description="Describe its pictures.")
-    graph: bool = Field(default=True, description="Extract entities and relations from it.")
 
 
 class Settings(BaseSettings):
@@ -318,6 +188,7 @@ def load_settings(home: Path | None = None) -> Settings:
         raise ConfigurationError(
             f"AEGIS_CONFIG names {config_file()}, which is no file.", remedy="correct or unset AEGIS_CONFIG."
         )
+    _refuse_misread_variables()
     try:
         settings = Settings()
     except (YAMLError, SettingsError) as error:
@@ -335,6 +206,31 @@ def load_settings(home: Path | None = None) -> Settings:
     home = normalized(home or settings.home)
     root = settings.root or remembered_root(home)
     return settings.model_copy(update={"home": home, "root": watched_root(root) if root else None})
+
+
+def _refuse_misread_variables() -> None:
+    """Refuse variables that would set something else than they say, or nothing.
+
+    pydantic-settings makes their names small letters and passes over sections that it does not know. Those of one word
+    may be another program's, and are let be.
+    """
+    for name in os.environ:
+        first, *rest = name.upper().removeprefix("AEGIS_").split("__")
+        if not name.upper().startswith("AEGIS_") or not rest:
+            continue
+        if first.lower() not in Settings.model_fields:
+            known = ", ".join(f"AEGIS_{each.upper()}" for each in Settings.model_fields)
+            raise ConfigurationError(
+                f"The variable {name} is no setting.", remedy=f"correct or unset it; known are {known}."
+            )
+        of_budgets = (first, *rest[:2]) == ("LLM", "BUDGETS", "COLLECTIONS")
+        if first == "COLLECTIONS" or (of_budgets and len(rest) > 2):
+            whole = "AEGIS_LLM__BUDGETS__COLLECTIONS" if of_budgets else "AEGIS_COLLECTIONS"
+            value = '{"Contracts": 5}' if of_budgets else '{"Contracts": {"local_only": true}}'
+            raise ConfigurationError(
+                f"{name} cannot name a collection: upper and lower case are lost in the names of variables.",
+                remedy=f"write it into {config_file()}, or set all of them as JSON: {whole}='{value}'.",
+            )
 
 
 def watched_root(written: str | Path) -> str | Path:

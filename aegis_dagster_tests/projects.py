@@ -6,7 +6,8 @@ from pathlib import Path
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.settings import ListingSettings, Settings
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings_stages import ListingSettings
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.table import STAGES
 from aegis_dagster.stages.upkeep import ListingReport, tidy_up, update_listing

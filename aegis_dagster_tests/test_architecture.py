@@ -15,7 +15,7 @@ BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
 PORTS = {"ports", "ports_llm", *DOMAIN}
 ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "stores", "workers"}
-SETTINGS = {"settings", "settings_llm", "settings_monitoring", "settings_process", "settings_schedules"}
+SETTINGS = {"settings", *(f"settings_{part}" for part in ("llm", "monitoring", "process", "schedules", "stages"))}
 BELOW_COMPOSITION = {*PORTS, *ADAPTERS, *SETTINGS, "stages", "pins", "progress"}
 COMPOSITION = {"composition", "composition_models"}
 PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
@@ -27,11 +27,12 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "progress": set(),
     "domain": BASE,
-    "settings": {"settings_llm", "settings_monitoring", "settings_schedules", *DOMAIN},
+    "settings": {"settings_llm", "settings_monitoring", "settings_schedules", "settings_stages", *DOMAIN},
     "settings_llm": DOMAIN,
     "settings_monitoring": DOMAIN,
     "settings_process": set(),
     "settings_schedules": DOMAIN,
+    "settings_stages": DOMAIN,
     "ports": DOMAIN,
     "ports_llm": DOMAIN,
     "stages": PORTS,

@@ -1,7 +1,7 @@
 """Writes docs/guides/SETTINGS.md from the settings themselves: `python scripts/document_settings.py`.
 
 Belongs here: turning fields into tables. Does not belong here: what a setting means (`settings.py`,
-`settings_llm.py`).
+`settings_*.py`).
 """
 
 import re
@@ -13,8 +13,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from aegis_dagster.settings import CollectionPolicy, Settings
+from aegis_dagster.settings import Settings
 from aegis_dagster.settings_llm import DEFAULT_PROVIDERS, LlmSettings, ProviderSettings
+from aegis_dagster.settings_stages import CollectionPolicy
 
 TARGET = Path(__file__).parents[1] / "docs" / "guides" / "SETTINGS.md"
 
@@ -24,7 +25,10 @@ Every option, its default and its environment variable. Written by `python scrip
 test holds it equal to the code.
 
 First wins: the environment, then `aegis.yaml` in the working directory (or the file that `AEGIS_CONFIG`
-names), then the default. A name that does not exist is refused, so a typing error is never a silent default.
+names), then the default. A name that does not exist is refused, in aegis.yaml and in a variable with two underscores
+(`AEGIS_METRICS__PROT`, `AEGIS_METRIC__PORT`). A misspelt variable of one word (`AEGIS_HOEM`) may be another program's
+and is not noticed: `aegis doctor` shows home and root. Lists and tables in a variable are JSON:
+`AEGIS_LLM__TIERS='["local"]'`.
 
 ```yaml
 # aegis.yaml
@@ -37,9 +41,16 @@ collections:
     graph: false
 ```
 
-`aegis doctor` shows what is in force. More variables are read: `AEGIS_CONFIG` (another aegis.yaml), `DAGSTER_HOME`
-(another folder for the Dagster instance than `<home>/dagster`), and those that `llm.providers` names for addresses
-and keys: `OLLAMA_HOST`, `DASHSCOPE_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`. A key never stands in a setting.
+`aegis doctor` shows what is in force. More variables are read: `AEGIS_CONFIG` (another aegis.yaml), `AEGIS_NOTIFY` (who
+is paged), `AEGIS_NEO4J_PASSWORD`, `DAGSTER_HOME` (another folder for the Dagster instance than `<home>/dagster`), and
+those that `llm.providers` names for addresses and keys: `OLLAMA_HOST`, `DASHSCOPE_API_KEY`, `OPENAI_API_KEY`,
+`OPENAI_BASE_URL`. A key never stands in a setting.
+"""
+
+COLLECTIONS = """Names count letter by letter: `contracts` does not protect the folder
+`Contracts`, and a name without a folder is no error (`aegis doctor` tells of both). In the environment all of them are
+one variable, as JSON:
+`AEGIS_COLLECTIONS='{"Contracts": {"local_only": true}}'`.
 """
 
 # The word that stands for a name of the user's in the path of a setting.
@@ -56,7 +67,7 @@ def document() -> str:
             if section is LlmSettings:
                 parts.append(_default_providers())
     policy = _table("collections.NAME.", CollectionPolicy.model_fields)
-    parts.append(f"\n## `collections`\n\n{_first_line(CollectionPolicy)}\n\n{policy}")
+    parts.append(f"\n## `collections`\n\n{_first_line(CollectionPolicy)} {COLLECTIONS}\n{policy}")
     return "".join(parts)
 
 
@@ -100,8 +111,8 @@ def _table(prefix: str, fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _variable(path: str) -> str:
-    """The environment variable; names of models and lists cannot stand in one."""
-    if re.search(r"MODEL|\[", path):
+    """The environment variable; names of models and collections, and lists, cannot stand in one."""
+    if re.search(r"MODEL|\[|^collections", path):
         return "aegis.yaml only"
     return f"`AEGIS_{path.upper().replace('.', '__')}`"
 
@@ -136,6 +147,16 @@ def _default_providers() -> str:
             f"`{model}` ({offered.quality}): {', '.join(offered.tasks)}" for model, offered in provider.models.items()
         )
         lines.append(f"| `{name}` | {address} | {key} | {models} |")
+    defaults = ProviderSettings()
+    lines.append("\nWhere their defaults differ from the table of `llm.providers.NAME`:\n")
+    for name, values in DEFAULT_PROVIDERS.items():
+        provider = ProviderSettings.model_validate(values)
+        told = [
+            f"`{each}` `{getattr(provider, each)}`"
+            for each in ("local", "free", "concurrency", "timeout_seconds", "max_tokens_field")
+            if getattr(provider, each) != getattr(defaults, each)
+        ]
+        lines.append(f"- `{name}`: {', '.join(told)}")
     return "\n".join(lines) + "\n"
 
 

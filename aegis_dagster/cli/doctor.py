@@ -5,6 +5,7 @@ Belongs here: one finding a component. Does not belong here: models (`doctor_mod
 
 import importlib.util
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -20,6 +21,7 @@ from aegis_dagster.cli.doctor_models import (
 from aegis_dagster.cli.findings import Finding, tried
 from aegis_dagster.cli.output import out
 from aegis_dagster.composition import Project
+from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 from aegis_dagster.stores.alerts import Alerts
@@ -39,6 +41,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         tried("watched root", lambda: _root(project)),
         tried("home", lambda: _home(project), "AEGIS_HOME chooses another folder."),
         _database(project),
+        _collections(project),
         tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
         _parsing(project),
         _modules("OCR", ("rapidocr", "onnxruntime"), "rapidocr reads scans and pictures", ""),
@@ -87,9 +90,31 @@ def _database(project: Project) -> Finding:
     local = project.settings.database_url.startswith("sqlite")
     return tried(
         "database",
-        lambda: f"{project.engine.dialect.name}, {len(project.documents.collections())} collections",
+        lambda: f"{project.engine.dialect.name}, {len(project.documents.known())} documents",
         move_up if local else "",
     )
+
+
+def _collections(project: Project) -> Finding:
+    """Whether what is written for a collection is written for one that there is: else nothing protects it."""
+    names = {*project.settings.collections, *project.settings.llm.budgets.collections}
+    without: list[str] = []
+
+    def look() -> str:
+        known = {str(name) for name in project.documents.collections()}
+        without.extend(sorted(names - known))
+        small = {name.lower() for name in known}
+        if misspelt := [name for name in without if name.lower() in small]:
+            raise ConfigurationError(
+                f"Settings for {', '.join(misspelt)} hold for no collection.",
+                remedy="write the name as the folder has it, letter by letter, also upper and lower case.",
+            )
+        return f"{len(known)} known, settings for {len(names)}"
+
+    found = tried("collections", look)
+    if not found.ok or not without:
+        return found
+    return replace(found, move_up=f"No document is in {', '.join(without)}: are the names in the settings right?")
 
 
 def _vectors(project: Project) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from aegis_dagster.composition import Project
+from aegis_dagster.settings import load_settings
+from aegis_dagster.stages.upkeep import update_listing
 from aegis_dagster_tests.commands.in_process import InProcess
 from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
 
@@ -106,6 +109,28 @@ def test_what_is_half_configured_needs_attention(
     found = findings(aegis)[component]
     assert not found["ok"]
     assert said in found["state"] and found["move_up"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "ok", "told"),
+    [
+        ("collections: {Contracts: {local_only: true}}", True, ""),
+        ("collections: {letters: {local_only: true}}", True, "No document is in letters"),
+        ("collections: {contracts: {local_only: true}}", False, "letter by letter"),
+        ("llm: {budgets: {collections: {CONTRACTS: 5}}}", False, "letter by letter"),
+    ],
+)
+def test_settings_for_a_collection_that_is_none_are_told(
+    aegis: InProcess, tmp_path: Path, settings: str, ok: bool, told: str
+) -> None:
+    (tmp_path / "Contracts").mkdir()
+    (tmp_path / "Contracts" / "lease.txt").write_text("The lease ends in May.\n", "utf-8")
+    write_settings(tmp_path, settings)
+    project = Project(load_settings())
+    update_listing(project.source, project.documents, project.guard())
+    found = findings(aegis)["collections"]
+    assert found["ok"] is ok
+    assert told in found["move_up"] if told else not found["move_up"]
 
 
 def test_a_provider_outside_the_tiers_is_never_asked_and_that_is_said(aegis: InProcess, tmp_path: Path) -> None:

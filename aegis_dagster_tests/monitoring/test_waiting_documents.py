@@ -10,7 +10,7 @@ import pytest
 from aegis_dagster.composition import Project
 from aegis_dagster.domain.accounts import refusing_provider
 from aegis_dagster.domain.stages import Stage, Status
-from aegis_dagster.settings import EmbedSettings, EnrichSettings, GraphSettings, ParseSettings
+from aegis_dagster.settings_stages import EmbedSettings, EnrichSettings, GraphSettings, ParseSettings
 from aegis_dagster_tests.clock import SetClock
 from aegis_dagster_tests.llm_server import LLMServer, scripted_server
 from aegis_dagster_tests.monitoring.homes import make_exporter

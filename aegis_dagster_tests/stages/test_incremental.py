@@ -11,7 +11,7 @@ from aegis_dagster.digests import digests
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.settings import ChunkSettings, CollectionPolicy
+from aegis_dagster.settings_stages import ChunkSettings, CollectionPolicy
 from aegis_dagster.stages.parse import parse_documents
 from aegis_dagster_tests.projects import bring_up, document_text, make_project, scan, work_of, write_documents
 

@@ -12,7 +12,8 @@ from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import OutsideRoot, ServiceError
 from aegis_dagster.search import find_passages
-from aegis_dagster.settings import ListingSettings, ParseSettings, Settings, load_settings
+from aegis_dagster.settings import Settings, load_settings
+from aegis_dagster.settings_stages import ListingSettings, ParseSettings
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
 from aegis_dagster.stages.workbench import Workbench
