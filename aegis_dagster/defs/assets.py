@@ -10,6 +10,7 @@ import dagster as dg
 
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION, Project
+from aegis_dagster.defs.cleaning import remove_and_check
 from aegis_dagster.defs.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.cost_metadata import RunCosts, cost_metadata
 from aegis_dagster.defs.failures import dagster_errors
@@ -25,7 +26,7 @@ from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.errors import OperatorError
 from aegis_dagster.forecasting import forecast
 from aegis_dagster.stages.table import STAGES
-from aegis_dagster.stages.upkeep import ListingReport, tidy_up, update_listing
+from aegis_dagster.stages.upkeep import ListingReport, update_listing
 from aegis_dagster.stages.workbench import Workbench
 
 GROUP = "ingestion"
@@ -120,7 +121,7 @@ async def scan_and_remove(
     """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirmed))
     async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
-        await tidy_up(project.documents, bench)
+        await remove_and_check(context, project, bench)
     if listing.held_message:
         context.log.warning(listing.held_message)
     context.instance.add_dynamic_partitions(str(collections.name), list(project.documents.collections()))

@@ -1,22 +1,24 @@
-"""Asset checks: whether what the assets hold is right.
+"""Asset checks of a collection: whether what the assets hold of its documents is right.
 
 Belongs here: comparing stores with the catalog and with each other, per collection; what models left undone.
-Does not belong here: repairing, paging; checks of money (`cost_checks.py`).
+Does not belong here: repairing, paging; checks of money (`cost_checks.py`); when checks are evaluated outside a run
+(`checks_again.py`).
 """
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
-from aegis_dagster.defs.assets import chunks, embeddings, enriched_images, knowledge_graph, parsed_documents
+from aegis_dagster.composition import Project
 from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import Stage
+from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.stores.standing import FailedDocument
 
 # Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would say so otherwise.
@@ -25,19 +27,42 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 _SAMPLE = 20  # documents named in a check's metadata
 _NAMED = 3  # documents named in a check's description, which a page carries too
 
+Evaluate = Callable[[Project, Sequence[Document]], dg.AssetCheckResult]
 
-@dg.asset_check(
-    asset=parsed_documents,
-    partitions_def=collections,
-    description="Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the "
-    "others went on.",
-)
-def documents_parsed(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+
+@dataclass(frozen=True, slots=True)
+class CollectionCheck:
+    """A check of one asset that is evaluated for each collection."""
+
+    asset: str
+    description: str
+    evaluate: Evaluate  # of all documents that the collection has now
+
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        """As Dagster names it."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.evaluate.__name__)
+
+    def definition(self) -> dg.AssetChecksDefinition:
+        """As a run evaluates it, after the asset was made."""
+
+        @dg.asset_check(
+            asset=dg.AssetKey(self.asset),
+            name=self.evaluate.__name__,
+            partitions_def=collections,
+            description=self.description,
+        )
+        def evaluated(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+            with dagster_errors(project.seconds_before_retry):
+                opened = project.open()
+                return self.evaluate(opened, opened.documents.all(CollectionName(context.partition_key)))
+
+        return evaluated
+
+
+def documents_parsed(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """WARN with the list of failed documents and their remedies."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        failed = [item for item in opened.reports.failures(documents) if item.stage is Stage.PARSE]
+    failed = [item for item in project.reports.failures(documents) if item.stage is Stage.PARSE]
     return dg.AssetCheckResult(
         passed=not failed,
         severity=dg.AssetCheckSeverity.WARN,
@@ -54,22 +79,19 @@ def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
     return f"{len(failed)} of {documents} documents could not be parsed. {named}{more}"
 
 
-@dg.asset_check(
-    asset=chunks,
-    partitions_def=collections,
-    description="No document lost text in its chunks. Otherwise compare `aegis show DOCUMENT --chunks` with the file.",
-)
-def text_coverage(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+def text_coverage(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """WARN with the documents whose share of text found in chunks is too low."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        marked = opened.reports.marked(documents)
-        shares = [facts["coverage"] for facts in opened.reports.facts(Stage.CHUNK, documents).values()]
+    marked = project.reports.marked(documents)
+    shares = [facts["coverage"] for facts in project.reports.facts(Stage.CHUNK, documents).values()]
     lines = [f"- `{document}`: {share:.2%}, missing: {sample[:100]}" for document, share, sample in marked[:_SAMPLE]]
+    named = ", ".join(f"{document} ({share:.2%} found)" for document, share, _ in marked[:_NAMED])
     return dg.AssetCheckResult(
         passed=not marked,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(marked)} documents have text that is in no chunk: {named}"
+        f"{', ...' if len(marked) > _NAMED else ''}. Remedy: compare `aegis show DOCUMENT --chunks` with the file."
+        if marked
+        else None,
         metadata={
             "marked": len(marked),
             "lowest_coverage": min(shares, default=1.0),
@@ -78,48 +100,21 @@ def text_coverage(context: dg.AssetCheckExecutionContext, project: ProjectResour
     )
 
 
-@dg.asset_check(
-    asset=embeddings,
-    partitions_def=collections,
-    description="The vector store holds one point for every chunk. Repair: materialize with `force_from: embed`.",
-)
-def vectors_match_chunks(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+def vectors_match_chunks(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """ERROR with the documents whose points and chunks differ. Repair: materialize with `force_from: embed`."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        expected = {
-            document: int(facts["points"]) for document, facts in opened.reports.facts(Stage.EMBED, documents).items()
-        }
-        mine = {document.id for document in documents}
-        stored = {
-            document: count for document, count in opened.vectors.counts_by_document().items() if document in mine
-        }
-    return _comparison(expected, stored, "points", Stage.EMBED)
+    expected = {
+        document: int(facts["points"]) for document, facts in project.reports.facts(Stage.EMBED, documents).items()
+    }
+    return _comparison(expected, project.vectors.counts_by_document(), documents, "points", Stage.EMBED)
 
 
-@dg.asset_check(
-    asset=knowledge_graph,
-    partitions_def=collections,
-    description="The evidence covers every chunk, and entities and relations are what the evidence adds up to. "
-    "Repair: materialize with `force_from: graph`.",
-)
-def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """ERROR with what differs. Repair: materialize with `force_from: graph`."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        expected = {
-            document: int(facts["chunks"]) for document, facts in opened.reports.facts(Stage.GRAPH, documents).items()
-        }
-        mine = {document.id for document in documents}
-        stored = {
-            document: count
-            for document, count in opened.evidence.chunk_counts_by_document().items()
-            if document in mine
-        }
-        mismatches = opened.evidence.verify(deep=False)
-    result = _comparison(expected, stored, "chunks", Stage.GRAPH)
+    expected = {
+        document: int(facts["chunks"]) for document, facts in project.reports.facts(Stage.GRAPH, documents).items()
+    }
+    result = _comparison(expected, project.evidence.chunk_counts_by_document(), documents, "chunks", Stage.GRAPH)
+    mismatches = project.evidence.verify(deep=False)
     if not mismatches:
         return result
     return dg.AssetCheckResult(
@@ -130,20 +125,9 @@ def graph_matches_evidence(context: dg.AssetCheckExecutionContext, project: Proj
     )
 
 
-@dg.asset_check(
-    asset=enriched_images,
-    partitions_def=collections,
-    description="Where a model describes the pictures, the text in the picture stands in for no description. "
-    "Otherwise materialize with `force_from: enrich`, which asks again, or choose another vision model.",
-)
-def pictures_described_by_model(
-    context: dg.AssetCheckExecutionContext, project: ProjectResource
-) -> dg.AssetCheckResult:
+def pictures_described_by_model(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """WARN with the documents that have pictures which no model would describe."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        facts = opened.reports.facts(Stage.ENRICH, documents)
+    facts = project.reports.facts(Stage.ENRICH, documents)
     fallback = Counter({document: int(found.get("fallback", 0)) for document, found in facts.items()})
     with_text = sum(int(found.get("described", 0)) for found in facts.values())
     affected = [(document, count) for document, count in fallback.most_common() if count]
@@ -164,19 +148,10 @@ def pictures_described_by_model(
     )
 
 
-@dg.asset_check(
-    asset=knowledge_graph,
-    partitions_def=collections,
-    description="Every chunk could be read. Otherwise materialize with `force_from: graph`: it asks only for what is "
-    "missing.",
-)
-def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
     """WARN with the chunks that no model could read, by error code, and the documents that failed for it."""
-    with dagster_errors(project.seconds_before_retry):
-        opened = project.open()
-        documents = opened.documents.all(CollectionName(context.partition_key))
-        facts = opened.reports.facts(Stage.GRAPH, documents)
-        failed = [item for item in opened.reports.failures(documents) if item.stage is Stage.GRAPH]
+    facts = project.reports.facts(Stage.GRAPH, documents)
+    failed = [item for item in project.reports.failures(documents) if item.stage is Stage.GRAPH]
     unread: dict[str, dict[str, int]] = {
         str(document): found["unread"] for document, found in facts.items() if found.get("unread")
     }
@@ -203,8 +178,14 @@ def chunks_read(context: dg.AssetCheckExecutionContext, project: ProjectResource
 
 
 def _comparison(
-    expected: dict[DocumentId, int], stored: dict[DocumentId, int], what: str, stage: Stage
+    expected: Mapping[DocumentId, int],
+    everywhere: Mapping[DocumentId, int],
+    documents: Sequence[Document],
+    what: str,
+    stage: Stage,
 ) -> dg.AssetCheckResult:
+    mine = {document.id for document in documents}
+    stored = {document: count for document, count in everywhere.items() if document in mine}
     wrong = sorted(
         document for document in expected.keys() | stored.keys() if expected.get(document, 0) != stored.get(document, 0)
     )
@@ -221,11 +202,40 @@ def _comparison(
     )
 
 
-CHECKS = [
-    documents_parsed,
-    pictures_described_by_model,
-    text_coverage,
-    vectors_match_chunks,
-    graph_matches_evidence,
-    chunks_read,
+COLLECTION_CHECKS = [
+    CollectionCheck(
+        "parsed_documents",
+        "Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the others went "
+        "on.",
+        documents_parsed,
+    ),
+    CollectionCheck(
+        "enriched_images",
+        "Where a model describes the pictures, the text in the picture stands in for no description. Otherwise "
+        "materialize with `force_from: enrich`, which asks again, or choose another vision model.",
+        pictures_described_by_model,
+    ),
+    CollectionCheck(
+        "chunks",
+        "No document lost text in its chunks. Otherwise compare `aegis show DOCUMENT --chunks` with the file.",
+        text_coverage,
+    ),
+    CollectionCheck(
+        "embeddings",
+        "The vector store holds one point for every chunk. Repair: materialize with `force_from: embed`.",
+        vectors_match_chunks,
+    ),
+    CollectionCheck(
+        "knowledge_graph",
+        "The evidence covers every chunk, and entities and relations are what the evidence adds up to. Repair: "
+        "materialize with `force_from: graph`.",
+        graph_matches_evidence,
+    ),
+    CollectionCheck(
+        "knowledge_graph",
+        "Every chunk could be read. Otherwise materialize with `force_from: graph`: it asks only for what is missing.",
+        chunks_read,
+    ),
 ]
+
+CHECKS = [check.definition() for check in COLLECTION_CHECKS]

@@ -8,11 +8,13 @@ import logging
 import dagster as dg
 
 from aegis_dagster.composition import Project
+from aegis_dagster.defs.checks_again import evaluate_failed_again
 from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.run_gauges import Gateway, forget_gauges
 from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up
+from aegis_dagster.stages.workbench import Workbench
 from aegis_dagster.stores.work_left import WorkLeft
 
 logger = logging.getLogger(__name__)
@@ -38,13 +40,24 @@ def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None
         forget_gauges(Gateway(address, project.clock, logger.warning, instance), sorted(left))
 
 
+async def remove_and_check(context: dg.OpExecutionContext, project: Project, bench: Workbench) -> int:
+    """Remove what deleted documents left. How many documents were removed.
+
+    Checks of their collections come first: they look at the documents that are left, and a kill in between leaves the
+    deleted ones for the next time. Raises ServiceError.
+    """
+    affected = WorkLeft(project.engine, project.identities).deleted()
+    evaluate_failed_again(context.instance, project, context.run, affected)
+    return await tidy_up(project.documents, bench)
+
+
 @dg.op(description="Remove points, evidence, rows and artifacts of deleted documents; notice a lost vector store.")
 async def remove_deleted(context: dg.OpExecutionContext, project: ProjectResource) -> None:
     """Remove what deleted documents left."""
     with dagster_errors(project.seconds_before_retry):
         opened = project.open()
         async with opened.workbench(project.progress(context.log.info), run_id=context.run.run_id) as bench:
-            removed = await tidy_up(opened.documents, bench)
+            removed = await remove_and_check(context, opened, bench)
         swept = sweep_artifacts(opened.catalog, opened.artifacts)
         put_partitions_right(context.instance, opened)
     context.log.info(f"{removed} documents were removed, {swept} artifacts deleted")
