@@ -4,6 +4,7 @@ Belongs here: what must be there before they start (home, partitions, a free por
 Does not belong here: definitions (`defs/`), running jobs without a server (`dagster_runs.py`).
 """
 
+import errno
 import os
 import signal
 import socket
@@ -23,12 +24,17 @@ HOST = "127.0.0.1"
 
 
 def check_port(port: int) -> None:
-    """Raises ConfigurationError when somebody listens at the port already."""
+    """Raises ConfigurationError when somebody listens at the port already, or it may not be opened."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
         try:
             probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"Port {port} of {HOST} cannot be opened: {error.strerror}.",
+                    remedy="choose one above 1023: `aegis dev --port 3001` (`make dev PORT=3001`).",
+                ) from error
             raise ConfigurationError(
                 f"Port {port} of {HOST} is in use: perhaps another `aegis dev` runs.",
                 remedy=f"end what uses it (`ss -ltnp 'sport = :{port}'` names it), or choose another port: "

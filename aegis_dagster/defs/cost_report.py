@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from aegis_dagster.defs.metadata import markdown_table
+from aegis_dagster.defs.whole_files import written_whole
 from aegis_dagster.domain.accounts import UsageRow
 from aegis_dagster.domain.money import as_usd, shown_usd
 
@@ -69,13 +69,8 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
             ("cost_usd", pa.decimal128(38, 9)),
         ]
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
+    with written_whole(path) as unfinished:
         pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def cost_table(rows: Sequence[UsageRow]) -> str:

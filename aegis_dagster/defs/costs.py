@@ -24,9 +24,7 @@ from aegis_dagster.defs.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, as_usd, month_of, shown_usd
-from aegis_dagster.errors import AegisError, BudgetExhausted, ModelsUnavailable
-from aegis_dagster.settings import load_settings
-from aegis_dagster.settings_llm import LlmSettings
+from aegis_dagster.errors import BudgetExhausted, ModelsUnavailable
 from aegis_dagster.stores.ledger_audit import LedgerAudit
 
 _CHECK_AT_LEAST_EVERY = timedelta(hours=1)  # while models are asked or reservations are open
@@ -147,17 +145,6 @@ def read_money(project: Project) -> MoneyNow:
         waiting=waiting_for_money(project),
         unanswered=_waiting(project, ModelsUnavailable.reason),
     )
-
-
-def provider_names(home: str | None) -> tuple[str, ...]:
-    """The providers that are checked: the tiers of the settings, or the default ones where those cannot be read.
-
-    Definitions load with broken settings too; whoever opens the project is told what is wrong with them.
-    """
-    try:
-        return load_settings(Path(home) if home else None).llm.tiers
-    except (AegisError, OSError, ValueError):
-        return LlmSettings().tiers
 
 
 def cost_checks(providers: Sequence[str]) -> dg.AssetChecksDefinition:

@@ -7,8 +7,6 @@ the schedule (`schedules.py`), parquet (`cost_report.py`).
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -21,6 +19,7 @@ from aegis_dagster.defs.costs import llm_costs
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.whole_files import written_whole
 from aegis_dagster.domain.accounts import AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError
@@ -65,7 +64,8 @@ def monthly_cost_report(
         page = report_page(opened, month, rows)
         folder = opened.settings.home / "reports"
         cost_report.write_parquet(cost_report.cost_frame(rows), folder / f"costs-{month}.parquet")
-        _write(folder / f"costs-{month}.md", page)
+        with written_whole(folder / f"costs-{month}.md") as unfinished:
+            unfinished.write_text(page, "utf-8")
     return dg.MaterializeResult(
         metadata={
             "month": dg.MetadataValue.text(month),
@@ -140,17 +140,6 @@ def _month(project: Project, asked_for: str) -> Month:
     if not _MONTH.fullmatch(asked_for) or asked_for > month_of(project.clock.now()):
         raise ConfigurationError(f"`{asked_for}` is no month so far.", remedy="write it as 2026-10.")
     return Month(asked_for)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whoever reads the path sees the old page or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 report_month = dg.define_asset_job(

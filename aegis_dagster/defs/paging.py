@@ -5,7 +5,6 @@ Does not belong here: reading Dagster (`dagster_events.py`), the rules (`domain/
 """
 
 import time
-from pathlib import Path
 
 import dagster as dg
 
@@ -15,12 +14,9 @@ from aegis_dagster.defs.dagster_events import READ_AGAIN, batches_after, start_o
 from aegis_dagster.defs.dead_runs import fail_dead_runs
 from aegis_dagster.defs.jobs import JOB_NAMES
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.errors import AegisError
 from aegis_dagster.monitoring.channels import HOW_TO
 from aegis_dagster.monitoring.paging import Delivery, Pager
 from aegis_dagster.ports import PageChannel
-from aegis_dagster.settings import load_settings
-from aegis_dagster.settings_monitoring import AlertSettings
 from aegis_dagster.stores.alerts import Alerts, now_us
 from aegis_dagster.stores.alerts_outbox import AlertsOutbox
 
@@ -71,13 +67,13 @@ def _told(delivery: Delivery, complete: bool) -> str:
     return " ".join(part for part in parts if part)
 
 
-def paging_sensor(home: str | None) -> dg.SensorDefinition:
-    """The sensor, as often as the settings say that hold now."""
+def paging_sensor(seconds: int) -> dg.SensorDefinition:
+    """The sensor, which looks so often."""
 
     @dg.sensor(
         name="page_on_change",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=_seconds(home),
+        minimum_interval_seconds=seconds,
         description="Pages when an asset check fails or passes again (of any asset of this Dagster), and when a run "
         "fails or succeeds again: once for each change, through Alertmanager and the addresses in AEGIS_NOTIFY.",
     )
@@ -91,11 +87,3 @@ def paging_sensor(home: str | None) -> dg.SensorDefinition:
         return dg.SensorResult(skip_reason=told, cursor=str(cursor))
 
     return page_on_change
-
-
-def _seconds(home: str | None) -> int:
-    """As in the settings; definitions load with broken settings, too."""
-    try:
-        return load_settings(Path(home) if home else None).alerts.seconds
-    except (AegisError, OSError, ValueError):
-        return AlertSettings().seconds

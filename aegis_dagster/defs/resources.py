@@ -1,6 +1,6 @@
 """The resources: settings become a project, and somebody watches how far a run is.
 
-Belongs here: ConfigurableResources that build plain objects.
+Belongs here: ConfigurableResources that build plain objects, and the settings that definitions are built from.
 Does not belong here: work; reading the environment (`settings.py`).
 """
 
@@ -14,9 +14,10 @@ import dagster as dg
 from pydantic import Field
 
 from aegis_dagster.composition import Project
+from aegis_dagster.errors import AegisError
 from aegis_dagster.ports import Progress
 from aegis_dagster.progress import LoggedProgress
-from aegis_dagster.settings import load_settings
+from aegis_dagster.settings import Settings, load_settings
 from aegis_dagster.stages.report import StageReport
 
 
@@ -40,6 +41,17 @@ def observed_by(observer: RunObserver) -> Iterator[None]:
         yield
     finally:
         _observer.reset(token)
+
+
+def settings_or_defaults(home: str | None) -> Settings:
+    """The settings of a home, or the defaults where they cannot be read.
+
+    Definitions load with broken settings too; whoever opens the project is told what is wrong with them.
+    """
+    try:
+        return load_settings(Path(home) if home else None)
+    except (AegisError, OSError, ValueError):
+        return Settings.model_construct()
 
 
 class ProjectResource(dg.ConfigurableResource[None]):

@@ -7,7 +7,6 @@ sensor (`watching.py`), work.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,26 +23,13 @@ from aegis_dagster.domain.accounts import AccountKind
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.money import month_of, shown_usd
 from aegis_dagster.domain.stages import Document
-from aegis_dagster.errors import AegisError
 from aegis_dagster.forecasting import forecast
-from aegis_dagster.settings import load_settings
 from aegis_dagster.settings_schedules import ScheduleSettings, TimedSettings
 from aegis_dagster.stores.work_left import WorkLeft
 
 FORECAST_TAG = "aegis/forecast"
 _READ_SECONDS = 20.0  # of new files; Dagster gives up a tick after 60 s
 _FORECAST_AT_MOST = 2000  # documents; of more, evenly chosen ones stand for all
-
-
-def timetable(home: str | None) -> ScheduleSettings:
-    """The section `schedules`, or its defaults where the settings cannot be read.
-
-    Definitions load with broken settings too; whoever opens the project is told what is wrong with them.
-    """
-    try:
-        return load_settings(Path(home) if home else None).schedules
-    except (AegisError, OSError, ValueError):
-        return ScheduleSettings()
 
 
 def schedules(times: ScheduleSettings) -> list[dg.ScheduleDefinition]:

@@ -19,7 +19,7 @@ from aegis_dagster.composition_models import account_limits
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.cost_checks import safe_names
 from aegis_dagster.defs.cost_report import cost_frame, plotted_days
-from aegis_dagster.defs.costs import Watch, check_costs_after_calls, provider_names
+from aegis_dagster.defs.costs import Watch, check_costs_after_calls
 from aegis_dagster.defs.llm_resource import LedgerResource, LlmResource
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.llm import TaskType
@@ -150,7 +150,6 @@ def test_the_providers_of_the_settings_have_the_checks(
     (tmp_path / "aegis.yaml").write_text(
         yaml.safe_dump({"llm": {"tiers": ["my-vllm.1", "openai"], "providers": {"my-vllm.1": {"free": True}}}})
     )
-    assert provider_names(None) == ("my-vllm.1", "openai")
     names = {key.name for key in money_checks()}
     assert {name for name in names if "under" in name} == {
         *("my_vllm_1_under_soft_threshold", "my_vllm_1_under_limit"),

@@ -12,7 +12,8 @@ import yaml
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.monthly_report import month_before, report_page
-from aegis_dagster.defs.schedules import FORECAST_TAG, timetable
+from aegis_dagster.defs.resources import settings_or_defaults
+from aegis_dagster.defs.schedules import FORECAST_TAG
 from aegis_dagster.defs.watching import WHY_TAG
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import month_of
@@ -218,5 +219,5 @@ def test_a_wrong_time_is_named_and_the_definitions_still_load(
     (tmp_path / "aegis.yaml").write_text(yaml.safe_dump({"schedules": {"nightly_catch_up": schedule}}))
     with pytest.raises(ConfigurationError, match=told):
         load_settings()
-    assert timetable(None) == ScheduleSettings()
+    assert settings_or_defaults(None).schedules == ScheduleSettings()
     dg.Definitions.validate_loadable(build_definitions())

@@ -10,7 +10,6 @@ import pytest
 from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.paging import paging_sensor
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.paging.watched import ERROR, WARN, Watched
@@ -196,7 +195,7 @@ def test_a_channel_that_is_down_holds_up_no_other_and_misses_nothing(
 
 def test_the_sensor_of_the_definitions_pages_and_says_what_it_did(watched: Watched, phone: Webhook) -> None:
     watched.evaluate("a", "c", False)
-    sensor = paging_sensor(None)
+    sensor = build_definitions().resolve_sensor_def("page_on_change")
     assert sensor.minimum_interval_seconds == 1 and sensor.default_status is dg.DefaultSensorStatus.RUNNING
     result = _tick(sensor, watched, cursor=None)
     assert result.skip_reason is not None and result.skip_reason.skip_message is not None
@@ -214,13 +213,13 @@ def test_a_run_whose_process_is_gone_is_paged(watched: Watched, phone: Webhook) 
     watched.look()
     run = watched.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     watched.instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
-    _tick(paging_sensor(None), watched, cursor=None)
+    _tick(build_definitions().resolve_sensor_def("page_on_change"), watched, cursor=None)
     phone.wait_for(lambda page: "[critical] Job clean_up: a run failed" in titles(page), seconds=10)
     assert titles(phone) == ["[critical] Job clean_up: a run failed"]
 
 
 def test_without_channels_the_sensor_says_how_to_get_one(watched: Watched) -> None:
-    result = _tick(paging_sensor(None), watched, cursor="7")
+    result = _tick(build_definitions().resolve_sensor_def("page_on_change"), watched, cursor="7")
     assert result.skip_reason is not None
     told = str(result.skip_reason.skip_message)
     assert "AEGIS_ALERTS__ALERTMANAGER" in told and "AEGIS_NOTIFY" in told and result.cursor == "7"
