@@ -42,6 +42,7 @@ from aegis_dagster.stores.extraction_cache import ExtractionCache
 from aegis_dagster.stores.folder import WatchedFolder
 from aegis_dagster.stores.ledger_reports import LedgerReports
 from aegis_dagster.stores.owners import new_owner
+from aegis_dagster.stores.patience import Patience, PatientSource
 from aegis_dagster.stores.remote_folder import RemoteFolder
 from aegis_dagster.stores.sparse import SPARSE_VERSION
 from aegis_dagster.stores.vectors import QdrantStore
@@ -240,10 +241,11 @@ class Project:
         if isinstance(root, str):
             return self._scope_of_url(path, root)
         written = normalized(path)
-        for candidate, folder in ((written, root), (written.resolve(), root.resolve())):
-            if candidate.is_relative_to(folder):
-                relative = candidate.relative_to(folder)
-                return "" if relative == Path() else relative.as_posix()
+        scope = _below(written, root)
+        if scope is None:  # the disk, which may hang, is asked only where the names do not tell
+            scope = self._patience.ask(lambda: _below(written.resolve(), root.resolve()))
+        if scope is not None:
+            return scope
         folder = written if written.is_dir() else written.parent
         raise OutsideRoot(
             f"{path} is not below the watched root {root}.",
@@ -264,8 +266,9 @@ class Project:
     def source(self) -> DocumentSource:
         """The watched root: a folder, or what a URL leads to."""
         listing, root = self.settings.listing, self.watched_root
+        source: DocumentSource
         if isinstance(root, str):
-            return RemoteFolder(
+            source = RemoteFolder(
                 root,
                 options=self.settings.root_options,
                 ignore=listing.ignore,
@@ -274,14 +277,21 @@ class Project:
                 downloads=self.settings.home / "downloads",
                 max_megabytes=self.settings.parse.max_megabytes,
             )
-        return WatchedFolder(
-            root,
-            ignore=listing.ignore,
-            settle_seconds=listing.settle_seconds,
-            clock=self.clock,
-            max_megabytes=self.settings.parse.max_megabytes,
-            home=self.settings.home,
-        )
+        else:
+            source = WatchedFolder(
+                root,
+                ignore=listing.ignore,
+                settle_seconds=listing.settle_seconds,
+                clock=self.clock,
+                max_megabytes=self.settings.parse.max_megabytes,
+                home=self.settings.home,
+            )
+        return PatientSource(source, self._patience)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        """With which the root is asked."""
+        return Patience(str(self.watched_root), seconds=self.settings.listing.patience_seconds)
 
     def guard(self, *, confirmed: bool = False) -> DeletionGuard:
         """The guard against mass deletion."""
@@ -355,3 +365,11 @@ class Project:
                 "tokenizer": str(tokenizer_file(self.settings.model_cache)),
             },
         )
+
+
+def _below(path: Path, folder: Path) -> str | None:
+    """A path relative to a folder, "" for the folder itself; None: it lies elsewhere."""
+    if not path.is_relative_to(folder):
+        return None
+    relative = path.relative_to(folder)
+    return "" if relative == Path() else relative.as_posix()

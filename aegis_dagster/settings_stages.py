@@ -26,6 +26,11 @@ class ListingSettings(Section):
         ge=0,
         description="A file younger than this is looked at twice, this far apart; one that changed meanwhile is still being written and waits.",
     )
+    patience_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="A root that gives no sign of life for so long is taken for unreadable: a mount whose server is gone, a server that accepts and never answers. It is silence that counts, not how long a listing takes; only the listing of a bucket that is no S3 bucket is one answer. Dagster gives up a look after 60 s: above 45, nobody is told of the silence.",
+    )
     ignore: tuple[str, ...] = Field(
         default=("*.part", "*.tmp", "*~", "*.swp", "*.crdownload", "~$*", "Thumbs.db", "desktop.ini"),
         description="Names (fnmatch patterns) that are never documents. Names that begin with a dot never are.",

@@ -61,7 +61,10 @@ def _end_at_interrupt() -> None:
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Parts of the watched root; default: all of it.")] = None,
+    paths: Annotated[
+        list[Path] | None,  # the parser: typer's own asks the disk, which may never answer, before we can
+        typer.Argument(parser=Path, metavar="[PATHS]...", help="Parts of the watched root; default: all of it."),
+    ] = None,
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Delete as many documents as are gone from the root.")
     ] = False,

@@ -87,7 +87,8 @@ def _table(shown: Forecast, rows: Sequence[dict[str, Any]]) -> Table:
 def project_of(paths: Sequence[Path]) -> Project:
     """The project. Where no root is set yet, the first folder given is taken for it, and is not remembered."""
     settings = load_settings()
-    folder = next((path for path in paths if path.is_dir()), None)
-    if settings.root is None and folder is not None:
-        settings = settings.model_copy(update={"root": normalized(folder)})
+    if settings.root is None:
+        folder = next((path for path in paths if path.is_dir()), None)
+        if folder is not None:
+            settings = settings.model_copy(update={"root": normalized(folder)})
     return Project(settings)

@@ -25,6 +25,7 @@ from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
 from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up, update_listing
+from aegis_dagster.stores.patience import Patience
 
 _DAMAGED_CODES = (FailureCode.ARTIFACT_DAMAGED, FailureCode.CHUNKING_FAILED)
 
@@ -99,9 +100,10 @@ class Ingestion:
 def open_project(paths: Sequence[Path]) -> Project:
     """The project; without a watched root, the first folder given becomes it and is remembered."""
     settings = load_settings()
-    if settings.root is None:
-        settings = _first_root(settings, paths)
-    return Project(settings)
+    if settings.root is not None:
+        return Project(settings)
+    patience = Patience(str(paths[0]) if paths else "", seconds=settings.listing.patience_seconds)
+    return Project(patience.ask(lambda: _first_root(settings, paths)))
 
 
 def ingest(

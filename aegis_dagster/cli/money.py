@@ -59,7 +59,10 @@ def costs(
 
 
 def forecast(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Parts of the watched root; default: all of it.")] = None,
+    paths: Annotated[
+        list[Path] | None,  # the parser: typer's own asks the disk, which may never answer, before we can
+        typer.Argument(parser=Path, metavar="[PATHS]...", help="Parts of the watched root; default: all of it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What `aegis ingest` would ask of models now, and what that would cost. Asks nothing, changes nothing."""

@@ -10,8 +10,7 @@ listing: an unmounted share must not look like a mass deletion.
 import hashlib
 import os
 import stat
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,9 @@ from aegis_dagster.stores.listing_rules import (
     revision_of_unread,
     still_growing,
 )
+from aegis_dagster.stores.patience import answered, rest
+
+_BLOCK_BYTES = 2**18  # read at a time
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ class WatchedFolder:
         for number, name in enumerate(parts):
             try:
                 with os.scandir(self.root / prefix) as entries:
-                    entry = next((entry for entry in entries if entry.name == name), None)
+                    entry = next((entry for entry in _each(entries) if entry.name == name), None)
             except OSError as error:
                 self._unreadable(self.root / prefix, prefix, error, found)
                 return
@@ -142,7 +144,7 @@ class WatchedFolder:
             current, prefix = pending.pop()
             try:
                 with os.scandir(current) as entries:
-                    for entry in entries:
+                    for entry in _each(entries):
                         self._sort_in(entry, prefix, pending, found)
             except OSError as error:
                 self._unreadable(current, prefix, error, found)
@@ -216,8 +218,9 @@ class WatchedFolder:
         ]
         if not fresh:
             return
-        time.sleep(self._settle_seconds)
+        rest(self._settle_seconds)
         for document_id in fresh:
+            answered()
             try:
                 status = (self.root / document_id).stat()
             except OSError:
@@ -257,6 +260,13 @@ class WatchedFolder:
         files[document_id] = SeenFile(revision, stamp, status.st_size)
 
 
+def _each(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder; that each comes, and that what was asked about it came back, is a sign of life."""
+    for entry in entries:
+        answered()
+        yield entry
+
+
 def _take(name: str, status: os.stat_result, found: _Scan) -> None:
     if stat.S_ISREG(status.st_mode):
         found.files[DocumentId(name)] = status
@@ -277,5 +287,10 @@ def _lasting_marks(status: os.stat_result) -> str:
 
 def hash_file(path: Path) -> Revision:
     """sha256 of a file's bytes. Raises OSError."""
-    with path.open("rb") as file:
-        return Revision(hashlib.file_digest(file, "sha256").hexdigest())
+    hasher, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            hasher.update(block[:size])
+            answered()
+    answered()
+    return Revision(hasher.hexdigest())

@@ -9,9 +9,7 @@ is an empty root, and whoever applies it holds the deletions. Everything else th
 
 import hashlib
 import random
-import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,9 +30,12 @@ from aegis_dagster.errors import (
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.downloads import Downloads
 from aegis_dagster.stores.listing_rules import NameRules, ReadingTime, is_fresh, revision_of_unread, still_growing
+from aegis_dagster.stores.patience import answered, rest
+from aegis_dagster.stores.readers import side_by_side
+from aegis_dagster.stores.remote_listing import everything_below, said
 from aegis_dagster.stores.remote_stamps import RemoteFile, remote_file
 
-_BLOCK_BYTES = 4 * 2**20  # read at a time
+_BLOCK_BYTES = 2**20  # read at a time: on a slow line each is long in coming, and until it has come all is silence
 _READ_AT_ONCE = 8  # objects; each waits for the network most of the time
 _LOOKED_AT_SINGLY = 100  # more fresh objects than these are looked at again by one more listing
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "cos", "swift"})
@@ -70,6 +71,7 @@ class RemoteFolder:
         self.url = url.rstrip("/")
         patient = {"config_kwargs": _S3_PATIENCE} if self.url.startswith(("s3:", "s3a:")) else {}
         self._options = {**patient, **options}
+        self._opened: Any = None
         self._names = NameRules(ignore)
         self._settle_seconds = settle_seconds
         self._clock = clock
@@ -111,11 +113,17 @@ class RemoteFolder:
         with self._downloads.copy(document, self._fetched(document)) as copy:
             yield copy
 
-    @cached_property
+    @property
     def _root(self) -> Any:
         """The root as a UPath. Raises ConfigurationError."""
+        if self._opened is None:  # no cached_property: it locks all objects' out while one connects, perhaps for ever
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> Any:
         from upath import UPath
 
+        answered()  # the first import takes its time
         try:
             if "://" not in self.url:
                 raise ValueError("it names nothing")
@@ -148,19 +156,22 @@ class RemoteFolder:
         except AegisError:
             raise
         except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
             raise RootUnreadable(
-                f"The watched root {self.url} cannot be read: {said}.",
+                f"The watched root {self.url} cannot be read: {said(error)}.",
                 remedy="see that the server runs, that the bucket or folder is there and that the credentials in the "
                 "environment are valid, or set AEGIS_ROOT; nothing was deleted.",
             ) from error
 
     def _list(self, scope: str) -> _Scan:
         self._filesystem.invalidate_cache()  # fsspec would answer from an earlier listing
-        listed: Mapping[str, Mapping[str, Any]] = self._filesystem.find(self._full(scope), detail=True)
-        if not listed:
+        listed, unreadable = everything_below(self._filesystem, self._full(scope), root=self._full(""))
+        if not listed and not unreadable:
             self._require_root()
         found = _Scan()
+        for folder, why in unreadable.items():
+            remedy = f"see why it cannot be listed ({why}); its documents are kept meanwhile."
+            path = folder.removeprefix(f"{self._prefix}/")
+            found.passed_over.append(PassedOver(f"{path}/", "unreadable", remedy, True))
         for path, info in listed.items():
             if info.get("type") != "directory" and not path.endswith("/"):
                 self._sort_in(path.removeprefix(f"{self._prefix}/"), info, found)
@@ -200,7 +211,7 @@ class RemoteFolder:
         ]
         if not fresh:
             return
-        time.sleep(self._settle_seconds)
+        rest(self._settle_seconds)
         again = self._look_again(fresh, scope)
         for name in fresh:
             if name not in again or again[name].stamp != found.files[name].stamp:
@@ -214,6 +225,7 @@ class RemoteFolder:
         folders = {self._full(name).rpartition("/")[0] for name in names}
         self._filesystem.invalidate_cache()
         for folder in folders:
+            answered()
             with suppress(FileNotFoundError):
                 for info in self._filesystem.ls(folder, detail=True):
                     found[DocumentId(str(info["name"]).removeprefix(f"{self._prefix}/"))] = remote_file(info)
@@ -235,18 +247,18 @@ class RemoteFolder:
                 unmarked.append(name)
         random.shuffle(unmarked)  # where time does not suffice for all of them, each has its turn
         reading = ReadingTime(read_seconds)
-        with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-            seen = pool.map(
-                lambda name: None if reading.over() else self._look(name, found.files[name]), [*new, *unmarked]
-            )
-            for name, result in zip([*new, *unmarked], seen, strict=True):
-                if isinstance(result, SeenFile):
-                    files[name] = result
-                elif isinstance(result, PassedOver):
-                    found.passed_over.append(result)
-                    files.pop(name, None)
-                elif name not in files:
-                    found.unread.add(name)
+
+        def look(name: DocumentId) -> SeenFile | PassedOver | None:
+            return None if reading.over() else self._look(name, found.files[name])
+
+        for name, result in side_by_side(look, [*new, *unmarked], at_once=_READ_AT_ONCE, instead=_silent):
+            if isinstance(result, SeenFile):
+                files[name] = result
+            elif isinstance(result, PassedOver):
+                found.passed_over.append(result)
+                files.pop(name, None)
+            elif name not in files:
+                found.unread.add(name)
         return files
 
     def _look(self, name: DocumentId, file: RemoteFile) -> SeenFile | PassedOver:
@@ -260,8 +272,7 @@ class RemoteFolder:
                 if size > self._largest:  # its size was not known
                     break
         except Exception as error:  # each filesystem has errors of its own; the listing itself was readable
-            said = " ".join(str(error).split()) or type(error).__name__
-            return PassedOver(name, "unreadable", f"give the credentials the right to read it ({said}).", True)
+            return PassedOver(name, "unreadable", f"give the credentials the right to read it ({said(error)}).", True)
         digest = hasher.hexdigest()
         revision = revision_of_unread(digest) if size > self._largest else Revision(digest)
         return SeenFile(revision, file.stamp_with(revision), size)
@@ -269,7 +280,9 @@ class RemoteFolder:
     def _blocks(self, name: DocumentId) -> Iterator[bytes]:
         """The object's bytes."""
         with self._filesystem.open(self._full(name), "rb", block_size=_BLOCK_BYTES) as remote:
+            answered()
             while block := remote.read(_BLOCK_BYTES):
+                answered()
                 yield block
 
     def _fetched(self, document: Document) -> Iterator[bytes]:
@@ -279,16 +292,21 @@ class RemoteFolder:
         except (FileNotFoundError, PermissionError) as error:
             raise DocumentError(
                 FailureCode.UNREADABLE_FILE,
-                f"The file cannot be read: {' '.join(str(error).split())}.",
+                f"The file cannot be read: {said(error)}.",
                 remedy="give the credentials of this process the right to read it; if it is gone, the next run knows.",
                 retryable=True,
             ) from error
         except Exception as error:
             raise ServiceError(
-                f"{document.id} cannot be fetched from {self.url}: {' '.join(str(error).split())}.",
+                f"{document.id} cannot be fetched from {self.url}: {said(error)}.",
                 remedy="see that the server runs and that the credentials are valid; the step is tried again.",
             ) from error
 
     @staticmethod
     def _aside(found: _Scan) -> tuple[tuple[PassedOver, ...], int, frozenset[DocumentId]]:
         return tuple(found.passed_over), len(found.ignored), frozenset(found.unread)
+
+
+def _silent(name: DocumentId) -> SeenFile | PassedOver | None:
+    remedy = "see why it does not come; it is read again once what waits for it has ended, or this process."
+    return PassedOver(name, "unreadable", remedy, True)

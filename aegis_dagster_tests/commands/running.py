@@ -53,10 +53,10 @@ class Aegis:
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str | Path, **settings: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             self.command(*arguments),
-            env=self.environment(),
+            env=self.environment() | settings,
             cwd=self.home.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
