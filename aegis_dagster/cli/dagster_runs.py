@@ -6,7 +6,8 @@ Does not belong here: deciding what to run (`ingesting.py`).
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.resources import as_file, files
@@ -19,13 +20,16 @@ from filelock import FileLock
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.config import IngestOptions, collections
+from aegis_dagster.defs.dead_runs import done_by
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.stores.ledger_audit import LedgerAudit
+from aegis_dagster.stores.owners import new_owner
 
 _OPENING_SECONDS = 60.0  # opening takes one or two
 
 _SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_NOT_BY_DAGSTER = {"dagster/max_retries": "0"}  # it cannot start again what it did not launch
 _WORDS = {dg.AssetCheckSeverity.ERROR: "error", dg.AssetCheckSeverity.WARN: "warning"}
 
 
@@ -38,12 +42,7 @@ def run_collection(
     """
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
     with observed_by(observer), _instance(project.settings.dagster_home, partitions=[collection]) as instance:
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=collection,
-            run_config={**options.run_config(), **_SILENT},
-            raise_on_error=False,
-        )
+        result = _run(job, instance, {**options.run_config(), **_SILENT}, collection)
     return None if result.success else _why_failed(result)
 
 
@@ -56,12 +55,27 @@ def run_cost_checks(project: Project, since: datetime) -> list[str]:
         return []
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("check_budgets")
     with _instance(project.settings.dagster_home) as instance:
-        result = job.execute_in_process(instance=instance, run_config=_SILENT, raise_on_error=False)
+        result = _run(job, instance, _SILENT)
     if not result.success:
         return [f"error: the costs could not be checked: {_why_failed(result)}"]
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     failed.sort(key=lambda check: check.severity is not dg.AssetCheckSeverity.ERROR)
     return [f"{_WORDS[check.severity]}: {check.check_name}: {check.description}" for check in failed]
+
+
+def _run(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, run_config: Mapping[str, Any], collection: str | None = None
+) -> dg.ExecuteInProcessResult:
+    """A run that says whose it is: when this process is killed, `aegis dev` finds that out by it."""
+    run_id = str(uuid.uuid4())
+    return job.execute_in_process(
+        run_config,
+        instance,
+        partition_key=collection,
+        run_id=run_id,
+        tags={**done_by(run_id, new_owner()), **_NOT_BY_DAGSTER},
+        raise_on_error=False,
+    )
 
 
 def open_partitions(project: Project) -> None:

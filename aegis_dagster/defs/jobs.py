@@ -7,6 +7,7 @@ that check costs (`costs.py`), the dry run (`plans.py`).
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from aegis_dagster.defs.assets import ASSETS, scan_and_remove
 from aegis_dagster.defs.cleaning import clean_up
@@ -70,5 +71,6 @@ JOBS: list[Any] = [
     *(ingest, ingest_parallel, plan_ingestion, scan_root, clean_up),
     *(check_costs, check_budgets, report_month),
 ]
-JOB_NAMES = tuple(str(job.name) for job in JOBS)
+ASSET_JOB = IMPLICIT_ASSET_JOB_NAME  # what the UI's button Materialize launches: Dagster's own job for chosen assets
+JOB_NAMES = (*(str(job.name) for job in JOBS), ASSET_JOB)
 SENSORS = [check_costs_after_calls]

@@ -11,7 +11,7 @@ import dagster as dg
 from aegis_dagster.alerting import paging_channels
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.dagster_events import READ_AGAIN, batches_after, start_of
-from aegis_dagster.defs.dead_runs import fail_dead_runs
+from aegis_dagster.defs.dead_runs import fail_dead_runs, location_of
 from aegis_dagster.defs.jobs import JOB_NAMES
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.monitoring.channels import HOW_TO
@@ -78,7 +78,8 @@ def paging_sensor(seconds: int) -> dg.SensorDefinition:
         "fails or succeeds again: once for each change, through Alertmanager and the addresses in AEGIS_NOTIFY.",
     )
     def page_on_change(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        fail_dead_runs(context.instance, JOB_NAMES)  # this sensor is on by itself, and people are told at once
+        # This sensor is on by itself, and people are told at once.
+        fail_dead_runs(context.instance, JOB_NAMES, location_of(context))
         with project.opened() as opened:
             channels = paging_channels(opened)
             if not channels:

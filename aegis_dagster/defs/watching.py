@@ -17,10 +17,11 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.composition import Project
+from aegis_dagster.defs.assets import ASSETS
 from aegis_dagster.defs.cleaning import clean_up, put_partitions_right
 from aegis_dagster.defs.config import IngestOptions
-from aegis_dagster.defs.dead_runs import fail_dead_runs
-from aegis_dagster.defs.jobs import JOB_NAMES, ingest, ingest_parallel
+from aegis_dagster.defs.dead_runs import fail_dead_runs, location_of
+from aegis_dagster.defs.jobs import ASSET_JOB, JOB_NAMES, ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE, record
 from aegis_dagster.domain.identifiers import CollectionName
@@ -37,6 +38,7 @@ WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
 NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."
 _PARTITION_TAG = "dagster/partition"
 _JOBS = (ingest.name, ingest_parallel.name, clean_up.name)
+_ASSETS = frozenset(key for asset in ASSETS for key in asset.keys)
 _AT_WORK = (
     *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING),
     *(dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
@@ -121,11 +123,10 @@ def plan_for(
     left: Mapping[CollectionName | None, Sequence[Waiting]],
     now_ms: int,
 ) -> Plan:
-    """Who gets a run, by the runs that Dagster knows; those that are dead are marked as failed first."""
+    """Who gets a run, by the runs that Dagster knows."""
     digests = {name: digest_of_work(name, documents, project.identities) for name, documents in left.items()}
     if not left:
         return Plan((), (), (), ())
-    fail_dead_runs(instance, JOB_NAMES)
     return plan_requests(
         left, digests, active_ms=at_work(instance), ended=_ended(instance, digests.values()), now_ms=now_ms
     )
@@ -151,15 +152,21 @@ def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunReques
 
 
 def at_work(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
-    """When the newest run of each collection that is not over was created."""
+    """When the newest run of each collection that is not over was created; None: one that removes traces."""
     found: dict[CollectionName | None, int] = {}
     for stored in instance.get_run_records(filters=dg.RunsFilter(statuses=list(_AT_WORK))):
         run = stored.dagster_run
-        if run.job_name in _JOBS:
+        if run.job_name in _JOBS or _materializes(run):
             partition = run.tags.get(_PARTITION_TAG)
             name = None if run.job_name == clean_up.name else CollectionName(partition or "")
             found[name] = max(found.get(name, 0), int(stored.create_timestamp.timestamp() * 1000))
     return found
+
+
+def _materializes(run: dg.DagsterRun) -> bool:
+    """Whether somebody chose some of the five assets, or all that there are, and Materialize."""
+    chosen = run.asset_selection
+    return run.job_name == ASSET_JOB and (chosen is None or not _ASSETS.isdisjoint(chosen))
 
 
 def _ended(instance: dg.DagsterInstance, digests: Collection[str]) -> dict[str, Ended]:
@@ -218,6 +225,7 @@ def watched_folder_sensor(settings: WatchedFolderSettings) -> dg.SensorDefinitio
         "root that cannot be read fails the look and the check `root_readable`, and deletes nothing.",
     )
     def watched_folder(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
+        fail_dead_runs(context.instance, JOB_NAMES, location_of(context))
         with project.opened() as opened:
             if opened.settings.root is None:
                 return dg.SensorResult(skip_reason=NO_ROOT)

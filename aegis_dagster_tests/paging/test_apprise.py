@@ -206,16 +206,28 @@ def test_the_sensor_of_the_definitions_pages_and_says_what_it_did(watched: Watch
     assert len(phone.bodies) == 1
 
 
-def test_a_run_whose_process_is_gone_is_paged(watched: Watched, phone: Webhook) -> None:
+@pytest.mark.parametrize(
+    ("job", "chosen", "told"),
+    [
+        ("clean_up", None, "Job clean_up"),
+        ("__ASSET_JOB", "chunks", "Job __ASSET_JOB(chunks)"),  # what the UI's button Materialize launches
+    ],
+)
+def test_a_run_whose_process_is_gone_is_paged(
+    watched: Watched, phone: Webhook, job: str, chosen: str | None, told: str
+) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    job = build_definitions().resolve_job_def("clean_up")
     watched.look()
-    run = watched.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    run = watched.instance.create_run_for_job(
+        build_definitions().get_repository_def().get_job(job),
+        status=dg.DagsterRunStatus.STARTED,
+        asset_selection={dg.AssetKey(chosen)} if chosen else None,
+    )
     watched.instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
     _tick(build_definitions().resolve_sensor_def("page_on_change"), watched, cursor=None)
-    phone.wait_for(lambda page: "[critical] Job clean_up: a run failed" in titles(page), seconds=10)
-    assert titles(phone) == ["[critical] Job clean_up: a run failed"]
+    phone.wait_for(lambda page: f"[critical] {told}: a run failed" in titles(page), seconds=10)
+    assert titles(phone) == [f"[critical] {told}: a run failed"]
 
 
 def test_without_channels_the_sensor_says_how_to_get_one(watched: Watched) -> None:
