@@ -141,7 +141,9 @@ def plan_requests(
         elif len(requests) == MOST_REQUESTS:
             later.append(shown)
         else:
-            requests.append(Request(collection, digest, f"{digest}-{before.runs}", _why(documents)))
+            # Not the count alone: it is the same again once somebody has deleted an older run.
+            run_key = f"{digest}-{before.runs}-{before.last_ms}"
+            requests.append(Request(collection, digest, run_key, _why(documents)))
     return Plan(tuple(requests), tuple(at_work), tuple(resting), tuple(later))
 
 

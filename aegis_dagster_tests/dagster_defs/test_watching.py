@@ -15,7 +15,7 @@ from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.dagster_events import batches_after
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE
-from aegis_dagster.defs.watching import WORK_TAG, Rest, list_root, look, run_request, unasked
+from aegis_dagster.defs.watching import WORK_TAG, Rest, at_work, list_root, look, run_request, unasked
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.watching import Plan
@@ -153,6 +153,25 @@ def test_a_run_that_is_queued_is_not_asked_for_again_unless_more_has_changed(pro
     assert more.partition_key == "c" and more.tags[WORK_TAG] != request.tags[WORK_TAG]
 
 
+def test_what_somebody_materializes_in_the_ui_gets_no_second_run_beside_it(project: Project, daemon: Daemon) -> None:
+    write_documents(project.root, ["c/a.txt", "d/a.txt"], paragraphs=1)
+    assert [request.partition_key for request in daemon.requests()] == ["c", "d"]
+    job = daemon.definitions().resolve_implicit_global_asset_job_def()
+
+    def materialize(collection: str, asset: str) -> str:
+        chosen, tags = {dg.AssetKey(asset)}, {"dagster/partition": collection}
+        return daemon.instance.create_run_for_job(job, tags=tags, asset_selection=chosen).run_id
+
+    run_id = materialize("c", "chunks")
+    materialize("d", "llm_costs")  # has nothing to do with documents
+    assert list(at_work(daemon.instance)) == ["c"]
+    assert [request.partition_key for request in daemon.requests()] == ["d"]
+    run = daemon.instance.get_run_by_id(run_id)
+    assert run is not None
+    daemon.instance.report_run_canceled(run)
+    assert [request.partition_key for request in daemon.requests()] == ["c", "d"]
+
+
 def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_left_alone(
     project: Project, daemon: Daemon
 ) -> None:
@@ -183,9 +202,31 @@ def test_a_run_that_failed_is_tried_again_later_and_later(project: Project, daem
     later = Project(load_settings(), LaterClock(minutes=6))
     plan, _, _ = look(daemon.instance, later, print, Rest(), read_seconds=20)
     (request,) = [run_request(each, unasked(project)) for each in plan.requests]
-    assert str(request.run_key).endswith("-1")
+    (failed,) = daemon.instance.get_run_records()
+    assert str(request.run_key).endswith(f"-1-{int((failed.end_time or 0) * 1000)}")
     assert daemon.run(request).success
     assert daemon.tick() == []
+
+
+def test_failed_runs_are_tried_again_also_when_somebody_deleted_one_of_them(project: Project, daemon: Daemon) -> None:
+    write_documents(project.root, ["c/a.txt"], paragraphs=1)
+    job, runs = daemon.definitions().resolve_job_def("ingest"), list[dg.DagsterRun]()
+
+    def request(hours: float) -> dg.RunRequest:
+        later = Project(load_settings(), LaterClock(hours=hours))
+        plan, _, _ = look(daemon.instance, later, print, Rest(), read_seconds=20)
+        (found,) = [run_request(each, unasked(project)) for each in plan.requests]
+        return found
+
+    for number in range(2):
+        asked = request(7 * number)
+        assert asked.run_key == request(7 * number).run_key  # a look repeated
+        tags = {**asked.tags, "dagster/partition": "c", "dagster/run_key": str(asked.run_key)}
+        runs.append(daemon.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED))
+        daemon.instance.report_run_failed(runs[-1])
+    daemon.instance.delete_run(runs[0].run_id)
+    asked = request(14)
+    assert asked.run_key not in {run.tags["dagster/run_key"] for run in runs}  # or Dagster takes it for a run it knows
 
 
 def test_documents_that_failed_for_good_ask_for_no_run(project: Project, daemon: Daemon) -> None:

@@ -90,7 +90,7 @@ def test_a_run_at_work_covers_what_was_there_when_it_was_made() -> None:
     covered = plan_requests(work, {C: "d"}, active_ms={C: 5}, ended={}, now_ms=0)
     assert (covered.requests, covered.at_work) == ((), ("c",))
     newer = plan_requests(work, {C: "d"}, active_ms={C: 4}, ended={}, now_ms=0)
-    assert [request.run_key for request in newer.requests] == ["d-0"]
+    assert [request.run_key for request in newer.requests] == ["d-0-0"]
 
 
 def test_after_runs_that_left_the_same_undone_there_is_a_rest_and_another_key() -> None:
@@ -99,7 +99,11 @@ def test_after_runs_that_left_the_same_undone_there_is_a_rest_and_another_key() 
     early = plan_requests(work, {C: "d"}, active_ms={}, ended=ended, now_ms=1000 + rest_ms(2) - 1)
     assert (early.requests, early.resting) == ((), ("c",))
     due = plan_requests(work, {C: "d"}, active_ms={}, ended=ended, now_ms=1000 + rest_ms(2))
-    assert [request.run_key for request in due.requests] == ["d-2"]
+    assert [request.run_key for request in due.requests] == ["d-2-1000"]
+    again = plan_requests(work, {C: "d"}, active_ms={}, ended=ended, now_ms=1001 + rest_ms(2))
+    assert again.requests == due.requests  # a look repeated
+    one_deleted = plan_requests(work, {C: "d"}, active_ms={}, ended={"d": Ended(1, 1000)}, now_ms=1000 + rest_ms(2))
+    assert [request.run_key for request in one_deleted.requests] == ["d-1-1000"]
     minutes = [rest_ms(runs) // 60_000 for runs in (1, 2, 3, 7, 8, 1000)]
     assert minutes == [5, 10, 20, 320, 360, 360]
 
