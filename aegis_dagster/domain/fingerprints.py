@@ -36,6 +36,9 @@ class Identities:
     rules: Mapping[CollectionName, CollectionRules]
     default_rules: CollectionRules = CollectionRules()
     local_only: Mapping[Stage, str] = field(default_factory=dict)
+    _framed: dict[CollectionName, tuple[bytes, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of(self, stage: Stage, collection: CollectionName) -> str:
         """The identity of a stage for a collection."""
@@ -46,15 +49,36 @@ class Identities:
         """The rules of a collection."""
         return self.rules.get(collection, self.default_rules)
 
+    def framed(self, collection: CollectionName) -> tuple[bytes, ...]:
+        """What each stage of a collection depends on besides its input, as it is hashed; "off" for one it leaves out.
+
+        Made once for each collection: it is asked for every document.
+        """
+        found = self._framed.get(collection)
+        if found is None:
+            rules = self.rules_for(collection)
+            left_out = {Stage.ENRICH: not rules.enrich, Stage.GRAPH: not rules.graph}
+            parts = ["off" if left_out.get(stage) else self.of(stage, collection) for stage in Stage]
+            found = self._framed[collection] = tuple(_framed(part) for part in parts)
+        return found
+
 
 def digest_of(*parts: str) -> str:
     """sha256 hex digest of the parts, unambiguous about where one ends."""
     hasher = hashlib.sha256()
     for part in parts:
-        data = part.encode("utf-8", "surrogateescape")
-        hasher.update(len(data).to_bytes(8, "big"))
-        hasher.update(data)
+        hasher.update(_framed(part))
     return hasher.hexdigest()
+
+
+def _framed(part: str) -> bytes:
+    data = part.encode("utf-8", "surrogateescape")
+    return len(data).to_bytes(8, "big") + data
+
+
+# Framed once, not for each of a hundred thousand documents.
+_STARTS = tuple(_framed(stage) for stage in Stage)
+_DESCRIBED, _UNDESCRIBED = _framed(""), _framed("undescribed")
 
 
 def wanted_fingerprints(
@@ -65,14 +89,20 @@ def wanted_fingerprints(
     An enrichment that failed or was put off does not stop a document: it is chunked without descriptions, under a
     fingerprint of its own, so that an enrichment that succeeds later makes the chunks stale.
     """
-    collection = document.collection
-    rules = identities.rules_for(collection)
-    parse = digest_of("parse", document.revision, document.suffix, identities.of(Stage.PARSE, collection))
-    enrich = digest_of("enrich", parse, identities.of(Stage.ENRICH, collection) if rules.enrich else "off")
+    own = identities.framed(document.collection)
+    name = _framed(document.id)
+    parse = _chained(0, _framed(document.revision) + _framed(document.suffix), own)
+    enrich = _chained(1, _framed(parse), own)
     enriched = states.get(Stage.ENRICH)
     missing = enriched is not None and enriched.status in (Status.FAILED, Status.DEFERRED)
     undescribed = enriched is not None and missing and enriched.fingerprint == enrich
-    chunk = digest_of("chunk", enrich, identities.of(Stage.CHUNK, collection), "undescribed" if undescribed else "")
-    embed = digest_of("embed", chunk, document.id, identities.of(Stage.EMBED, collection))
-    graph = digest_of("graph", chunk, document.id, identities.of(Stage.GRAPH, collection) if rules.graph else "off")
+    chunk = _chained(2, _framed(enrich), own, _UNDESCRIBED if undescribed else _DESCRIBED)
+    framed_chunk = _framed(chunk)
+    embed = _chained(3, framed_chunk + name, own)
+    graph = _chained(4, framed_chunk + name, own)
     return {Stage.PARSE: parse, Stage.ENRICH: enrich, Stage.CHUNK: chunk, Stage.EMBED: embed, Stage.GRAPH: graph}
+
+
+def _chained(place: int, given: bytes, own: tuple[bytes, ...], besides: bytes = b"") -> str:
+    """`digest_of` of a stage's name, what it is given, and what it depends on besides."""
+    return hashlib.sha256(_STARTS[place] + given + own[place] + besides).hexdigest()

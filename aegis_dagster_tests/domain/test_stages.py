@@ -2,7 +2,7 @@
 
 import pytest
 
-from aegis_dagster.domain.fingerprints import CollectionRules, Identities, wanted_fingerprints
+from aegis_dagster.domain.fingerprints import CollectionRules, Identities, digest_of, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import (
     MAX_ATTEMPTS,
@@ -44,6 +44,26 @@ def test_other_bytes_make_every_stage_stale() -> None:
 def test_another_path_changes_only_what_carries_the_documents_id() -> None:
     moved = Document(DocumentId("c/b.pdf"), CollectionName("c"), Revision("r1"), 1, ".pdf")
     assert changed_stages(moved) == {Stage.EMBED, Stage.GRAPH}
+
+
+def test_fingerprints_are_a_chain_of_digests() -> None:
+    """Parts are put together ahead for speed; what comes out must stay, or every home is computed anew."""
+    rules = {CollectionName("a"): CollectionRules(graph=False, local_only=True), CollectionName("b"): CollectionRules()}
+    local_only, off = {Stage.ENRICH: "at home"}, CollectionRules(enrich=False)
+    identities = Identities({stage: f"é {stage}" for stage in Stage}, rules, off, local_only)
+    for name, enriching, drawing in (("a", "at home", "off"), ("b", "é enrich", "é graph"), ("c", "off", "é graph")):
+        document = Document(DocumentId(f"{name}/\udcff ö"), CollectionName(name), Revision("r"), 1, "")
+        parse = digest_of("parse", "r", "", "é parse")
+        enrich = digest_of("enrich", parse, enriching)
+        for status in (Status.DONE, Status.FAILED, Status.DEFERRED):
+            chunk = digest_of("chunk", enrich, "é chunk", "" if status is Status.DONE else "undescribed")
+            assert wanted_fingerprints(document, identities, {Stage.ENRICH: StageState(status, enrich)}) == {
+                Stage.PARSE: parse,
+                Stage.ENRICH: enrich,
+                Stage.CHUNK: chunk,
+                Stage.EMBED: digest_of("embed", chunk, document.id, "é embed"),
+                Stage.GRAPH: digest_of("graph", chunk, document.id, drawing),
+            }
 
 
 def test_another_suffix_is_parsed_anew() -> None:
