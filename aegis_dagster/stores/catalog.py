@@ -270,13 +270,9 @@ class Catalog:
 
 def discard(connection: Connection, artifacts: Iterable[tuple[Stage, str]]) -> None:
     """Put artifacts on the garbage list; `Catalog.sweep` deletes those that nobody uses."""
-    for stage, fingerprint in artifacts:
-        if stage in ARTIFACT_STAGES:
-            connection.execute(
-                upsert(connection, artifact_garbage)
-                .values(stage=stage, fingerprint=fingerprint)
-                .on_conflict_do_nothing()
-            )
+    rows = [{"stage": stage, "fingerprint": name} for stage, name in artifacts if stage in ARTIFACT_STAGES]
+    if rows:
+        connection.execute(upsert(connection, artifact_garbage).on_conflict_do_nothing(), rows)
 
 
 def slices(ids: Iterable[DocumentId]) -> Iterable[list[DocumentId]]:
