@@ -162,7 +162,7 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
         done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)
     done.cover(documents)
-    work = documents if force_from else project.reports.stale(project.artifacts.exists, documents)
+    work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
     patterns = _patterns(project, scope)
     _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
     sweep_artifacts(project.catalog, project.artifacts)

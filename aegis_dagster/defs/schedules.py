@@ -99,9 +99,8 @@ def _traces_left(project: Project) -> bool:
 
 def _to_catch_up(project: Project) -> Counter[CollectionName]:
     """How many documents of each collection have work left, deleted ones included."""
-    stale = project.reports.stale(project.artifacts.exists)
-    if project.choices.embedding_is_paid:  # what costs is forecast first: by `reembedding`
-        stale = project.reports.standing(stale).without_embedding_anew()
+    # What costs is forecast first: by `reembedding`.
+    stale = project.reports.stale(project.artifacts.listed(), embed_anew=not project.choices.embedding_is_paid)
     counts = Counter(document.collection for document in stale)
     work = WorkLeft(project.engine, project.identities)
     counts.update({collection: len(waiting) for collection, waiting in work.deleted().items()})

@@ -13,8 +13,9 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from aegis_dagster.domain.stages import Stage
@@ -42,6 +43,19 @@ class FolderArtifacts:
     def exists(self, stage: Stage, fingerprint: str) -> bool:
         """Whether the result is there, complete."""
         return self.path(stage, fingerprint).is_dir()
+
+    def listed(self) -> Callable[[Stage, str], bool]:
+        """`exists` for many questions at one moment: each folder of folders is read once, when it is first needed."""
+
+        @cache
+        def folders(stage: Stage, start: str) -> frozenset[str]:
+            try:
+                with os.scandir(self.root / stage / start) as entries:
+                    return frozenset(entry.name for entry in entries if entry.is_dir())
+            except (FileNotFoundError, NotADirectoryError):
+                return frozenset()
+
+        return lambda stage, fingerprint: fingerprint in folders(stage, fingerprint[:2])
 
     @contextmanager
     def staging(self, stage: Stage, fingerprint: str, *, replace: bool) -> Iterator[Path]:

@@ -25,6 +25,7 @@ from aegis_dagster.stores.owners import is_dead, new_owner
 
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
+STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
 _REMOVED = "removed"  # fingerprint of a published stage while its traces are removed; no document wants it
 
 
@@ -287,8 +288,23 @@ def slices(ids: Iterable[DocumentId]) -> Iterable[list[DocumentId]]:
         yield part
 
 
-def _state(row: Row[Any]) -> StageState:
+def state_of(
+    status: str,
+    fingerprint: str,
+    attempts: int,
+    error_code: str | None,
+    error_message: str,
+    error_remedy: str,
+    retryable: bool | None,
+    facts: str,
+) -> StageState:
+    """The state in these columns."""
     failure = None
-    if row.error_code is not None and row.status == Status.FAILED:
-        failure = Failure(FailureCode(row.error_code), row.error_message, row.error_remedy, bool(row.retryable))
-    return StageState(Status(row.status), row.fingerprint, row.attempts, failure, json.loads(row.facts))
+    if error_code is not None and status == Status.FAILED:
+        failure = Failure(FailureCode(error_code), error_message, error_remedy, bool(retryable))
+    return StageState(STATUSES[status], fingerprint, attempts, failure, json.loads(facts) if facts != "{}" else {})
+
+
+def _state(row: Row[Any]) -> StageState:
+    failed = (row.error_code, row.error_message, row.error_remedy, row.retryable)
+    return state_of(row.status, row.fingerprint, row.attempts, *failed, row.facts)

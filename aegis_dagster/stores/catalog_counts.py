@@ -18,15 +18,16 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revisio
 from aegis_dagster.domain.money import Month
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status, points_held
 from aegis_dagster.domain.waiting import Mark, waiting_since
-from aegis_dagster.stores.catalog_schema import documents, stage_states, stage_totals
+from aegis_dagster.stores.catalog import STATUSES
+from aegis_dagster.stores.catalog_schema import documents, stage_totals
 from aegis_dagster.stores.database import read
+from aegis_dagster.stores.state_rows import with_states
 
 OTHERS = "(others)"
 
 _ROWS_AT_ONCE = 1000
 _D = documents.c
 _STAGES = tuple(Stage)
-_STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
 _PENDING, _DONE, _FAILED, _DEFERRED = (
     status.value for status in (Status.PENDING, Status.DONE, Status.FAILED, Status.DEFERRED)
 )
@@ -40,21 +41,13 @@ _OWN = (_D.id, _D.collection, _D.revision, _D.suffix, _D.changed_ms)
 _Values = Row[Any]
 
 
-def _with_states() -> sa.Select[Any]:
-    """One row a document, so that few rows reach Python."""
-    columns: list[sa.ColumnElement[Any]] = list(_OWN)
-    tables: sa.FromClause = documents
-    for stage in _STAGES:
-        state = stage_states.alias(stage.value)
-        tables = tables.outerjoin(state, (state.c.document_id == _D.id) & (state.c.stage == stage.value))
-        # Facts only where they are needed: how many points a document has, and why one waits.
-        wanted = [_DEFERRED, _DONE, _FAILED] if stage is Stage.EMBED else [_DEFERRED]
-        columns += [state.c[name].label(f"{stage}_{name}") for name in _COLUMNS]
-        columns.append(sa.case((state.c.status.in_(wanted), state.c.facts)).label(f"{stage}_facts"))
-    return sa.select(*columns).select_from(tables).where(~_D.deleted)
+def _columns(stage: Stage, state: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+    # Facts only where they are needed: how many points a document has, and why one waits.
+    wanted = [_DEFERRED, _DONE, _FAILED] if stage is Stage.EMBED else [_DEFERRED]
+    return [*(state.c[name] for name in _COLUMNS), sa.case((state.c.status.in_(wanted), state.c.facts))]
 
 
-_WITH_STATES = _with_states()
+_WITH_STATES = with_states(_OWN, _columns).where(~_D.deleted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +154,7 @@ class _Counting:
         """The sums, in their words."""
         self._found.totals = totals
         self._found.statuses = {
-            name: Counter({(_STAGES[place], _STATUSES[status]): count for (place, status), count in counted.items()})
+            name: Counter({(_STAGES[place], STATUSES[status]): count for (place, status), count in counted.items()})
             for name, counted in self._statuses.items()
         }
         return self._found
@@ -171,7 +164,7 @@ def _enrichment(row: _Values) -> dict[Stage, StageState]:
     """The one state that fingerprints depend on."""
     at = len(_OWN) + _STAGES.index(Stage.ENRICH) * 6
     status = row[at + _STATUS]
-    return {} if status is None else {Stage.ENRICH: StageState(_STATUSES[status], row[at + _FINGERPRINT])}
+    return {} if status is None else {Stage.ENRICH: StageState(STATUSES[status], row[at + _FINGERPRINT])}
 
 
 def _marks(row: _Values, wanted: tuple[str, ...]) -> dict[Stage, Mark]:
@@ -180,7 +173,7 @@ def _marks(row: _Values, wanted: tuple[str, ...]) -> dict[Stage, Mark]:
         at = len(_OWN) + place * 6
         if row[at + _STATUS] is not None:
             current = row[at + _FINGERPRINT] == wanted[place]
-            found[stage] = Mark(_STATUSES[row[at + _STATUS]], current, row[at + _STARTED], row[at + _FINISHED])
+            found[stage] = Mark(STATUSES[row[at + _STATUS]], current, row[at + _STARTED], row[at + _FINISHED])
     return found
 
 

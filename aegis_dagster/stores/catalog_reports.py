@@ -16,19 +16,20 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import (
-    ARTIFACT_STAGES,
     Document,
     Stage,
     StageState,
     Status,
     up_to_date,
 )
+from aegis_dagster.domain.watching import only_embedding_is_stale
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog import Catalog
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.documents import DocumentList
 from aegis_dagster.stores.standing import CollectionSummary, FailedDocument, Standing
+from aegis_dagster.stores.state_rows import Reached, StateRows
 
 
 class CatalogReports:
@@ -39,6 +40,8 @@ class CatalogReports:
         self._catalog = catalog
         self._documents = document_list
         self._identities = identities
+        self._whole = StateRows(engine, identities, all_facts=True)
+        self._deciding = StateRows(engine, identities)
 
     def standing(self, only: Collection[Document] | None = None) -> Standing:
         """Where all documents stand, or these, as they are now: read once for several questions."""
@@ -48,14 +51,20 @@ class CatalogReports:
         """Per collection, sorted by name; of all documents or of these."""
         return self.standing(only).summaries()
 
-    def stale(self, exists: Callable[[Stage, str], bool], only: Collection[Document] | None = None) -> list[Document]:
-        """The documents that have work left at some stage, or whose artifact is lost (`exists` looks)."""
-        return [
-            document
-            for document, states, wanted in self._with_states(only)
-            if not all(up_to_date(stage, states, wanted) for stage in Stage)
-            or not all(exists(stage, wanted[stage]) for stage in ARTIFACT_STAGES if states[stage].status is Status.DONE)
-        ]
+    def stale(
+        self,
+        exists: Callable[[Stage, str], bool],
+        only: Collection[Document] | None = None,
+        *,
+        embed_anew: bool = True,
+    ) -> list[Document]:
+        """The documents that have work left at some stage, or whose artifact is lost.
+
+        exists: looks for an artifact; see `FolderArtifacts.listed`. embed_anew: also those that only another embedding
+        model, or its settings, made stale.
+        """
+        rows = self._deciding.every() if only is None else self._deciding.of(only)
+        return [reached.document for reached in rows if _is_stale(reached, exists, embed_anew)]
 
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
         """Every failed document and stage, sorted."""
@@ -150,8 +159,15 @@ class CatalogReports:
     def _with_states(
         self, only: Collection[Document] | None
     ) -> Iterator[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]:
-        chosen = self._documents.all() if only is None else sorted(only, key=lambda document: document.id)
-        states = self._catalog.states([document.id for document in chosen])
-        for document in chosen:
-            mine = states[document.id]
-            yield document, mine, wanted_fingerprints(document, self._identities, mine)
+        for reached in self._whole.every() if only is None else self._whole.of(only):
+            yield reached.document, reached.states(), reached.wanted
+
+
+def _is_stale(reached: Reached, exists: Callable[[Stage, str], bool], embed_anew: bool) -> bool:
+    if not reached.plainly_done():
+        states = reached.states()
+        if not embed_anew and only_embedding_is_stale(states, reached.wanted):
+            return False
+        if not all(up_to_date(stage, states, reached.wanted) for stage in Stage):
+            return True
+    return not all(exists(stage, fingerprint) for stage, fingerprint in reached.artifacts())

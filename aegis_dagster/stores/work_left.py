@@ -1,27 +1,23 @@
 """Which documents a run would do something for, asked of a hundred thousand within seconds.
 
-Belongs here: the lean query over documents and states, tombstones.
-Does not belong here: the rule (`domain/watching.py`), lost artifacts, which only looking finds (`catalog_reports.py`).
+Belongs here: asking the rule about every document, tombstones.
+Does not belong here: the rule (`domain/watching.py`), reading (`state_rows.py`), lost artifacts, which only looking
+finds (`catalog_reports.py`).
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine, Row
+from sqlalchemy.engine import Engine
 
-from aegis_dagster.domain.fingerprints import Identities, digest_of, wanted_fingerprints
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Failure, Stage, StageState, Status
+from aegis_dagster.domain.fingerprints import Identities, digest_of
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, StageState, Status
 from aegis_dagster.domain.watching import Waiting, has_work, only_embedding_is_stale
-from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
-
-_AT_ONCE = 5000  # rows fetched
-_LEFT_OUT = (Status.SKIPPED, "")  # and not because an earlier stage failed
+from aegis_dagster.stores.state_rows import Reached, StateRows
 
 
 class WorkLeft:
@@ -30,6 +26,7 @@ class WorkLeft:
     def __init__(self, engine: Engine, identities: Identities) -> None:
         self._engine = engine
         self._identities = identities
+        self._rows = StateRows(engine, identities)
 
     def mark(self) -> str:
         """Changes whenever documents, states or what the stages depend on do. Takes a moment where the rest takes
@@ -49,10 +46,10 @@ class WorkLeft:
         embed_anew: also those that only another embedding model gives something to do.
         """
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
-        for rows in self._rows():
-            document = _document(rows[0])
-            if not self._plainly_done(document, rows) and self._has_work(document, rows, now_ms, embed_anew):
-                found[document.collection].append(Waiting(document.id, rows[0].changed_ms, document.revision))
+        for reached in self._rows.every():
+            if not reached.plainly_done() and _has_work(reached, reached.states(), now_ms, embed_anew):
+                document = reached.document
+                found[document.collection].append(Waiting(document.id, reached.changed_ms, document.revision))
         return dict(found)
 
     def embedded_otherwise(self, now_ms: int) -> list[Document]:
@@ -61,30 +58,14 @@ class WorkLeft:
         Without those that no run started now would do anything for.
         """
         found = []
-        for rows in self._rows():
-            document = _document(rows[0])
-            if any(_was_embedded(row) for row in rows) and not self._plainly_done(document, rows):
-                states = {Stage(row.stage): _state(row) for row in rows}
-                wanted = wanted_fingerprints(document, self._identities, states)
-                other = states[Stage.EMBED].fingerprint != wanted[Stage.EMBED]
-                if other and self._has_work(document, rows, now_ms):
-                    found.append(document)
+        for reached in self._rows.every():
+            if reached.plainly_done():
+                continue
+            states = reached.states()
+            other = _was_embedded(states) and states[Stage.EMBED].fingerprint != reached.wanted[Stage.EMBED]
+            if other and _has_work(reached, states, now_ms):
+                found.append(reached.document)
         return found
-
-    def _plainly_done(self, document: Document, rows: list[Row[Any]]) -> bool:
-        """Whether every stage is done or left out under its wanted fingerprint: so it is with nearly all."""
-        if len(rows) != len(Stage) or any(row[7] != Status.DONE and (row[7], row[12]) != _LEFT_OUT for row in rows):
-            return False
-        wanted = wanted_fingerprints(document, self._identities, {})
-        return {(row[6], row[8]) for row in rows} == set(wanted.items())
-
-    def _has_work(self, document: Document, rows: list[Row[Any]], now_ms: int, embed_anew: bool = True) -> bool:
-        reached = [row for row in rows if row.stage is not None]
-        states = {Stage(row.stage): _state(row) for row in reached}
-        wanted = wanted_fingerprints(document, self._identities, states)
-        if not embed_anew and only_embedding_is_stale(states, wanted):
-            return False
-        return has_work(states, wanted, {Stage(row.stage): row.finished_ms or 0 for row in reached}, now_ms)
 
     def deleted(self) -> dict[CollectionName, list[Waiting]]:
         """Deleted documents whose traces are still to be removed, by collection."""
@@ -104,48 +85,14 @@ class WorkLeft:
         with read(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def _rows(self) -> Iterator[list[Row[Any]]]:
-        """The rows of each document together, one for each stage it reached, or one without a stage."""
-        d, s = documents.c, stage_states.c
-        facts = sa.case(
-            (s.status == str(Status.DEFERRED), s.facts),
-            (sa.and_(s.status == str(Status.SKIPPED), s.facts.contains(UPSTREAM_FAILED)), s.facts),
-            else_="",
-        )
-        query = (
-            sa.select(
-                *(d.id, d.collection, d.revision, d.size_bytes, d.suffix, d.changed_ms),
-                *(s.stage, s.status, s.fingerprint, s.attempts, s.retryable, s.finished_ms, facts.label("facts")),
-            )
-            .select_from(documents.outerjoin(stage_states, s.document_id == d.id))
-            .where(~d.deleted)
-            .order_by(d.id)
-        )
-        with read(self._engine) as connection:
-            together: list[Row[Any]] = []
-            for row in connection.execution_options(yield_per=_AT_ONCE).execute(query):
-                if together and together[0][0] != row[0]:
-                    yield together
-                    together = []
-                together.append(row)
-            if together:
-                yield together
+
+def _has_work(reached: Reached, states: Mapping[Stage, StageState], now_ms: int, embed_anew: bool = True) -> bool:
+    if not embed_anew and only_embedding_is_stale(states, reached.wanted):
+        return False
+    return has_work(states, reached.wanted, reached.finished_ms(), now_ms)
 
 
-def _was_embedded(row: Row[Any]) -> bool:
-    """Whether it tells of points, or of an attempt to make some: not of a document that an earlier stage lost."""
-    return row.stage == Stage.EMBED and not (row.status == Status.SKIPPED and row.facts)
-
-
-def _document(row: Row[Any]) -> Document:
-    document_id, collection, revision, size_bytes, suffix = row[:5]
-    return Document(DocumentId(document_id), CollectionName(collection), Revision(revision), size_bytes, suffix)
-
-
-def _state(row: Row[Any]) -> StageState:
-    """What the rule needs of a state: of a failure, whether it may go away."""
-    failure = None
-    if row.status == Status.FAILED:
-        failure = Failure(FailureCode.INTERNAL_ERROR, "", "", bool(row.retryable))
-    facts = json.loads(row.facts) if row.facts else {}  # only those that decide what is next
-    return StageState(Status(row.status), row.fingerprint, row.attempts, failure, facts)
+def _was_embedded(states: Mapping[Stage, StageState]) -> bool:
+    """Whether it has points, or there was an attempt to make some: not where an earlier stage lost the document."""
+    embedded = states.get(Stage.EMBED)
+    return embedded is not None and not (embedded.status is Status.SKIPPED and UPSTREAM_FAILED in embedded.facts)
