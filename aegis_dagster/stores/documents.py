@@ -155,7 +155,8 @@ def _copy_states(connection: Connection, moved: Collection[tuple[DocumentId, Doc
         .join(mine, mine.c.stage == replaced.c.stage)
         .where(kept, replaced.c.document_id == target, replaced.c.fingerprint != mine.c.fingerprint)
     )
-    values = {column.name: column for column in mine.c} | {
+    values: dict[str, sa.ColumnElement[Any]] = {
+        **{column.name: column for column in mine.c},
         "document_id": target.label("document_id"),
         "lease_owner": sa.null().label("lease_owner"),
         "lease_expires_ms": sa.null().label("lease_expires_ms"),

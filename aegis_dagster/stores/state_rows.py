@@ -23,7 +23,7 @@ _D = documents.c
 _OWN = (_D.id, _D.collection, _D.revision, _D.size_bytes, _D.suffix, _D.changed_ms)
 _CHANGED = 5
 _NAMES = ("status", "fingerprint", "attempts", "error_code", "error_message", "error_remedy", "retryable")
-_STATUS, _FINGERPRINT, _FINISHED, _FACTS = 0, 1, 7, 8
+_FINGERPRINT, _FACTS, _FINISHED = 1, 7, 8  # from the status on
 _WIDTH = 9
 _PLACES = {stage: len(_OWN) + place * _WIDTH for place, stage in enumerate(Stage)}
 _ENRICH = _PLACES[Stage.ENRICH]
@@ -46,14 +46,14 @@ def with_states(own: Sequence[sa.ColumnElement[Any]], columns: StateColumns) -> 
 
 
 def _all_facts(_stage: Stage, state: sa.FromClause) -> list[sa.ColumnElement[Any]]:
-    return [*(state.c[name] for name in _NAMES), state.c.finished_ms, state.c.facts]
+    return [*(state.c[name] for name in _NAMES), state.c.facts, state.c.finished_ms]
 
 
 def _deciding_facts(stage: Stage, state: sa.FromClause) -> list[sa.ColumnElement[Any]]:
     """Only the facts that say what is next: they are much of what there is to read."""
     blocked = sa.and_(state.c.status == _SKIPPED, state.c.facts.contains(UPSTREAM_FAILED))
     decide = sa.case((sa.or_(state.c.status == _DEFERRED, blocked), state.c.facts), else_="{}")
-    return [*_all_facts(stage, state)[:_FACTS], decide]
+    return [*_all_facts(stage, state)[:_FACTS], decide, state.c.finished_ms]
 
 
 _WITH_ALL_FACTS = with_states(_OWN, _all_facts)
@@ -79,11 +79,7 @@ class Reached:
     def states(self) -> dict[Stage, StageState]:
         """Its states at the stages it has reached."""
         row = self._row
-        return {
-            stage: state_of(*row[at : at + _FINISHED], row[at + _FACTS])
-            for stage, at in _PLACES.items()
-            if row[at] is not None
-        }
+        return {stage: state_of(*row[at : at + _FINISHED]) for stage, at in _PLACES.items() if row[at] is not None}
 
     def finished_ms(self) -> dict[Stage, int]:
         """When it ended at the stages it has reached; 0 where it did not."""

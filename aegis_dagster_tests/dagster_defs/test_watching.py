@@ -300,7 +300,9 @@ def test_the_sensor_is_off_unless_the_settings_say_on(project: Project, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(project: Project, daemon: Daemon) -> None:
+def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(
+    project: Project, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(100):
         (project.root / f"{number:03}").mkdir()
         for file in range(1000):
@@ -330,3 +332,7 @@ def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(project: 
     (project.root / "007" / "0007.txt").write_text("Something at last.")
     plan, _, seconds = timed(rest)
     assert [request.why for request in plan.requests] == ["007/0007.txt"] and seconds < allowed(20)
+    monkeypatch.setenv("AEGIS_CHUNK__MAX_TOKENS", "200")  # every document has work again
+    project = Project(load_settings())
+    plan, _, seconds = timed(rest)
+    assert (len(plan.requests), len(plan.later)) == (10, 90) and seconds < allowed(20)

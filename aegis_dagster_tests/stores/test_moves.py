@@ -73,7 +73,8 @@ def test_a_move_takes_finished_artifacts_along_and_discards_those_in_their_place
         "embed": ("done", "points of the old bytes", "somebody", '{"of": "points of the old bytes"}'),
     }
     with engine.connect() as connection:
-        assert connection.execute(sa.select(artifact_garbage)).all() == [("enrich", "replaced")]
+        garbage = [tuple(row) for row in connection.execute(sa.select(artifact_garbage))]
+    assert garbage == [("enrich", "replaced")]
     assert listed.deleted() == ["a/1", "a/2"]
     engine.dispose()
 
