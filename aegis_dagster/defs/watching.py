@@ -127,7 +127,7 @@ def plan_for(
         return Plan((), (), (), ())
     fail_dead_runs(instance, JOB_NAMES)
     return plan_requests(
-        left, digests, active_ms=_active(instance), ended=_ended(instance, digests.values()), now_ms=now_ms
+        left, digests, active_ms=at_work(instance), ended=_ended(instance, digests.values()), now_ms=now_ms
     )
 
 
@@ -150,7 +150,7 @@ def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunReques
     )
 
 
-def _active(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
+def at_work(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
     """When the newest run of each collection that is not over was created."""
     found: dict[CollectionName | None, int] = {}
     for stored in instance.get_run_records(filters=dg.RunsFilter(statuses=list(_AT_WORK))):
