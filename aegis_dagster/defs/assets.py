@@ -10,7 +10,7 @@ import dagster as dg
 
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION, Project
-from aegis_dagster.defs.cleaning import remove_and_check
+from aegis_dagster.defs.cleaning import put_partitions_right, remove_and_check
 from aegis_dagster.defs.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.cost_metadata import RunCosts, cost_metadata
 from aegis_dagster.defs.failures import dagster_errors
@@ -124,7 +124,7 @@ async def scan_and_remove(
         await remove_and_check(context, project, bench)
     if listing.held_message:
         context.log.warning(listing.held_message)
-    context.instance.add_dynamic_partitions(str(collections.name), list(project.documents.collections()))
+    put_partitions_right(context.instance, project)
     return listing
 
 

@@ -13,6 +13,7 @@ from aegis_dagster.defs.config import collections
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.run_gauges import Gateway, forget_gauges
+from aegis_dagster.defs.turns import partitions_at_work
 from aegis_dagster.stages.upkeep import sweep_artifacts, tidy_up
 from aegis_dagster.stages.workbench import Workbench
 from aegis_dagster.stores.work_left import WorkLeft
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None:
     """New collections become partitions; those without documents leave when no trace is to be removed any more.
 
-    What runs pushed of them to the Pushgateway leaves with them.
+    One with a run stays until that is over: Dagster lets a run fail whose partition is gone. What runs pushed of them
+    to the Pushgateway leaves with them.
     """
     name = str(collections.name)
     known = set(instance.get_dynamic_partitions(name))
@@ -34,6 +36,7 @@ def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None
     left = known - set(wanted)
     if left:
         left -= set(WorkLeft(project.engine, project.identities).deleted())
+        left -= partitions_at_work(instance) if left else set()
         for collection in sorted(left):
             instance.delete_dynamic_partition(name, collection)
         address = project.settings.metrics.pushgateway

@@ -112,7 +112,7 @@ def work_of(project: Project, work: WorkLeft, now_ms: int) -> dict[CollectionNam
     by_collection = work.by_collection(now_ms, embed_anew=not project.choices.embedding_is_paid)
     found: dict[CollectionName | None, list[Waiting]] = dict(by_collection.items())
     gone = [waiting for each in work.deleted().values() for waiting in each]
-    if gone or (not project.vectors.exists() and work.anything_embedded()):
+    if gone or work.vectors_are_lost(project.vectors):
         found[None] = gone
     return found
 

@@ -15,6 +15,7 @@ from aegis_dagster.domain.fingerprints import Identities, digest_of
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, StageState, Status
 from aegis_dagster.domain.watching import Waiting, has_work, only_embedding_is_stale
+from aegis_dagster.ports import VectorStore
 from aegis_dagster.stores.catalog_schema import documents, stage_states
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.state_rows import Reached, StateRows
@@ -76,6 +77,10 @@ class WorkLeft:
                 waiting = Waiting(DocumentId(row.id), row.changed_ms, row.revision)
                 found[CollectionName(row.collection)].append(waiting)
         return dict(found)
+
+    def vectors_are_lost(self, vectors: VectorStore) -> bool:
+        """Whether somebody deleted the vector store: there is none, and some document counts as done at embed."""
+        return not vectors.exists() and self.anything_embedded()
 
     def anything_embedded(self) -> bool:
         """Whether some document counts as done at embed."""

@@ -1,5 +1,6 @@
 """The schedules, with the runs that they ask for."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ import yaml
 
 from aegis_dagster.composition import Project
 from aegis_dagster.definitions import build_definitions
+from aegis_dagster.defs.config import IngestOptions
 from aegis_dagster.defs.monthly_report import month_before, report_page
+from aegis_dagster.defs.reembedding import FORECAST_TAG
 from aegis_dagster.defs.resources import settings_or_defaults
-from aegis_dagster.defs.schedules import FORECAST_TAG
-from aegis_dagster.defs.watching import WHY_TAG
+from aegis_dagster.defs.watching import WHY_TAG, unasked
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import month_of
 from aegis_dagster.domain.stages import Stage, Status
@@ -24,7 +26,7 @@ from aegis_dagster.settings_schedules import ScheduleSettings
 from aegis_dagster_tests.dagster_defs.daemon import Daemon, found
 from aegis_dagster_tests.dagster_defs.ledgers import pay
 from aegis_dagster_tests.llm_server import LLMServer, scripted_server
-from aegis_dagster_tests.projects import write_documents
+from aegis_dagster_tests.projects import bring_up, write_documents
 from aegis_dagster_tests.stages.models import EMBEDDING, llm_settings
 
 NIGHT = datetime(2026, 11, 25, 2, tzinfo=UTC)
@@ -74,6 +76,25 @@ def test_changed_settings_make_the_schedule_embed_anew_once(
     assert daemon.schedule("reembedding", NIGHT + timedelta(days=7)) == []
 
 
+def queue(daemon: Daemon, collection: str, run_config: dict[str, object]) -> dg.DagsterRun:
+    """A run of `ingest` that is queued."""
+    job = daemon.definitions().resolve_job_def("ingest")
+    return daemon.instance.create_run_for_job(job, run_config=run_config, tags={"dagster/partition": collection})
+
+
+def test_only_collections_without_a_run_are_embedded_anew_and_partitions_are_made_for_them(
+    project: Project, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_documents(project.root, ["c/a.txt", "d/a.txt"], paragraphs=1)
+    asyncio.run(bring_up(project))  # as `aegis ingest FILE` does: Dagster hears nothing of it
+    assert daemon.partitions() == set()
+    monkeypatch.setenv("AEGIS_CHUNK__MAX_TOKENS", "32")
+    queue(daemon, "c", IngestOptions().run_config())
+    assert [request.partition_key for request in daemon.schedule("reembedding", NIGHT)] == ["d"]
+    queue(daemon, "d", unasked(project))  # free: every run embeds anew
+    assert daemon.schedule("reembedding", NIGHT) == [] and "A run is at work on: c, d." in daemon.said
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[LLMServer]:
     with scripted_server() as running:
@@ -104,8 +125,13 @@ def test_embedding_anew_is_refused_when_the_money_does_not_suffice(
     write_documents(project.root, ["c/b.txt"], paragraphs=6)
     assert daemon.tick() == ["c"]
     assert Project(load_settings()).ledger_reports.usage(("provider",))[0].calls == 1
+    embeds_nothing_anew, embeds_anew = unasked(Project(load_settings())), IngestOptions().run_config()
+    queue(daemon, "c", embeds_nothing_anew)  # a night's run that is not over
     (request,) = daemon.schedule("reembedding", NIGHT)
     assert request.tags[FORECAST_TAG].startswith("1 calls, 0.00")
+    asked_for = queue(daemon, "c", embeds_anew)
+    assert daemon.schedule("reembedding", NIGHT) == [] and "A run is at work on: c." in daemon.said
+    daemon.instance.report_run_canceled(asked_for)
     assert run_all(daemon, [request], "ingest_parallel") == ["c"]
     now = Project(load_settings())
     assert now.vectors.active_collection() == now.vectors.collection
