@@ -370,7 +370,7 @@ def test_a_look_at_a_hundred_thousand_files_ends_within_twenty_seconds(
         connection.execute(sa.insert(stage_states), done)
     (project.settings.qdrant_dir / "collection" / project.vectors.collection).mkdir(parents=True)
     for state in done[:3]:  # equal files share their artifacts
-        project.artifacts.path(Stage(state["stage"]), state["fingerprint"]).mkdir(parents=True)
+        project.artifacts.path(Stage(str(state["stage"])), str(state["fingerprint"])).mkdir(parents=True)
     started = time.perf_counter()  # Dagster gives up a tick after 60 s
     night = plan_night(daemon.instance, project, print, read_seconds=8)
     assert not night.why and time.perf_counter() - started < allowed(20)

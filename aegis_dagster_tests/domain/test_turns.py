@@ -21,7 +21,7 @@ def test_a_long_line_is_cut() -> None:
 
 def test_nobody_waits_for_ever_behind_work_that_never_ends() -> None:
     documents, last_ms = {A: 9, B: 8, C: 2, D: 1}, dict[CollectionName, int]()
-    nights = []
+    nights: list[CollectionName] = []
     for night in range(1, 5):
         requested = turn_of(documents, at_work=[], last_ms=last_ms, most=1).requested
         last_ms.update(dict.fromkeys(requested, night))

@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -285,9 +287,9 @@ def test_a_disk_that_takes_no_copy_is_no_fault_of_the_document(root: Root) -> No
 
 @pytest.mark.parametrize("root", ["memory"], indirect=True)
 def test_downloads_of_a_killed_process_are_removed(root: Root) -> None:
-    import socket
-
-    dead = root.downloads / f"{socket.gethostname()}|999999999|1.00|abcdef01"
+    ask = "from aegis_dagster.stores.owners import new_owner; print(new_owner())"
+    owner = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    dead = root.downloads / owner
     dead.mkdir(parents=True)
     (dead / "left").write_text("x")
     root.write("a.txt", "x")
