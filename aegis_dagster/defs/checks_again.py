@@ -8,17 +8,13 @@ until some other document changes.
 """
 
 from collections.abc import Iterable
-from functools import partial
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from aegis_dagster.composition import Project
+from aegis_dagster.defs.check_history import newest_run, passed_last
 from aegis_dagster.defs.checks import COLLECTION_CHECKS, CollectionCheck
 from aegis_dagster.domain.identifiers import CollectionName
-
-_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 def evaluate_failed_again(
@@ -38,15 +34,8 @@ def evaluate_failed_again(
 def _fails(
     instance: dg.DagsterInstance, check: CollectionCheck, run: dg.DagsterRun, collection: CollectionName
 ) -> bool:
-    history = partial(
-        instance.event_log_storage.get_asset_check_execution_history,
-        check.key,
-        limit=1,
-        partition_filter=PartitionKeyFilter(key=collection),
-    )
-    evaluated = history(status=_EVALUATED)
-    failed = bool(evaluated) and evaluated[0].status is AssetCheckExecutionRecordStatus.FAILED
-    return failed and history()[0].run_id != run.run_id
+    failed = passed_last(instance, check.key, collection) is False
+    return failed and newest_run(instance, check.key, collection) != run.run_id
 
 
 def _record(

@@ -7,10 +7,10 @@ Does not belong here: listing (`stages/upkeep.py`), paging, which follows evalua
 from collections.abc import Iterator
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from aegis_dagster.composition import Project
 from aegis_dagster.defs.assets import parsed_documents
+from aegis_dagster.defs.check_history import passed_last
 from aegis_dagster.defs.failures import dagster_errors
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.errors import RootUnreadable
@@ -88,11 +88,7 @@ def record(instance: dg.DagsterInstance, project: Project, name: str, problem: s
 
 
 def _stands(instance: dg.DagsterInstance, name: str) -> bool | None:
-    """How a check was evaluated last; None: never. One that a run is about to evaluate has not been."""
-    key = dg.AssetCheckKey(parsed_documents.key, name)
-    evaluated = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
-    latest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=evaluated)
-    return latest[0].status is AssetCheckExecutionRecordStatus.SUCCEEDED if latest else None
+    return passed_last(instance, dg.AssetCheckKey(parsed_documents.key, name))
 
 
 def _problems(project: Project) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""What schedules have in common: when they tick, and what Dagster knows of the runs that they requested.
+"""What schedules have in common: when they tick, and what Dagster knows of runs.
 
 Belongs here: turning the times of the settings into Dagster's, asking for runs by their tags and statuses.
 Does not belong here: who gets a run (`domain/turns.py`), what a schedule is about (`nightly.py`, `reembedding.py`).
@@ -13,8 +13,10 @@ from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.turns import Turn, turn_of
 from aegis_dagster.settings_schedules import TimedSettings
 
-_PARTITION_TAG, _SCHEDULE_TAG = "dagster/partition", "dagster/schedule_name"
-_OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+PARTITION_TAG = "dagster/partition"
+OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+NOT_OVER = tuple(status for status in dg.DagsterRunStatus if status not in OVER)
+_SCHEDULE_TAG = "dagster/schedule_name"
 _REMEMBERED = 2000  # runs of a schedule that are asked for; who got none of these comes first
 
 
@@ -32,9 +34,8 @@ def partitions_at_work(
     instance: dg.DagsterInstance, about: Callable[[dg.DagsterRun], bool] = lambda _: True
 ) -> set[str]:
     """The partitions of runs of any job that are queued or in progress. about: asked of each run whether it counts."""
-    not_over = [status for status in dg.DagsterRunStatus if status not in _OVER]
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=not_over))
-    return {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags and about(run)}
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_OVER))
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags and about(run)}
 
 
 def turn(
@@ -55,6 +56,6 @@ def _last_ms(instance: dg.DagsterInstance, schedule: str) -> dict[CollectionName
     found: dict[CollectionName, int] = {}
     requested = dg.RunsFilter(tags={_SCHEDULE_TAG: schedule})
     for stored in instance.get_run_records(filters=requested, limit=_REMEMBERED):
-        name = CollectionName(stored.dagster_run.tags.get(_PARTITION_TAG, ""))
+        name = CollectionName(stored.dagster_run.tags.get(PARTITION_TAG, ""))
         found[name] = max(found.get(name, 0), int(stored.create_timestamp.timestamp() * 1000))
     return found

@@ -24,6 +24,7 @@ from aegis_dagster.defs.dead_runs import fail_dead_runs, location_of
 from aegis_dagster.defs.jobs import ASSET_JOB, JOB_NAMES, ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.root_checks import DELETIONS_HELD, ROOT_READABLE, record
+from aegis_dagster.defs.turns import NOT_OVER, OVER, PARTITION_TAG
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.watching import Ended, Plan, Request, Waiting, digest_of_work, plan_requests
 from aegis_dagster.errors import RootUnreadable
@@ -36,14 +37,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `o
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
 NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."
-_PARTITION_TAG = "dagster/partition"
 _JOBS = (ingest.name, ingest_parallel.name, clean_up.name)
 _ASSETS = frozenset(key for asset in ASSETS for key in asset.keys)
-_AT_WORK = (
-    *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING),
-    *(dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
-)
-_OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _QUIET_MS = 10 * 60_000  # nothing to do: the states are read again when they changed, and so often anyway
 _BUSY_MS = 60_000  # runs are about everything: their progress changes the states all the time
 _NAMED = 10  # paths that one line of the log names
@@ -154,10 +149,10 @@ def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunReques
 def at_work(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
     """When the newest run of each collection that is not over was created; None: one that removes traces."""
     found: dict[CollectionName | None, int] = {}
-    for stored in instance.get_run_records(filters=dg.RunsFilter(statuses=list(_AT_WORK))):
+    for stored in instance.get_run_records(filters=dg.RunsFilter(statuses=NOT_OVER)):
         run = stored.dagster_run
         if run.job_name in _JOBS or _materializes(run):
-            partition = run.tags.get(_PARTITION_TAG)
+            partition = run.tags.get(PARTITION_TAG)
             name = None if run.job_name == clean_up.name else CollectionName(partition or "")
             found[name] = max(found.get(name, 0), int(stored.create_timestamp.timestamp() * 1000))
     return found
@@ -171,7 +166,7 @@ def _materializes(run: dg.DagsterRun) -> bool:
 
 def _ended(instance: dg.DagsterInstance, digests: Collection[str]) -> dict[str, Ended]:
     """How many runs for each of these works are over, and since when."""
-    wanted = dg.RunsFilter(statuses=list(_OVER), tags={WORK_TAG: list(digests)})
+    wanted = dg.RunsFilter(statuses=OVER, tags={WORK_TAG: list(digests)})
     found: dict[str, Ended] = {}
     for stored in instance.get_run_records(filters=wanted):
         digest = stored.dagster_run.tags[WORK_TAG]

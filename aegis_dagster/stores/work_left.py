@@ -80,10 +80,8 @@ class WorkLeft:
 
     def vectors_are_lost(self, vectors: VectorStore) -> bool:
         """Whether somebody deleted the vector store: there is none, and some document counts as done at embed."""
-        return not vectors.exists() and self.anything_embedded()
-
-    def anything_embedded(self) -> bool:
-        """Whether some document counts as done at embed."""
+        if vectors.exists():
+            return False
         query = sa.select(sa.literal(1)).where(
             stage_states.c.stage == str(Stage.EMBED), stage_states.c.status == str(Status.DONE)
         )

@@ -4,7 +4,6 @@ Belongs here: starting, waiting until it answers, stopping, and what a test does
 Does not belong here: the programs' options and interfaces (`prometheus.py`).
 """
 
-import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from aegis_dagster_tests.missing import missing
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -77,10 +76,6 @@ def free_port() -> int:
 
 def needs(packages: Sequence[str], *programs: str) -> None:
     """Skip the test where a program is not installed; in CI fail it. packages: of Debian, for the remedy."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if not missing:
-        return
-    told = f"{', '.join(missing)} not installed; `apt-get install {' '.join(packages)}` installs it."
-    if os.environ.get("CI"):
-        pytest.fail(told)
-    pytest.skip(told)
+    absent = [program for program in programs if shutil.which(program) is None]
+    if absent:
+        missing(f"{', '.join(absent)} not installed; `apt-get install {' '.join(packages)}` installs it.")

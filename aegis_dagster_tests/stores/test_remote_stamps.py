@@ -3,7 +3,6 @@
 import functools
 import http.server
 import importlib.util
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from aegis_dagster.domain.listing import KnownFile, Listing, diff_listing
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.remote_folder import RemoteFolder
 from aegis_dagster.stores.remote_stamps import remote_file
+from aegis_dagster_tests.missing import missing
 
 _MISSING = "fsspec's web client is not installed; `pip install 'aegis_dagster[dev,s3]'` installs it."
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -56,9 +56,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def website(tmp_path: Path) -> Iterator[tuple[Path, RemoteFolder]]:
     """A folder, and the root at which a web server shows it: it lists names and nothing else."""
     if importlib.util.find_spec("aiohttp") is None:
-        if os.environ.get("CI"):
-            pytest.fail(_MISSING)
-        pytest.skip(_MISSING)
+        missing(_MISSING)
     folder = tmp_path / "root"
     (folder / "c").mkdir(parents=True)
     handler = functools.partial(_Quiet, directory=str(folder))
