@@ -1,22 +1,18 @@
-"""The Dagster definitions, assembled in one place.
-
-Belongs here: the one builder. Does not belong here: any definition (`defs/`).
-"""
+"""The Dagster definitions, assembled in one place."""
 
 import dagster as dg
 
-from aegis_dagster.defs.assets import ASSETS
-from aegis_dagster.defs.checks import CHECKS
-from aegis_dagster.defs.config import IngestOptions
-from aegis_dagster.defs.costs import cost_checks, llm_costs
+from aegis_dagster.defs.alerting.sensor import paging_sensor
+from aegis_dagster.defs.automation.schedules import schedules
+from aegis_dagster.defs.automation.watched_folder_sensor import watched_folder_sensor
+from aegis_dagster.defs.costs.assets import cost_checks, llm_costs
+from aegis_dagster.defs.costs.monthly_report import monthly_cost_report
+from aegis_dagster.defs.ingestion.asset_checks import CHECKS
+from aegis_dagster.defs.ingestion.assets import ASSETS
+from aegis_dagster.defs.ingestion.config import IngestOptions
+from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.jobs import JOBS, SENSORS
-from aegis_dagster.defs.llm_resource import LedgerResource, LlmResource
-from aegis_dagster.defs.monthly_report import monthly_cost_report
-from aegis_dagster.defs.paging import paging_sensor
-from aegis_dagster.defs.resources import ProjectResource, settings_or_defaults
-from aegis_dagster.defs.root_checks import watched_root_checks
-from aegis_dagster.defs.schedules import schedules
-from aegis_dagster.defs.watching import watched_folder_sensor
+from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
 
 
 def build_definitions(

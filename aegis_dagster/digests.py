@@ -1,13 +1,12 @@
 """One canonical hash a store over what it holds now.
 
-Belongs here: putting the stores' digests together. Two states with equal digests hold the same knowledge,
-however they came to be. Does not belong here: how a store hashes itself.
+Two states with equal digests hold the same knowledge, however they came to be.
 """
 
 import hashlib
 import json
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.fingerprints import digest_of
 
 

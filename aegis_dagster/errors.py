@@ -1,8 +1,5 @@
 """The error tree of the project: what can go wrong, whether waiting helps, and what to do.
 
-Belongs here: exception classes and the codes of document failures.
-Does not belong here: catching, logging or mapping errors to Dagster (`defs/`) or exit codes (`cli/`).
-
 AegisError
 ├── DocumentError        one document cannot be processed; the others go on
 ├── Deferred             cannot be done now, is nobody's fault, and comes again by itself

@@ -1,10 +1,11 @@
-"""How much memory is free: of the computer and of its first GPU.
-
-Belongs here: two readings. Does not belong here: deciding whether it is enough (`pipeline.py`).
-"""
+"""How much memory is free: of the computer and of its first GPU."""
 
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import psutil
 
@@ -23,3 +24,82 @@ def free_vram_mb() -> float:
     answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     first = answer.stdout.strip().splitlines()[:1]
     return float(first[0]) if first and first[0].strip().isdigit() else 0.0
+
+
+_SAMPLE_SECONDS = 0.25
+_Vram = Callable[[set[int]], int | None]
+
+
+@dataclass(slots=True)
+class Peaks:
+    """The largest sums seen so far."""
+
+    memory_bytes: int = 0  # resident; a page that two processes share counts in both
+    vram_bytes: int | None = None  # None: no GPU, or a driver that does not tell memory by process
+
+
+@contextmanager
+def measured() -> Iterator[Peaks]:
+    """Sample this process and its descendants while the block runs, four times a second; final after the block."""
+    peaks, ended = Peaks(), threading.Event()
+    thread = threading.Thread(target=_sample, args=(peaks, ended), name="aegis-peaks", daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _sample(peaks: Peaks, ended: threading.Event) -> None:
+    with _vram_reader() as vram:
+        while True:
+            last = ended.is_set()  # one more sample after the end: short work is seen too
+            resident = _resident_bytes()
+            peaks.memory_bytes = max(peaks.memory_bytes, sum(resident.values()))
+            used = vram(set(resident))
+            if used is not None:
+                peaks.vram_bytes = max(peaks.vram_bytes or 0, used)
+            if last:
+                return
+            ended.wait(_SAMPLE_SECONDS)
+
+
+def _resident_bytes() -> dict[int, int]:
+    """Resident memory by process id. A process that ends meanwhile is left out."""
+    own = psutil.Process()
+    found: dict[int, int] = {}
+    processes = [own]
+    with suppress(psutil.Error):
+        processes += own.children(recursive=True)
+    for process in processes:
+        with suppress(psutil.Error):
+            found[process.pid] = process.memory_info().rss
+    return found
+
+
+@contextmanager
+def _vram_reader() -> Iterator[_Vram]:
+    """How many bytes of all GPUs some processes use; always None without a GPU or its driver."""
+    import pynvml  # late: only runs that push gauges need it
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield lambda pids: None
+        return
+
+    def used(pids: set[int]) -> int | None:
+        try:
+            devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            running = [one for device in devices for one in pynvml.nvmlDeviceGetComputeRunningProcesses(device)]
+        except pynvml.NVMLError:
+            return None
+        ours = [one.usedGpuMemory for one in running if one.pid in pids]
+        return None if not devices or None in ours else sum(ours)
+
+    try:
+        yield used
+    finally:
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()

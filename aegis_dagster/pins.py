@@ -1,8 +1,7 @@
 """Versions of the libraries that results depend on, as this package pins them.
 
-Belongs here: reading our own requirements. Fingerprints are made from pins, not from what happens to be
-installed: a machine without docling (webserver, exporter) must want the same fingerprints as one with it.
-Does not belong here: the pins (`pyproject.toml`).
+Fingerprints are made from pins, not from what happens to be installed: a machine without docling (webserver,
+exporter) must want the same fingerprints as one with it.
 """
 
 import re

@@ -1,9 +1,4 @@
-"""The ports: what the stages need from the outside world.
-
-Belongs here: small Protocols, each with two implementations in the project or in its tests,
-and the values that cross them.
-Does not belong here: any implementation.
-"""
+"""The ports: what the stages need from the outside world."""
 
 from __future__ import annotations
 
@@ -14,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
-from aegis_dagster.domain.llm import AskedFor
+from aegis_dagster.domain.llm import AskedFor, LLMResponse, LLMTask
+from aegis_dagster.domain.routing import Candidate
 from aegis_dagster.domain.stages import Document, Outcome, Stage, StageState
 
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
@@ -297,4 +294,33 @@ class PageChannel(Protocol):
 
     def keep(self, firing: Sequence[Page]) -> None:
         """Say again what still fires, to a channel that would forget it; not news to anybody. Raises NotDelivered."""
+        ...
+
+
+class ModelGateway(Protocol):
+    """The only way to a model; see `llm.gateway.Gateway`."""
+
+    def candidates(self, task: LLMTask) -> list[Candidate]:
+        """The models that may answer, best first, whatever their budgets and health are now. Costs nothing."""
+        ...
+
+    async def ask(self, task: LLMTask) -> LLMResponse:
+        """The answer of the best model that can give it now; for an embedding, one vector a text.
+
+        Raises Deferred (no money, or no provider answers: nobody's fault, comes again), DocumentError
+        (CONTENT_REFUSED, CONTEXT_TOO_LONG, BAD_ANSWER: every model that may answer turned this content down),
+        ConfigurationError (no tier may answer it, or a paid model without a price).
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """Reserve before a call, settle after it; see `stores.ledger.Ledger`."""
+
+    async def reserve(self, reservation: Reservation) -> BudgetRefusal | None:
+        """Take the amount from every account it concerns, all or nothing. None: reserved. Raises ServiceError."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Replace a reservation by what the call did cost. A second time it changes nothing. Raises ServiceError."""
         ...

@@ -1,7 +1,4 @@
-"""Progress for who has no screen: none at all, or a line now and then.
-
-Belongs here: implementations of `ports.Progress` that need no terminal. Does not belong here: bars (`cli/`).
-"""
+"""Progress for who has no screen: none at all, or a line now and then."""
 
 import time
 from collections.abc import Callable

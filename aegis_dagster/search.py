@@ -1,21 +1,17 @@
-"""Answering a question with passages.
-
-Belongs here: embedding the question, asking the vector store, reading the passages' text from the artifacts.
-Does not belong here: ranking (`stores/vectors.py`), layout (`cli/`).
-"""
+"""Answering a question with passages."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import LocatedChunk, locate
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError, DocumentError
+from aegis_dagster.process_identity import new_owner
 from aegis_dagster.stages.chunk import read_chunks
-from aegis_dagster.stores.owners import new_owner
 
 _SPARE = 10
 MODES = ("fused", "dense", "sparse")

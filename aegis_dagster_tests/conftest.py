@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from aegis_dagster_tests.machine import slowness
-from aegis_dagster_tests.servers.neo4j import neo4j
-from aegis_dagster_tests.servers.postgres import empty_url, postgres
-from aegis_dagster_tests.servers.prometheus import pushgateway
-from aegis_dagster_tests.servers.s3 import s3_server
-from aegis_dagster_tests.servers.webhook import webhook
+from aegis_dagster_tests.support.machine import slowness
+from aegis_dagster_tests.support.servers.neo4j import neo4j
+from aegis_dagster_tests.support.servers.postgres import empty_url, postgres
+from aegis_dagster_tests.support.servers.prometheus import pushgateway
+from aegis_dagster_tests.support.servers.s3 import s3_server
+from aegis_dagster_tests.support.servers.webhook import webhook
 
 __all__ = ["empty_url", "neo4j", "postgres", "pushgateway", "s3_server", "webhook"]
 

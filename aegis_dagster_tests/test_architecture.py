@@ -7,68 +7,46 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster_tests.machine import allowed
+from aegis_dagster_tests.support.machine import allowed
 
 PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
 
 BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
-PORTS = {"ports", "ports_llm", *DOMAIN}
-ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "stores", "workers"}
-SETTINGS = {"settings", *(f"settings_{part}" for part in ("llm", "monitoring", "process", "schedules", "stages"))}
-BELOW_COMPOSITION = {*PORTS, *ADAPTERS, *SETTINGS, "stages", "pins", "progress"}
-COMPOSITION = {"composition", "composition_models"}
-PIPELINE = {"pipeline", "pipeline_session", "pipeline_state", "pipeline_results"}
+PORTS = {"ports", *DOMAIN}
+ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "sources", "stores", "workers"}
+BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "environment", "pins", "process_identity", "progress", "settings", "stages"}
+BELOW_SHELLS = {"composition", "memory", "monitoring", "planning", *BELOW_COMPOSITION}
 
 # Which parts of the package each part may import, besides itself.
 ALLOWED: dict[str, set[str]] = {
+    "environment": set(),
     "errors": set(),
-    "pins": set(),
     "memory": set(),
+    "pins": set(),
+    "process_identity": set(),
     "progress": set(),
     "domain": BASE,
-    "settings": {"settings_llm", "settings_monitoring", "settings_schedules", "settings_stages", *DOMAIN},
-    "settings_llm": DOMAIN,
-    "settings_monitoring": DOMAIN,
-    "settings_process": set(),
-    "settings_schedules": DOMAIN,
-    "settings_stages": DOMAIN,
+    "settings": DOMAIN,
     "ports": DOMAIN,
-    "ports_llm": DOMAIN,
     "stages": PORTS,
     "monitoring": {"stores", *PORTS},
-    **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS - {"llm"}},
-    "llm": {*PORTS, "pins", "settings_process"},
-    "composition_models": BELOW_COMPOSITION,
-    "composition": {"composition_models", *BELOW_COMPOSITION},
-    **{name: {*COMPOSITION, *BELOW_COMPOSITION} for name in ("search", "digests", "forecasting")},
-    **{name: {"monitoring", *COMPOSITION, *BELOW_COMPOSITION} for name in ("metrics", "alerting")},
-    "planning": {"forecasting", *COMPOSITION, *BELOW_COMPOSITION},
-    **{name: {*PIPELINE, *COMPOSITION, "memory", *BELOW_COMPOSITION} for name in PIPELINE},
-    "defs": {"alerting", "forecasting", "planning", "monitoring", *COMPOSITION, *BELOW_COMPOSITION},
+    **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
+    "llm": {*PORTS, "pins", "environment"},
+    **{name: {*PORTS, "pins", "process_identity"} for name in ("sources", "stores")},
+    "composition": {"monitoring", *BELOW_COMPOSITION},
+    **{name: {"composition", *BELOW_COMPOSITION} for name in ("search", "digests", "planning")},
+    "pipeline": {"composition", "memory", *BELOW_COMPOSITION},
+    "defs": BELOW_SHELLS,
     "definitions": {"defs"},
-    "cli": {
-        "search",
-        "digests",
-        "forecasting",
-        "planning",
-        "memory",
-        "metrics",
-        "alerting",
-        "monitoring",
-        "definitions",
-        "defs",
-        *PIPELINE,
-        *COMPOSITION,
-        *BELOW_COMPOSITION,
-    },
+    "cli": {"search", "digests", "pipeline", "definitions", "defs", *BELOW_SHELLS},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def part_of(module: str) -> str:
-    """aegis_dagster.stores.catalog -> stores"""
+    """aegis_dagster.stores.catalog.claims -> stores"""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -102,7 +80,7 @@ def test_only_the_definitions_and_what_starts_their_jobs_import_dagster() -> Non
 
 def test_only_the_settings_read_the_environment() -> None:
     readers = {str(file.relative_to(PACKAGE)) for file in MODULES if "os.environ" in file.read_text("utf-8")}
-    assert readers == {"settings.py", "settings_process.py"}
+    assert readers == {"settings/__init__.py", "environment.py"}
 
 
 def test_every_module_says_what_belongs_in_it() -> None:

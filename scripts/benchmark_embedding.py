@@ -9,7 +9,7 @@ import sys
 
 from aegis_dagster.embedding.model_files import ensure_model
 from aegis_dagster.settings import load_settings
-from aegis_dagster_tests.embedding.throughput import compare, pep_passages
+from aegis_dagster_tests.support.embedding_throughput import compare, pep_passages
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import ensure_model
 from aegis_dagster.settings import load_settings
-from aegis_dagster.stores.vectors import QdrantStore
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster_tests.search.quality import evaluate, load_questions
 
 

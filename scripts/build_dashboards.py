@@ -1,8 +1,5 @@
 """Writes the dashboards of Grafana: `python scripts/build_dashboards.py [--into FOLDER] [--docs URL]`.
 
-Belongs here: the dashboards as a whole: titles, variables, links, places of panels, files.
-Does not belong here: which panels there are (`dashboard_llm.py`, `dashboard_ingestion.py`).
-
 Grafana cannot know where this repository is shown. --docs names the folder of MONITORING.md there, so that the links
 of the dashboards lead to the guide; without it they name the file.
 """

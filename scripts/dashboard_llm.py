@@ -1,7 +1,4 @@
-"""The panels of the dashboard about models and money.
-
-Belongs here: what is shown, in which order. Does not belong here: how it is drawn (`dashboard_panels.py`), alerts.
-"""
+"""The panels of the dashboard about models and money."""
 
 from dashboard_panels import SOURCES, Panel, Query, Shape
 

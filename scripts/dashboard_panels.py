@@ -1,8 +1,4 @@
-"""What a panel of a dashboard is, and how it becomes a panel of Grafana.
-
-Belongs here: the values `Panel` and `Query`, one function for each shape, and the panel that every dashboard has.
-Does not belong here: which panels there are (`dashboard_llm.py`, `dashboard_ingestion.py`), files.
-"""
+"""What a panel of a dashboard is, and how it becomes a panel of Grafana."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

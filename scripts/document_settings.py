@@ -1,8 +1,4 @@
-"""Writes docs/guides/SETTINGS.md from the settings themselves: `python scripts/document_settings.py`.
-
-Belongs here: turning fields into tables. Does not belong here: what a setting means (`settings.py`,
-`settings_*.py`).
-"""
+"""Writes docs/guides/SETTINGS.md from the settings themselves: `python scripts/document_settings.py`."""
 
 import re
 from collections.abc import Mapping
@@ -14,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aegis_dagster.settings import Settings
-from aegis_dagster.settings_llm import DEFAULT_PROVIDERS, LlmSettings, ProviderSettings
-from aegis_dagster.settings_stages import CollectionPolicy
+from aegis_dagster.settings.llm import DEFAULT_PROVIDERS, LlmSettings, ProviderSettings
+from aegis_dagster.settings.stages import CollectionPolicy
 
 TARGET = Path(__file__).parents[1] / "docs" / "guides" / "SETTINGS.md"
 

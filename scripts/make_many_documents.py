@@ -1,8 +1,4 @@
-"""Writes N different documents for measuring: mostly text, and PDF, DOCX, XLSX and HTML among them.
-
-Usage: python scripts/make_many_documents.py FOLDER [N]
-Belongs here: documents for docs/performance.md. Does not belong here: the samples (`make_samples.py`).
-"""
+"""Writes N different documents for measuring: mostly text, and PDF, DOCX, XLSX and HTML among them."""
 
 import random
 import sys

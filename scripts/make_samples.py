@@ -1,8 +1,5 @@
 """Writes the sample documents: `python scripts/make_samples.py [FOLDER]`, by default into `samples/`.
 
-Belongs here: how each sample's file format is written.
-Does not belong here: what the samples say (`sample_company.py`).
-
 Needs the `dev` group. Dates, random numbers and the time stamps inside ZIP containers are fixed, so that with
 the same versions of the libraries every run writes the same bytes; with others the same text.
 """

@@ -1,8 +1,5 @@
 """What the sample documents say: one invented company, told consistently by all of them.
 
-Belongs here: texts, tables and figures, as plain values.
-Does not belong here: file formats (`make_samples.py`).
-
 Kestrel Bay Instruments, its people, places, customers and numbers are invented. The documents lean on one
 another on purpose: the drift at Eastmere is in the e-mail, the calibrations, the letter, the report and the
 slides, so that search and graph have something to join.

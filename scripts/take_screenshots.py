@@ -1,7 +1,5 @@
 """Takes the pictures of Dagster's UI for the guides: `make screenshots`, or `python scripts/take_screenshots.py`.
 
-Belongs here: what is shown. Does not belong here: where to click (`aegis_dagster_tests/ui/dagster_ui.py`).
-
 It starts `aegis dev` over a copy of the sample documents, with one file that is cut off, and works with it in a real
 Chromium. Minutes on two cores.
 """
@@ -12,9 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from aegis_dagster_tests.servers.browser import chromium, new_page
-from aegis_dagster_tests.servers.dagster_dev import DagsterDev
-from aegis_dagster_tests.ui.dagster_ui import LOCATION, DagsterUI
+from aegis_dagster_tests.support.dagster_ui import LOCATION, DagsterUI
+from aegis_dagster_tests.support.servers.browser import chromium, new_page
+from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
 REPOSITORY = Path(__file__).parents[1]
 PICTURES = REPOSITORY / "docs" / "pictures"

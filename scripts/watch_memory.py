@@ -1,7 +1,7 @@
 """Runs a command and prints the memory of all its processes together, at its highest.
 
-Usage: python scripts/watch_memory.py aegis ingest FOLDER
-Memory is the proportional set size (PSS): pages that processes share count once. Belongs here: watching.
+Usage: python scripts/watch_memory.py aegis ingest FOLDER Memory is the proportional set size (PSS): pages that
+processes share count once.
 """
 
 import subprocess

@@ -1,8 +1,6 @@
 """The parsed document as the chunkers need it.
 
-Belongs here: loading a DoclingDocument, putting descriptions where the pictures stand, where items stand on pages,
-the text it holds, its Markdown.
-Does not belong here: cutting it into passages (`hybrid.py`, `plain.py`). Imports docling_core: load it in a worker.
+Imports docling_core: load it in a worker.
 """
 
 from collections.abc import Iterable, Iterator

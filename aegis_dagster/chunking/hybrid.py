@@ -1,7 +1,6 @@
 """Passages by docling's HybridChunker: structure first, then tokens.
 
-Belongs here: HybridChunker with our tokenizer, our splitter and Markdown tables, without its optional packages.
-Does not belong here: the plain chunker (`plain.py`), chunks (`passages.py`). Imports docling_core: load it in a worker.
+Imports docling_core: load it in a worker.
 """
 
 import sys

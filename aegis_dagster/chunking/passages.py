@@ -1,8 +1,4 @@
-"""From passages to chunks: the one place that holds what is promised of every chunk.
-
-Belongs here: the passage both chunkers produce, the limit of tokens, the form of the embedded text.
-Does not belong here: finding passages (`hybrid.py`, `plain.py`), where their items stand (`documents.py`).
-"""
+"""From passages to chunks: the one place that holds what is promised of every chunk."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

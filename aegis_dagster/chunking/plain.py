@@ -1,7 +1,6 @@
 """Passages without docling's chunkers: windows over the items under one heading, in linear time.
 
-Belongs here: the fallback for documents that HybridChunker does not finish in its time.
-Does not belong here: the usual way (`hybrid.py`), chunks (`passages.py`). Imports docling_core: load it in a worker.
+Imports docling_core: load it in a worker.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""Cutting a text into pieces that fit a number of tokens, without losing a character that counts.
-
-Belongs here: where to cut running text, Markdown tables and endless words.
-Does not belong here: what a document is made of (`hybrid.py`, `plain.py`).
-"""
+"""Cutting a text into pieces that fit a number of tokens, without losing a character that counts."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The chunk task: what runs in a worker process for one document.
 
-Belongs here: reading the task's payload, writing its files.
-Does not belong here: how passages are found (`hybrid.py`, `plain.py`), the worker (`workers/`), the stage (`stages/`).
 Everything heavy is imported by the task itself, so that naming the task costs nothing.
 """
 

@@ -1,8 +1,4 @@
-"""Counting tokens as the embedding model does.
-
-Belongs here: the embedding model's tokenizer behind two counts.
-Does not belong here: cutting text (`splitting.py`), running the model (`embedding/`).
-"""
+"""Counting tokens as the embedding model does."""
 
 import re
 from functools import lru_cache

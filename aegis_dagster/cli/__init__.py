@@ -1,8 +1,4 @@
-"""The command `aegis`.
-
-Belongs here: arguments, layout for people, JSON for programs. Does not belong here: anything another
-caller could need.
-"""
+"""The command `aegis`."""
 
 from aegis_dagster.cli.app import main
 

@@ -1,8 +1,4 @@
-"""The commands of `aegis` that are about paging, and what they print.
-
-Belongs here: typer declarations, what fires and what waits as values and as tables.
-Does not belong here: looking at Dagster (its sensor does), sending (`monitoring/`).
-"""
+"""The commands of `aegis` that are about paging, and what they print."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +9,7 @@ from aegis_dagster.cli.output import EXIT_SERVICE, errors_shown, out, print_json
 from aegis_dagster.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
     from aegis_dagster.domain.alerts import Links, Page
     from aegis_dagster.ports import PageChannel
 
@@ -30,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 @alerts_app.callback()
 def alerts(context: typer.Context, as_json: Json = False) -> None:
     """Which checks and runs fail now, and who was not told yet."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     if context.invoked_subcommand is not None:
         if as_json:
@@ -47,8 +43,8 @@ def alerts(context: typer.Context, as_json: Json = False) -> None:
 @alerts_app.command()
 def test(as_json: Json = False) -> None:
     """Send a test page through every channel, and say which took it."""
-    from aegis_dagster.composition import Project
-    from aegis_dagster.monitoring.paging import send_test
+    from aegis_dagster.composition.project import Project
+    from aegis_dagster.monitoring.paging.pager import send_test
 
     with errors_shown(as_json):
         project = Project()
@@ -71,9 +67,9 @@ def clear(
 
     When its check fails once more, or its job, it pages again.
     """
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
     from aegis_dagster.domain.alerts import AlertEvent, Told
-    from aegis_dagster.stores.alerts import Alerts, now_us
+    from aegis_dagster.stores.alerts.alerts import Alerts, now_us
 
     with errors_shown(as_json):
         project = Project()
@@ -94,8 +90,8 @@ def forget(
     channel: Annotated[str, typer.Argument(help="Its name, as `aegis alerts` shows it.")], as_json: Json = False
 ) -> None:
     """Drop a channel that is not configured any more, and what it was not told."""
-    from aegis_dagster.composition import Project
-    from aegis_dagster.stores.alerts import Alerts
+    from aegis_dagster.composition.project import Project
+    from aegis_dagster.stores.alerts.alerts import Alerts
 
     with errors_shown(as_json):
         project = Project()
@@ -109,11 +105,11 @@ def forget(
 
 def _channels(project: "Project") -> list["PageChannel"]:
     """The channels; without any there is nothing to do."""
-    from aegis_dagster.alerting import paging_channels
+    from aegis_dagster.composition.pager import paging_channels
 
     found = paging_channels(project)
     if not found:
-        from aegis_dagster.monitoring.channels import HOW_TO
+        from aegis_dagster.monitoring.paging.channels import HOW_TO
 
         raise ConfigurationError("Nobody is paged.", remedy=HOW_TO)
     return found
@@ -121,9 +117,9 @@ def _channels(project: "Project") -> list["PageChannel"]:
 
 def alert_values(project: "Project") -> dict[str, Any]:
     """What fires, and what waits for delivery, as plain values."""
-    from aegis_dagster.alerting import links_of
-    from aegis_dagster.stores.alerts import Alerts
-    from aegis_dagster.stores.alerts_outbox import AlertsOutbox
+    from aegis_dagster.composition.pager import links_of
+    from aegis_dagster.stores.alerts.alerts import Alerts
+    from aegis_dagster.stores.alerts.outbox import AlertsOutbox
 
     stored, links = Alerts(project.engine, project.clock), links_of(project)
     undelivered = AlertsOutbox(project.engine, project.clock).undelivered()

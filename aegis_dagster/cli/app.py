@@ -1,8 +1,4 @@
-"""The commands of `aegis` and their options.
-
-Belongs here: typer declarations. Does not belong here: those about money (`money.py`), metrics (`monitoring.py`),
-pages (`alerts.py`) and of what serves (`serving.py`), work (`ingesting.py`), layout (`views.py`).
-"""
+"""The commands of `aegis` and their options."""
 
 import asyncio
 import os
@@ -14,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from aegis_dagster.cli import alerts, money, monitoring, serving, views
+from aegis_dagster.cli import alerts, money, monitoring, views
+from aegis_dagster.cli import monitoring as serving
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_INTERRUPTED,
@@ -28,8 +25,8 @@ from aegis_dagster.cli.output import (
 from aegis_dagster.domain.stages import Stage
 
 if TYPE_CHECKING:
-    from aegis_dagster.cli.ingesting import Ingestion
-    from aegis_dagster.composition import Project
+    from aegis_dagster.cli.ingestion import Ingestion
+    from aegis_dagster.composition.project import Project
 
 app = typer.Typer(
     help="Folders of documents, kept searchable and askable.",
@@ -79,7 +76,7 @@ def ingest(
     The first folder ever given becomes the home's watched root. A folder runs the Dagster job on its
     collections, a file runs the pipeline.
     """
-    from aegis_dagster.cli import ingesting
+    from aegis_dagster.cli import ingestion as ingesting
 
     with errors_shown(as_json):
         if dry_run:
@@ -109,7 +106,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Try failed documents again, also those that failed for good or too often."""
-    from aegis_dagster.cli import ingesting
+    from aegis_dagster.cli import ingestion as ingesting
 
     with errors_shown(as_json):
         project = ingesting.open_project([])
@@ -148,7 +145,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Where the documents stand, by collection, stage and status."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         project = Project()
@@ -167,7 +164,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the passages that answer a question."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
     from aegis_dagster.search import find_passages
 
     with errors_shown(as_json):
@@ -187,7 +184,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """What was understood of a document."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         values = views.document_values(Project(), document)
@@ -207,7 +204,7 @@ def graph(
     as_json: Json = False,
 ) -> None:
     """An entity with its neighbours and the passages they come from."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         project = Project()
@@ -221,7 +218,7 @@ def graph(
 @app.command()
 def digest(as_json: Json = False) -> None:
     """One hash a store over what it holds: equal digests, equal knowledge."""
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
     from aegis_dagster.digests import digests
 
     with errors_shown(as_json):

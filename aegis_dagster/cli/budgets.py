@@ -1,8 +1,4 @@
-"""`aegis budget`: who may spend how much this month.
-
-Belongs here: reading amounts, changing limits, JSON and layout of the accounts, what happens next.
-Does not belong here: the accounts themselves (`stores/ledger.py`), what was spent on what (`costs.py`).
-"""
+"""`aegis budget`: who may spend how much this month."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +10,7 @@ from rich.table import Table
 
 from aegis_dagster.cli.costs import bar, share_of
 from aegis_dagster.cli.output import out
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKey, AccountKind
 from aegis_dagster.domain.money import Month, NanoUsd, as_usd, month_of, nano_usd, shown_usd
 from aegis_dagster.domain.stages import Document, Status

@@ -1,8 +1,4 @@
-"""`aegis costs`: what was spent, on what, by whom.
-
-Belongs here: reading the ledger into plain values, JSON, CSV and tables of them.
-Does not belong here: limits (`budgets.py`), typer options (`money.py`), summing (`stores/ledger_reports.py`).
-"""
+"""`aegis costs`: what was spent, on what, by whom."""
 
 import csv
 import re
@@ -14,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError

@@ -1,8 +1,6 @@
 """Running Dagster jobs in this process, recorded in the home's Dagster instance.
 
-Belongs here: instance, partition, run config, what failed; the checks of money after an ingestion. Imported late:
-dagster takes over a second.
-Does not belong here: deciding what to run (`ingesting.py`).
+Imported late: dagster takes over a second.
 """
 
 import shutil
@@ -17,14 +15,14 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.config import IngestOptions, collections
 from aegis_dagster.defs.dead_runs import done_by
+from aegis_dagster.defs.ingestion.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.domain.identifiers import CollectionName
-from aegis_dagster.stores.ledger_audit import LedgerAudit
-from aegis_dagster.stores.owners import new_owner
+from aegis_dagster.process_identity import new_owner
+from aegis_dagster.stores.ledger.audit import LedgerAudit
 
 _OPENING_SECONDS = 60.0  # opening takes one or two
 

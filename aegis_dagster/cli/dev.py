@@ -1,8 +1,4 @@
-"""`aegis dev`: Dagster's webserver, daemon and code location over one home, on loopback.
-
-Belongs here: what must be there before they start (home, partitions, a free port), and becoming `dagster dev`.
-Does not belong here: definitions (`defs/`), running jobs without a server (`dagster_runs.py`).
-"""
+"""`aegis dev`: Dagster's webserver, daemon and code location over one home, on loopback."""
 
 import errno
 import os
@@ -15,10 +11,10 @@ from rich.markup import escape
 
 from aegis_dagster.cli.dagster_runs import open_partitions
 from aegis_dagster.cli.output import err
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
+from aegis_dagster.environment import dagster_environment
 from aegis_dagster.errors import ConfigurationError, RootUnreadable
-from aegis_dagster.settings_process import dagster_environment
-from aegis_dagster.stages.upkeep import update_listing
+from aegis_dagster.stages.sync import update_listing
 
 HOST = "127.0.0.1"
 

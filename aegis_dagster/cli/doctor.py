@@ -1,7 +1,4 @@
-"""`aegis doctor`: what is configured, reachable, a stand-in, and how to move up.
-
-Belongs here: one finding a component. Does not belong here: models (`doctor_models.py`), repairing anything.
-"""
+"""`aegis doctor`: what is configured, reachable, a stand-in, and how to move up."""
 
 import importlib.util
 import shutil
@@ -12,19 +9,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.doctor_models import (
+    Finding,
     call_findings,
     embedding_finding,
     graph_finding,
     pictures_finding,
     provider_findings,
+    tried,
 )
-from aegis_dagster.cli.findings import Finding, tried
 from aegis_dagster.cli.output import out
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
-from aegis_dagster.stores.alerts import Alerts
+from aegis_dagster.stores.alerts.alerts import Alerts
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
@@ -135,8 +133,8 @@ def _parsing(project: Project) -> Finding:
 
 def _paging(project: Project) -> Finding:
     """Which channels there are. Whether they work is for `aegis alerts test`: nobody is paged for a look."""
-    from aegis_dagster.alerting import paging_channels
-    from aegis_dagster.monitoring.channels import HOW_TO, check_addresses
+    from aegis_dagster.composition.pager import paging_channels
+    from aegis_dagster.monitoring.paging.channels import HOW_TO, check_addresses
 
     channels = paging_channels(project)
     if not channels:

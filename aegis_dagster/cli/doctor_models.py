@@ -1,17 +1,14 @@
-"""What `aegis doctor` says of models: each provider, whom the stages ask, and one call to each when told to.
-
-Belongs here: findings about providers, prices, budgets and choices.
-Does not belong here: the other components (`doctor.py`), asking (`llm/`).
-"""
+"""What `aegis doctor` says of models: each provider, whom the stages ask, and one call to each when told to."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
-from aegis_dagster.cli.findings import Finding, tried
-from aegis_dagster.composition import Project
-from aegis_dagster.composition_models import Models, own_prices
+from aegis_dagster.composition.models import Models, own_prices
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import AccountKind
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
@@ -19,12 +16,35 @@ from aegis_dagster.domain.money import month_of, shown_usd
 from aegis_dagster.embedding.model_files import MODEL, model_dir
 from aegis_dagster.errors import AegisError, ConfigurationError
 from aegis_dagster.extraction.by_model import ModelExtractor
-from aegis_dagster.forecasting import NobodyDescribes
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.pictures.vision import VisionDescriber
+from aegis_dagster.planning.forecast import NobodyDescribes
 from aegis_dagster.settings import ProviderAccess, provider_access
-from aegis_dagster.settings_llm import ProviderSettings
+from aegis_dagster.settings.llm import ProviderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One component."""
+
+    component: str
+    ok: bool
+    state: str  # what is configured and whether it answers
+    move_up: str  # what the default stands in for, and how to get more; "" where there is nothing above
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def tried(component: str, look: Callable[[], str], move_up: str = "") -> Finding:
+    """What a look says, or the error that it raises."""
+    try:
+        return Finding(component, True, look(), move_up)
+    except AegisError as error:
+        return Finding(component, False, error.message, error.remedy)
+
 
 RUN_ID = "doctor"  # on the ledger rows of the calls made here
 _CALL_SECONDS = 60.0  # for all attempts at one provider

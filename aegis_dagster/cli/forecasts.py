@@ -1,9 +1,4 @@
-"""`aegis forecast`: what the next run would ask of models.
-
-Belongs here: which parts of the root are meant, layout.
-Does not belong here: the forecast itself (`forecasting.py`), which documents there are now (`planning.py`), typer
-options (`money.py`).
-"""
+"""`aegis forecast`: what the next run would ask of models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.errors import UnknownDocument
-from aegis_dagster.forecasting import ENOUGH_CALLS, Forecast, forecast
-from aegis_dagster.planning import Sight, look
+from aegis_dagster.planning.forecast import ENOUGH_CALLS, Forecast, forecast
+from aegis_dagster.planning.plan import Sight, look
 from aegis_dagster.settings import load_settings, normalized
 
 

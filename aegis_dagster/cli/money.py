@@ -1,7 +1,4 @@
-"""The commands of `aegis` that are about money, and their options.
-
-Belongs here: typer declarations. Does not belong here: work and layout (`costs.py`, `budgets.py`, `forecasts.py`).
-"""
+"""The commands of `aegis` that are about money, and their options."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +39,7 @@ def costs(
 ) -> None:
     """What was spent, on what, and what is left."""
     from aegis_dagster.cli import costs as work
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         if as_csv and as_json:
@@ -89,7 +86,7 @@ def budget(context: typer.Context, as_json: Json = False) -> None:
 def show(as_json: Json = False) -> None:
     """Who may spend how much this month, what is spent and what is left."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         _show(budgets.budgets(Project()), as_json)
@@ -99,7 +96,7 @@ def show(as_json: Json = False) -> None:
 def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
     """Make the limit of this month so many USD, whatever aegis.yaml says."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         _show(budgets.set_budget(Project(), name, usd, collection=collection), as_json)
@@ -109,7 +106,7 @@ def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: J
 def raise_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
     """Add so many USD to the limit of this month."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         _show(budgets.raise_budget(Project(), name, usd, collection=collection), as_json)
@@ -119,7 +116,7 @@ def raise_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json:
 def reset(name: Name, collection: OfCollection = False, as_json: Json = False) -> None:
     """Let the limit follow aegis.yaml again."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition import Project
+    from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
         _show(budgets.reset_budget(Project(), name, collection=collection), as_json)

@@ -1,23 +1,21 @@
-"""The command `aegis metrics` and its options.
-
-Belongs here: the typer declaration, where it serves. Does not belong here: what is served (`metrics.py`,
-`monitoring/`).
-"""
+"""The commands that serve until they are ended: `aegis metrics` and `aegis dev`."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from aegis_dagster.cli.output import errors_shown
+from aegis_dagster.cli.output import err, errors_shown
 
 if TYPE_CHECKING:
-    from aegis_dagster.monitoring.runs import RunNumbers
+    from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command to `aegis`."""
+    """Add the commands to `aegis`."""
+    app.command()(dev)
     app.command()(metrics)
 
 
@@ -29,8 +27,8 @@ def metrics(
     once: Annotated[bool, typer.Option("--once", help="Print the metrics once and end.")] = False,
 ) -> None:
     """Serve metrics for Prometheus, until Ctrl-C: documents, stages, stores, runs, and all that models cost."""
-    from aegis_dagster.metrics import build_exporter
-    from aegis_dagster.monitoring.server import MetricsServer, exposition
+    from aegis_dagster.composition.exporter import build_exporter
+    from aegis_dagster.monitoring.metrics.server import MetricsServer, exposition
     from aegis_dagster.settings import load_settings
 
     with errors_shown(False):
@@ -53,3 +51,20 @@ def _read_runs(home: Path) -> "RunNumbers":
     from aegis_dagster.defs.run_metrics import read_runs
 
     return read_runs(home)
+
+
+def dev(
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Where the webserver listens.")] = 3000,
+) -> None:
+    """Dagster over this home: webserver, daemon and code location, on loopback. Ctrl-C ends all of it."""
+    from aegis_dagster.cli import dev as work
+    from aegis_dagster.composition.project import Project
+
+    with errors_shown(as_json=False):
+        project = Project()
+        work.check_port(port)
+        work.prepare(project)
+        err.print(f"Watched root: {escape(str(project.watched_root))}")
+        err.print(f"State:        {escape(str(project.settings.home))}")
+        err.print(f"Dagster:      http://{work.HOST}:{port} (in some 15 s; Ctrl-C ends it)")
+        work.become_dagster(project, port)

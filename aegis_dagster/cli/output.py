@@ -1,8 +1,4 @@
-"""Where a command writes: one JSON object or a layout for people on stdout, all else on stderr.
-
-Belongs here: consoles, the JSON contract, errors as people and programs read them, exit codes.
-Does not belong here: what a command says.
-"""
+"""Where a command writes: one JSON object or a layout for people on stdout, all else on stderr."""
 
 import json
 from collections.abc import Iterator

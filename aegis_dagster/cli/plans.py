@@ -1,7 +1,4 @@
-"""`aegis ingest --dry-run`: what would be done, and what it would cost.
-
-Belongs here: layout. Does not belong here: the plan itself (`planning.py`), typer options (`app.py`).
-"""
+"""`aegis ingest --dry-run`: what would be done, and what it would cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +9,7 @@ from rich.table import Table
 from aegis_dagster.cli.forecasts import print_forecast, project_of, sight_of
 from aegis_dagster.cli.output import out
 from aegis_dagster.domain.stages import Stage, from_stage_on
-from aegis_dagster.planning import IDS_SHOWN, Plan, Sight, plan
+from aegis_dagster.planning.plan import IDS_SHOWN, Plan, Sight, plan
 
 _NAMED = 10  # of a listing, in one line
 

@@ -1,8 +1,4 @@
-"""What the commands show: values for `--json`, tables and text for people.
-
-Belongs here: reading the project into plain values, laying them out.
-Does not belong here: typer options (`app.py`), the doctor's findings (`doctor.py`).
-"""
+"""What the commands show: values for `--json`, tables and text for people."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -12,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
 from aegis_dagster.domain.stages import Document, Stage, Status, document_status
 from aegis_dagster.search import PassageHit, passages_of

@@ -1,8 +1,5 @@
 """Runs whose process is gone while Dagster believes that they go on: after a power failure, an out-of-memory kill.
 
-Belongs here: finding them, and telling Dagster. Does not belong here: starting them again (`run_retries` in
-dagster.yaml does), runs in containers: their launchers can be asked, and `run_monitoring` asks.
-
 Whose process does a run stands in a tag of it. The command line writes the tag when it makes a run. Of a run that
 Dagster launched only the id of the process is known, and that it is on the host of its code location, where the sensors
 of that location run, too. So the first sensor that sees it alive writes the tag.
@@ -13,7 +10,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from aegis_dagster.stores.owners import is_dead, owner_seen
+from aegis_dagster.process_identity import is_dead, owner_seen
 
 _OWNER_TAG = ".dagster/aegis_owner"  # hidden in the UI
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")

@@ -1,26 +1,22 @@
-"""The jobs an operator starts, and what starts by itself.
-
-Belongs here: selections, executors and the scan of the watched root. Does not belong here: work; the jobs
-that check costs (`costs.py`), the dry run (`plans.py`).
-"""
+"""The jobs an operator starts, and what starts by itself."""
 
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
-from aegis_dagster.defs.assets import ASSETS, scan_and_remove
-from aegis_dagster.defs.cleaning import clean_up
-from aegis_dagster.defs.config import ScanConfig, for_collection
-from aegis_dagster.defs.costs import check_budgets, check_costs, check_costs_after_calls
-from aegis_dagster.defs.failures import dagster_errors
-from aegis_dagster.defs.monthly_report import report_month
-from aegis_dagster.defs.plans import plan_ingestion
+from aegis_dagster.defs.costs.assets import check_budgets, check_costs, check_costs_after_calls
+from aegis_dagster.defs.costs.monthly_report import report_month
+from aegis_dagster.defs.ingestion.assets import ASSETS, scan_and_remove
+from aegis_dagster.defs.ingestion.cleanup import clean_up
+from aegis_dagster.defs.ingestion.config import ScanConfig, for_collection
+from aegis_dagster.defs.ingestion.dry_run import plan_ingestion
+from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.root_checks import watched_root_checks
+from aegis_dagster.defs.retries import dagster_errors
 
 # What a step of its own process would otherwise import anew, 3-4 s each time.
-PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition", "qdrant_client", "alembic"]
+PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition.project", "qdrant_client", "alembic"]
 
 # Without the checks of the root: each would list it once more.
 _selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)

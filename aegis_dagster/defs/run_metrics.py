@@ -1,8 +1,4 @@
-"""What Dagster's storage says about assets and runs, for metrics.
-
-Belongs here: asking a Dagster instance, without changing or making anything.
-Does not belong here: the metrics (`monitoring/runs.py`), pages about failed runs.
-"""
+"""What Dagster's storage says about assets and runs, for metrics."""
 
 import sqlite3
 from contextlib import closing
@@ -12,11 +8,11 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from aegis_dagster.defs.assets import ASSETS
-from aegis_dagster.defs.costs import llm_costs
+from aegis_dagster.defs.costs.assets import llm_costs
+from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.monitoring.runs import RunNumbers
+from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
 
 OTHER_JOBS = "(others)"  # what was materialized by hand in the UI, jobs of other projects in the same instance
 _ENDS = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

@@ -1,8 +1,5 @@
 """Accounts: who may spend how much, and what was spent. The words of the ledger.
 
-Belongs here: reservation, settlement, account and usage values, the rule whether an amount fits.
-Does not belong here: tables and transactions (`stores/ledger.py`), prices.
-
 A call is reserved with the most it can cost, made, and settled with what it did cost, in the month in which
 it was reserved. What may have been billed without an answer costs its reservation.
 """
@@ -90,7 +87,7 @@ _OF_A_PROVIDER = re.compile(rf"for {AccountKind.PROVIDER} (.+?) in (\d{{4}}-\d{{
 
 
 def refusing_provider(why: str) -> tuple[str, Month] | None:
-    """The provider and the month whose budget a document waits for, by why it was put off (`llm/outcomes.py`).
+    """The provider and the month whose budget a document waits for, by why it was put off (`llm/attempts.py`).
 
     None: it waits for another account. A document names the first account that refused it.
     """
@@ -103,7 +100,7 @@ class Settlement:
     """How a reserved call ended."""
 
     call_id: str
-    outcome: str  # "ok" or an error type (`llm/failures.py`)
+    outcome: str  # "ok" or an error type (`llm/retry_policy.py`)
     usage: Usage | None  # None: the provider said nothing and nothing can be told
     cost: NanoUsd | None  # None: may have been billed, so it costs its reservation (status "unknown")
     latency_seconds: float

@@ -1,9 +1,5 @@
 """Aggregation: from what single chunks say to entities and relations, the same in any order.
 
-Belongs here: the key of an entity, the canonical form of a chunk's evidence, and the pure rules that
-turn groups of equal evidence into one entity or one relation.
-Does not belong here: how evidence is found (`extraction/`), tables and transactions (`stores/evidence.py`).
-
 The rules: the name and type said most often win, a tie goes to the smaller text. Descriptions are
 distinct and stand in the order of (first document that says it, text). Keywords are distinct, most
 frequent first. Weights are integers, so that no sum depends on its order.

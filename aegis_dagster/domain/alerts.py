@@ -1,9 +1,5 @@
 """What a person is paged for: states of asset checks and of runs, and what a change of state says.
 
-Belongs here: alerts, events and pages as values, and the rules that make pages of events.
-Does not belong here: reading events (`defs/dagster_events.py`), keeping alerts (`stores/alerts.py`), sending pages
-(`monitoring/`).
-
 A check is one alert per asset, partition and check; a run is one per job and partition. Events are ordered by their
 own time, not by the order of reading: one that is not newer than what its alert has seen changes nothing. So events
 may be read twice, and from the beginning again.

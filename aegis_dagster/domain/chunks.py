@@ -1,8 +1,4 @@
-"""The chunk: one passage of a document, with everything that says where it stands.
-
-Belongs here: chunk and box values and their JSON form.
-Does not belong here: how chunks are cut (`chunking/`), where they are stored (`stores/`).
-"""
+"""The chunk: one passage of a document, with everything that says where it stands."""
 
 from collections import Counter
 from collections.abc import Sequence

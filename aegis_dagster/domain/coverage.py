@@ -1,8 +1,4 @@
-"""Text coverage: how much of a document's text its chunks hold.
-
-Belongs here: the pure comparison of words.
-Does not belong here: collecting a document's text (`chunking/documents.py`), deciding what is too little (`stages/`).
-"""
+"""Text coverage: how much of a document's text its chunks hold."""
 
 import re
 from collections import Counter

@@ -1,8 +1,4 @@
-"""How much work is in documents that nobody has read yet.
-
-Belongs here: chunks and pictures expected from a file's size and format, from files like it or from a table.
-Does not belong here: what the work costs (`forecast.py`), counting what is known (`forecasting.py`).
-"""
+"""How much work is in documents that nobody has read yet."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Evidence: what one chunk says about entities and the relations between them.
-
-Belongs here: evidence values and the pure rule that aggregates them into entities and relations.
-Does not belong here: how evidence is found (`extraction/`), its tables (`stores/evidence.py`).
-"""
+"""Evidence: what one chunk says about entities and the relations between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,5 @@
 """Fingerprints: what the result of a stage depends on, as one hash.
 
-Belongs here: the pure chain of hashes from a document's bytes to its points and evidence.
-Does not belong here: the version strings of code and models (`composition.py` collects them).
-
 A document is stale at a stage when the recorded fingerprint differs from the wanted one. Fingerprints of
 parse, enrich and chunk do not depend on the document's name, so equal files share one artifact and a
 moved file keeps what was computed; points and evidence carry the document's id, so theirs do.

@@ -1,12 +1,9 @@
-"""What the calls that are still to be made will cost, expected. Pure arithmetic in integers.
+"""What the calls that are still to be made will cost, expected. Pure arithmetic in integers."""
 
-Belongs here: adding up expected calls by stage, task and model.
-Does not belong here: how many calls there will be (the stages know), what was measured (`stores/ledger_reports.py`),
-how it is shown.
-"""
-
-from collections.abc import Iterable
+import calendar
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import NanoUsd
@@ -126,3 +123,22 @@ def _sum(one: ForecastRow, other: ForecastRow) -> ForecastRow:
         cost=NanoUsd(one.cost + other.cost),
         measured=one.measured and other.measured,
     )
+
+
+MEAN_OF_DAYS = 7
+
+
+def days_of_mean(today: date) -> tuple[date, ...]:
+    """The days whose mean is expected to go on: today and the six before it, also of the month before."""
+    return tuple(today - timedelta(days=number) for number in range(MEAN_OF_DAYS))
+
+
+def month_end(spent: int, by_day: Mapping[date, int], today: date) -> NanoUsd:
+    """Expected spend at the end of today's month, in nano-USD.
+
+    spent + (cost of the last 7 days, today included) / 7 x days left after today, the second term rounded down. A day
+    without calls counts as 0, so the first days of a ledger are taken for a quiet week.
+    """
+    last_days = sum(by_day.get(day, 0) for day in days_of_mean(today))
+    days_left = calendar.monthrange(today.year, today.month)[1] - today.day
+    return NanoUsd(spent + last_days * days_left // MEAN_OF_DAYS)

@@ -1,8 +1,4 @@
-"""Ids of documents, collections and chunks, and how each is derived.
-
-Belongs here: id types and the pure functions that make them.
-Does not belong here: reading files to hash them (`stores/`), fingerprints of stages (`fingerprints.py`).
-"""
+"""Ids of documents, collections and chunks, and how each is derived."""
 
 import hashlib
 import uuid

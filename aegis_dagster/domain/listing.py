@@ -1,9 +1,4 @@
-"""The listing of the watched root, and its difference to what the catalog knows.
-
-Belongs here: the values of a scan and the pure diff with its guard against mass deletion.
-Does not belong here: walking folders (`stores/folder.py`, `stores/remote_folder.py`), applying the diff
-(`stores/documents.py`).
-"""
+"""The listing of the watched root, and its difference to what the catalog knows."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping

@@ -1,7 +1,6 @@
 """What is asked of a model, and what comes back.
 
-Belongs here: the task, the answer, and for whom it is asked. Plain values.
-Does not belong here: choosing a model (`routing.py`), prices, HTTP (`llm/`).
+Plain values.
 """
 
 from dataclasses import dataclass, field

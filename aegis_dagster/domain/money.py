@@ -1,8 +1,4 @@
-"""Money and months.
-
-Belongs here: integer nano-USD, how it is written for people, UTC calendar months.
-Does not belong here: what a call costs (`prices.py`), who may spend (`accounts.py`).
-"""
+"""Money and months."""
 
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal

@@ -1,8 +1,4 @@
-"""Pictures: which of them are worth a look.
-
-Belongs here: what is known about a picture without looking at what it shows, and the rule that skips it.
-Does not belong here: reading picture files (`pictures/select.py`), describing them (`pictures/ocr.py`).
-"""
+"""Pictures: which of them are worth a look."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,6 @@
 """Prices: what a call costs, exactly, and what it can cost at most.
 
-Belongs here: rates, tiers, the arithmetic. Pure integers.
-Does not belong here: the price table itself (`llm/prices.py`), reading usage from answers (`llm/usage.py`).
+Pure integers.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Which models may answer a task, in which order, and why.
-
-Belongs here: the pure rule over tiers, policy, quality and complexity.
-Does not belong here: budgets, failures and limits, which are met on the way (`llm/gateway.py`).
-"""
+"""Which models may answer a task, in which order, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Choosing documents by their ids: one by one, or by patterns.
-
-Belongs here: what a pattern means, and which ids somebody may have meant.
-Does not belong here: where the ids come from, what is done when nothing matches.
-"""
+"""Choosing documents by their ids: one by one, or by patterns."""
 
 import difflib
 import fnmatch

@@ -1,8 +1,4 @@
-"""The stages, what each waits for, and the states a document can be in at each.
-
-Belongs here: stage and status words, the state and outcome values, the pure rule of what to do next.
-Does not belong here: doing it (`stages/`), recording it (`stores/catalog.py`).
-"""
+"""The stages, what each waits for, and the states a document can be in at each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,4 @@
-"""What a model thought aloud before its answer.
-
-Belongs here: removing it. Does not belong here: judging the answer (`pictures/answers.py`, `extraction/`).
-"""
+"""What a model thought aloud before its answer."""
 
 import re
 

@@ -1,8 +1,4 @@
-"""Embedding by a model of a provider.
-
-Belongs here: calls of a few texts side by side, cutting what is too long, checking and normalising vectors.
-Does not belong here: choosing and paying models (`llm/`), caching vectors (`stores/`).
-"""
+"""Embedding by a model of a provider."""
 
 import asyncio
 import logging
@@ -11,8 +7,7 @@ from dataclasses import replace
 
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMResponse, LLMTask, TaskType
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
-from aegis_dagster.ports import Vectors
-from aegis_dagster.ports_llm import ModelGateway
+from aegis_dagster.ports import ModelGateway, Vectors
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,5 @@
 """Turns the packaged MiniLM weights into one ONNX file that runs without torch.
 
-Belongs here: the graph that is exported, and writing it so that it is complete or absent.
-Does not belong here: where the file is kept and when it is made (`model_files.py`), using it (`minilm.py`).
-
 Needs the `ingestion` extra; runs once per machine, in a process of its own (`python -m ... TARGET`), so
 that torch's memory never stays in a process that goes on to work.
 """

@@ -1,8 +1,4 @@
-"""all-MiniLM-L6-v2 on onnxruntime: texts to vectors without torch.
-
-Belongs here: tokenizing, batching by length, running the exported graph.
-Does not belong here: making the graph (`export.py`), caching vectors (`stores/`).
-"""
+"""all-MiniLM-L6-v2 on onnxruntime: texts to vectors without torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Where the exported embedding model is kept, and making it when it is not there yet.
-
-Belongs here: the cache folder's name, the lock around the one export, the message when it cannot be made.
-Does not belong here: the export itself (`export.py`), running the model (`minilm.py`).
-"""
+"""Where the exported embedding model is kept, and making it when it is not there yet."""
 
 import importlib.util
 import logging

@@ -1,8 +1,4 @@
-"""Entities and relations by a language model, as LightRAG asks for them.
-
-Belongs here: the task that is asked about a chunk, asking once more after a bad answer.
-Does not belong here: choosing and paying models (`llm/`), prompt and parser (`lightrag_*.py`).
-"""
+"""Entities and relations by a language model, as LightRAG asks for them."""
 
 import logging
 from dataclasses import replace
@@ -12,8 +8,7 @@ from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Quality,
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
 from aegis_dagster.extraction.lightrag_answer import Unreadable, read_answer
 from aegis_dagster.extraction.lightrag_prompt import IDENTITY, messages
-from aegis_dagster.ports import Extraction
-from aegis_dagster.ports_llm import ModelGateway
+from aegis_dagster.ports import Extraction, ModelGateway
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,4 @@
-"""What a segment names: proper names, acronyms, identifiers, and phrases between stop words.
-
-Belongs here: reading words and deciding which of them together are a name.
-Does not belong here: choosing among the names of a chunk (`statistical.py`).
-"""
+"""What a segment names: proper names, acronyms, identifiers, and phrases between stop words."""
 
 import re
 from collections.abc import Iterator, Sequence

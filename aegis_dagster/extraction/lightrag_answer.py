@@ -1,8 +1,4 @@
-"""Reading the answer about a chunk: LightRAG's own parser, and what it finds as evidence.
-
-Belongs here: telling good answers from bad ones, repairing, names and relations as our evidence has them.
-Does not belong here: asking (`by_model.py`), merging evidence (`domain/aggregation.py`).
-"""
+"""Reading the answer about a chunk: LightRAG's own parser, and what it finds as evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,5 @@
 """LightRAG as a library: imported without what it does on the side.
 
-Belongs here: the guarded import (0.6 s, 95 MB: only when it is needed), and silence.
-Does not belong here: its prompt (`lightrag_prompt.py`), its parser (`lightrag_answer.py`).
-
 Left to itself LightRAG installs packages while it runs (pipmaster), loads `.env` of the working directory into the
 process, and logs pieces of documents to the terminal. `lightrag.llm` is never imported.
 """

@@ -1,8 +1,4 @@
-"""The question that is asked about a chunk: LightRAG's own, in JSON mode.
-
-Belongs here: filling in LightRAG's templates, the stricter question after a bad answer.
-Does not belong here: reading the answer (`lightrag_answer.py`), asking (`by_model.py`).
-"""
+"""The question that is asked about a chunk: LightRAG's own, in JSON mode."""
 
 from functools import cache
 

@@ -1,8 +1,4 @@
-"""From a chunk's text to sentences, headings, table rows and lines of code.
-
-Belongs here: removing markup (Markdown, reStructuredText, HTML) and cutting text where a thought ends.
-Does not belong here: what is named in a segment (`candidates.py`).
-"""
+"""From a chunk's text to sentences, headings, table rows and lines of code."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,5 @@
 """Entities and relations without a language model: names and phrases, related where they stand together.
 
-Belongs here: choosing a chunk's entities and relating them.
-Does not belong here: cutting text (`segments.py`), finding names (`candidates.py`).
-
 Nothing here looks beyond the chunk: a weight that depended on the corpus would change the evidence of every
 document with each new one.
 """

@@ -1,8 +1,4 @@
-"""The one way from synchronous code to a model.
-
-Belongs here: starting an event loop for one task and closing the connections at its end.
-Does not belong here: anything that a coroutine calls: it awaits the gateway.
-"""
+"""The one way from synchronous code to a model."""
 
 import asyncio
 

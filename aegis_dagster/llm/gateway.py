@@ -1,9 +1,5 @@
 """The gateway: the only place in the project that calls a model. Which tier, when to call again, when to give up.
 
-Belongs here: walking the candidates of a task; waits and retries by the table in `failures.py`.
-Does not belong here: the rule of order (`domain/routing.py`), one call's money (`paid_call.py`), health and limits
-of a provider (`limits.py`), HTTP (`wire.py`), final errors (`outcomes.py`).
-
 Async all the way: no event loop is started here and no thread. One gateway serves one event loop after another.
 Concurrency and requests and tokens per minute are limits of this process; money is limited across all of them.
 """
@@ -19,15 +15,15 @@ from aegis_dagster.domain.accounts import BudgetRefusal, Reservation
 from aegis_dagster.domain.llm import LLMResponse, LLMTask, TaskType
 from aegis_dagster.domain.prices import FREE, Price, highest_cost
 from aegis_dagster.domain.routing import Candidate, candidates
-from aegis_dagster.llm.failures import DECISIONS, CallFailed
-from aegis_dagster.llm.limits import Breaker, ProviderLimits, Sleep, Turn
-from aegis_dagster.llm.outcomes import Trail, error_after, nobody_may, route, unpriced
+from aegis_dagster.llm.attempts import Trail, error_after, nobody_may, route, unpriced
+from aegis_dagster.llm.circuit_breaker import Breaker
 from aegis_dagster.llm.paid_call import Paid, PaidCalls, Transport
 from aegis_dagster.llm.prices import PriceList, lines_to_add
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.usage import counted_input, most_tokens
-from aegis_dagster.ports import Clock
-from aegis_dagster.ports_llm import Ledger
+from aegis_dagster.llm.rate_limits import ProviderLimits, Sleep, Turn
+from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed
+from aegis_dagster.llm.token_usage import counted_input, most_tokens
+from aegis_dagster.ports import Clock, Ledger
 
 LONGEST_REST = 16
 

@@ -1,8 +1,5 @@
 """One call with its money: reserve, send, settle. Whatever happens in between, the reservation is settled.
 
-Belongs here: the order of the three, cancellation, what an ending costs, settling again when the database is busy.
-Does not belong here: which model, whether to call again (`gateway.py`), accounts (`stores/ledger.py`).
-
 A process that dies leaves its reservation behind; the ledger counts it as spent when its time to live is over.
 """
 
@@ -19,13 +16,12 @@ from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.domain.prices import Price, Usage, cost
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.answers import Answer
-from aegis_dagster.llm.failures import DECISIONS, CallFailed, ErrorType
-from aegis_dagster.llm.limits import Sleep, Turn
+from aegis_dagster.llm.client import Answer, RefusedAnswer, Slot
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.usage import read_usage
-from aegis_dagster.llm.wire import RefusedAnswer, Slot
-from aegis_dagster.ports_llm import Ledger
+from aegis_dagster.llm.rate_limits import Sleep, Turn
+from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed, ErrorType
+from aegis_dagster.llm.token_usage import read_usage
+from aegis_dagster.ports import Ledger
 
 OK = "ok"
 CANCELLED = "cancelled"  # outcome of a call whose caller gave up

@@ -1,8 +1,5 @@
 """Our own prices, by provider and model, each with where it stands and when it was read there.
 
-Belongs here: rates in USD per million tokens as the price pages write them, tiers, the most tokens of a picture.
-Does not belong here: which price counts (`prices.py`), arithmetic (`domain/prices.py`).
-
 Where sources disagree the higher rate stands here. A cached rate that nobody names is the input rate, a reasoning
 rate that nobody names is the output rate. A new reading of the price pages is a new VERSION.
 

@@ -1,8 +1,4 @@
-"""Which price counts for a model: the settings', then our table's, then litellm's map, else none.
-
-Belongs here: the order, reading litellm's map, the lines that a user adds for a model without a price.
-Does not belong here: the rates (`price_table.py`), what a call costs (`domain/prices.py`).
-"""
+"""Which price counts for a model: the settings', then our table's, then litellm's map, else none."""
 
 import json
 import re
@@ -12,7 +8,7 @@ from typing import Any
 
 from aegis_dagster.domain.prices import Price, Tier
 from aegis_dagster.llm import price_table
-from aegis_dagster.llm.transport import quiet_litellm
+from aegis_dagster.llm.litellm_setup import quiet_litellm
 from aegis_dagster.pins import pinned
 
 PER_MILLION = 1_000_000

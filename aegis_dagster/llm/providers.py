@@ -1,8 +1,4 @@
-"""Providers and their models, as the gateway knows them.
-
-Belongs here: plain values, made by `composition_models.py` from the settings.
-Does not belong here: prices (`prices.py`), health and limits while running (`limits.py`).
-"""
+"""Providers and their models, as the gateway knows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

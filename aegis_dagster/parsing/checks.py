@@ -1,8 +1,4 @@
-"""Looking before work: damage, passwords, bombs and sizes, found in milliseconds.
-
-Belongs here: checks on the bytes of a file whose kind is known, each with its own failure code.
-Does not belong here: telling kinds apart (`formats.py`), parsing.
-"""
+"""Looking before work: damage, passwords, bombs and sizes, found in milliseconds."""
 
 import io
 import re

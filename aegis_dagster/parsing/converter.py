@@ -1,8 +1,5 @@
 """docling's converter: built once in a process for each set of options, fed with bytes.
 
-Belongs here: options, and the translation of docling's outcomes into our errors.
-Does not belong here: the rule pipeline (`pdf_pipeline.py`), plain text (`text_document.py`), files written.
-
 No option allows docling to fetch anything: pictures that a document links to stay links.
 """
 

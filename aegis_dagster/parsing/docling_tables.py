@@ -1,6 +1,6 @@
 """docling's table from ours.
 
-Belongs here: the conversion, and nothing else. Import it inside functions only: it imports docling.
+Import it inside functions only: it imports docling.
 """
 
 from docling.datamodel.base_models import Cluster

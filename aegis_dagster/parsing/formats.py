@@ -1,9 +1,4 @@
-"""Which file formats are read, and what a file's bytes say it is.
-
-Belongs here: the table of suffixes, the recognition of content, the refusal of a file whose suffix is
-unknown or contradicts its content.
-Does not belong here: looking for damage inside a file of the right kind (`checks.py`), parsing.
-"""
+"""Which file formats are read, and what a file's bytes say it is."""
 
 import io
 import zipfile

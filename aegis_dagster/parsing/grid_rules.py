@@ -1,7 +1,6 @@
 """Tables without ruling lines: rows of short entries that stand in columns. Pure.
 
-Belongs here: finding such rows among a page's lines. Read by columns instead, a value would lose its row.
-Does not belong here: tables with ruling lines (`tables.py`).
+Read by columns instead, a value would lose its row.
 """
 
 from collections.abc import Sequence

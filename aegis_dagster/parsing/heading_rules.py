@@ -1,8 +1,4 @@
-"""What only the whole document can tell: headings, their levels, and lines that repeat on every page. Pure.
-
-Belongs here: comparing the blocks of all pages with one another.
-Does not belong here: finding the blocks of one page (`layout_rules.py`).
-"""
+"""What only the whole document can tell: headings, their levels, and lines that repeat on every page. Pure."""
 
 import re
 from collections import Counter

@@ -1,7 +1,6 @@
 """Who parses: the identity that goes into the parse fingerprint, and the choice of the PDF route.
 
-Belongs here: versions, and looking for weights. Cheap: neither docling nor torch is imported.
-Does not belong here: parsing.
+Cheap: neither docling nor torch is imported.
 """
 
 from pathlib import Path

@@ -1,9 +1,5 @@
 """Layout by rules, one page at a time: from text fragments to lines to blocks. Pure.
 
-Belongs here: geometry of text on one page, and what a block's first words make it (list item, caption).
-Does not belong here: what only the whole document can tell (`heading_rules.py`), docling types
-(`pdf_pipeline.py`), tables (`tables.py`).
-
 All coordinates are PDF points (1/72 inch) with the origin at the page's top-left corner.
 """
 

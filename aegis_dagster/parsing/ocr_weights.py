@@ -1,7 +1,4 @@
-"""Where the OCR weights are: the rapidocr wheel ships them, so that none is downloaded.
-
-Belongs here: finding them. Does not belong here: reading pictures with them.
-"""
+"""Where the OCR weights are: the rapidocr wheel ships them, so that none is downloaded."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec

@@ -1,8 +1,6 @@
 """What docling's pipeline does page by page, by rules: where to use OCR, tables, text and pictures.
 
-Belongs here: the steps that stand in for docling's models, and the way between its types and ours.
-Does not belong here: what needs the whole document (`pdf_pipeline.py`), the rules themselves
-(`layout_rules.py`, `tables.py`, `grid_rules.py`). Import it inside functions only: it imports docling.
+Import it inside functions only: it imports docling.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,5 @@
 """docling's PDF pipeline with rules in the place of its layout and table models, which need weights.
 
-Belongs here: the seams into docling (private ones: docling is pinned), and nothing that could be pure.
-Does not belong here: the rules (`layout_rules.py`, `heading_rules.py`, `tables.py`), options (`converter.py`).
-
 docling's page decoding, OCR, captions and assembly run unchanged. Import this module inside functions
 only: it imports docling, which takes seconds.
 """

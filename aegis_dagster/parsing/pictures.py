@@ -1,8 +1,5 @@
 """The pictures of a parsed document, as files beside it.
 
-Belongs here: cutting pictures out of pages, writing them under stable names, pointing the document at them.
-Does not belong here: which pictures are worth describing (enrichment).
-
 `write_pictures` leaves every picture item with a relative address, or with none where it cannot be shown.
 """
 

@@ -1,8 +1,5 @@
 """Reading plain text and reStructuredText: bytes to text, text to blocks. Pure.
 
-Belongs here: decoding, and the rules that find headings, lists, literal blocks and paragraphs.
-Does not belong here: building a DoclingDocument from the blocks (`text_document.py`).
-
 The reader is forgiving: what it does not understand is a paragraph with its line breaks, so that no
 text is ever lost; only the lines that underline a heading or divide two paragraphs are dropped.
 """

@@ -1,8 +1,4 @@
-"""The order in which the blocks of a page are read: cut the page into bands and columns. Pure.
-
-Belongs here: the order of rectangles. docling's own predictor reads a narrow title after the page below it.
-Does not belong here: what the rectangles hold.
-"""
+"""The order in which the blocks of a page are read: cut the page into bands and columns. Pure."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,5 @@
 """The parse task: one file in, one folder out. Runs in a worker process that may be killed at any time.
 
-Belongs here: reading the bytes once, the order of checks and steps, the manifest.
-Does not belong here: the process (`workers/`), the steps themselves.
-
 Equal bytes under equal suffixes give equal files, so that documents with equal bytes share them: neither
 the path nor the name of the original reaches the output. Only `seconds` in the manifest differs.
 """

@@ -1,8 +1,4 @@
-"""A DoclingDocument from plain text, without docling's converter (which takes 7-12 s to import).
-
-Belongs here: turning blocks into document items.
-Does not belong here: finding the blocks (`plain_text.py`).
-"""
+"""A DoclingDocument from plain text, without docling's converter (which takes 7-12 s to import)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,4 @@
-"""What makes an answer a description of a picture.
-
-Belongs here: the pure rule that cleans an answer, or turns it down.
-Does not belong here: asking (`vision.py`), the prompt (`vision_prompt.md`).
-"""
+"""What makes an answer a description of a picture."""
 
 import re
 

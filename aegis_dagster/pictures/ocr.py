@@ -1,8 +1,4 @@
-"""Reading the text in a picture: the describer that needs no model beyond what its package ships.
-
-Belongs here: the OCR task that runs in a worker, and the describer that sends pictures to it.
-Does not belong here: OCR of scanned pages (`parsing/`), vision models (`llm/`).
-"""
+"""Reading the text in a picture: the describer that needs no model beyond what its package ships."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

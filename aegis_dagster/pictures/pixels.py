@@ -1,8 +1,4 @@
-"""Opening picture files.
-
-Belongs here: turning any picture file that Pillow reads into plain red, green and blue.
-Does not belong here: judging (`select.py`) or reading it (`ocr.py`).
-"""
+"""Opening picture files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,8 +1,4 @@
-"""What can be told about a picture before anybody looks at it.
-
-Belongs here: measuring picture files.
-Does not belong here: the rule that skips pictures (`domain/pictures.py`).
-"""
+"""What can be told about a picture before anybody looks at it."""
 
 import hashlib
 from dataclasses import asdict

@@ -1,8 +1,4 @@
-"""Making a picture small enough to be sent to a model.
-
-Belongs here: size and file format of what is sent.
-Does not belong here: opening picture files (`pixels.py`), asking about them (`vision.py`).
-"""
+"""Making a picture small enough to be sent to a model."""
 
 from io import BytesIO
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""Describing a picture with a vision model.
-
-Belongs here: the task that is asked, asking once more after a bad answer, OCR where no model describes it.
-Does not belong here: choosing and paying models (`llm/`), what a good answer is (`answers.py`).
-"""
+"""Describing a picture with a vision model."""
 
 import asyncio
 import logging
@@ -15,8 +11,7 @@ from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Message,
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
 from aegis_dagster.pictures.answers import description_in
 from aegis_dagster.pictures.shrinking import shrunk
-from aegis_dagster.ports import PictureDescriber, PictureDescription
-from aegis_dagster.ports_llm import ModelGateway
+from aegis_dagster.ports import ModelGateway, PictureDescriber, PictureDescription
 
 logger = logging.getLogger(__name__)
 

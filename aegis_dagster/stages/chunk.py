@@ -1,8 +1,5 @@
 """The chunk stage: a parsed document with its descriptions becomes passages.
 
-Belongs here: limits, the plain fallback, the verdict on lost text, reading chunks back.
-Does not belong here: cutting (`chunking/`, in a worker process).
-
 Artifact: `chunks.json` (list of `Chunk.to_json()`), `document.md`, `report.json`.
 """
 
@@ -13,11 +10,10 @@ from typing import Any
 from aegis_dagster.domain.chunks import Chunk, LocatedChunk, locate
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
-from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
-from aegis_dagster.stages.workbench import Workbench
 
 # What the plain chunker may repair: the hybrid one hung, grew, or crashed (notes/docling.md).
 _FALLBACK_CODES = (

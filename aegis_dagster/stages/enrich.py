@@ -1,8 +1,5 @@
 """The enrich stage: the pictures of a document get descriptions.
 
-Belongs here: which pictures are looked at, that equal pictures are looked at once, what is recorded.
-Does not belong here: looking at a picture (`PictureDescriber`), attaching the text (`chunk.py`'s task).
-
 Artifact: `descriptions.json`, one entry a picture: {"picture": JSON pointer, "page": 1-based or null,
 "file": relative to the parse artifact, "text", "described_by", "skipped": reason or null, "fallback": why the
 text in the picture stands for its description, or ""}.
@@ -20,11 +17,10 @@ from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
 from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUnavailable
 from aegis_dagster.ports import PictureDescription
+from aegis_dagster.stages.concurrency import each
+from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.reading import read_json
-from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
-from aegis_dagster.stages.side_by_side import each
-from aegis_dagster.stages.workbench import Workbench
 
 DESCRIPTIONS = "descriptions.json"
 STANDS_IN_FOR = (FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER)

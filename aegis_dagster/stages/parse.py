@@ -1,18 +1,13 @@
-"""The parse stage: a document's bytes become a DoclingDocument with pages, boxes and pictures.
-
-Belongs here: when to parse, under which limits, and what to record.
-Does not belong here: how a format is parsed (`parsing/`, in a worker process).
-"""
+"""The parse stage: a document's bytes become a DoclingDocument with pages, boxes and pictures."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
+from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.reading import read_json
-from aegis_dagster.stages.report import StageReport
 from aegis_dagster.stages.runner import Work, run_each
-from aegis_dagster.stages.workbench import Workbench
 
 
 async def parse_documents(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:

@@ -1,8 +1,4 @@
-"""Reading the JSON files of artifacts.
-
-Belongs here: one function, so that a damaged file is a failure of its document with a remedy, everywhere.
-Does not belong here: what the files hold (each stage).
-"""
+"""Reading the JSON files of artifacts."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,5 @@
 """Runs one stage over documents: plan, claim, work, record.
 
-Belongs here: what all stages have in common: staleness, claims, side-by-side work, leases, stopping.
-Does not belong here: what a stage computes (`parse.py`, `enrich.py`, `chunk.py`, `embed.py`, `graph.py`).
-
 One bad document is recorded and the others go on. A broken service stops the run: what was claimed is
 given back, and the error reaches the caller, who retries the step.
 """
@@ -30,10 +27,9 @@ from aegis_dagster.domain.stages import (
     up_to_date,
 )
 from aegis_dagster.errors import Deferred, OperatorError, ServiceError
-from aegis_dagster.stages.report import StageReport
-from aegis_dagster.stages.side_by_side import all_or_stop
-from aegis_dagster.stages.upkeep import sweep_artifacts
-from aegis_dagster.stages.workbench import Workbench
+from aegis_dagster.stages.cleanup import sweep_artifacts
+from aegis_dagster.stages.concurrency import all_or_stop
+from aegis_dagster.stages.context import StageReport, Workbench
 
 _POLL_SECONDS = 0.5  # how often a document that another process works on is looked at
 

@@ -1,8 +1,5 @@
 """The artifact store: results of stages in folders named by fingerprint.
 
-Belongs here: writing a result under a temporary name and renaming it, reading, deleting, digesting.
-Does not belong here: which artifact a document uses (`catalog.py`), what is in one (`stages/`).
-
 Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for results in
 the making. A folder that exists under its final name is complete.
 """
@@ -21,7 +18,7 @@ from pathlib import Path
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import Clock
-from aegis_dagster.stores.owners import is_dead, new_owner
+from aegis_dagster.process_identity import is_dead, new_owner
 
 _ABANDONED_SECONDS = 86_400.0  # no result takes so long to make
 

@@ -1,7 +1,4 @@
-"""The real clock.
-
-Belongs here: the one call that reads the computer's time. Does not belong here: calendars, formats.
-"""
+"""The real clock."""
 
 from datetime import UTC, datetime
 

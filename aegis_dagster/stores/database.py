@@ -1,8 +1,5 @@
 """The SQL database: engine, transactions, migrations.
 
-Belongs here: what every table needs, whichever store owns it.
-Does not belong here: tables and queries (each store's own module).
-
 SQLite in WAL mode, or Postgres. On SQLite a write transaction begins with BEGIN IMMEDIATE, so that two writers
 queue up instead of failing in the middle; on Postgres whoever reads to write locks the rows (FOR UPDATE).
 """

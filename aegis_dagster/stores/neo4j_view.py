@@ -1,8 +1,5 @@
 """The Neo4j view of the graph, as far as it is asked for numbers.
 
-Belongs here: the layout's words, counting what it holds.
-Does not belong here: what the graph should hold (`evidence_queries.py` counts that).
-
 Layout: entities are nodes with the workspace as label, relations between them are DIRECTED. Where they come from
 stands beside them as nodes of other labels, and is not counted.
 """

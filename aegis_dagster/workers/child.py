@@ -1,8 +1,5 @@
 """The worker process: runs one task at a time and answers on a pipe.
 
-Belongs here: the loop, the table of tasks, turning errors into JSON.
-Does not belong here: what a task does (`parsing/`, `chunking/`, `pictures/`), limits (`pool.py`).
-
 Started as `python -m aegis_dagster.workers.child`. Requests and answers are JSON lines on the original
 stdin and stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the
 process leaves at once, whatever it is doing.

@@ -1,8 +1,5 @@
 """Worker processes with limits: killable, recycled, bounded in time and memory.
 
-Belongs here: starting, feeding, watching, killing and replacing worker processes.
-Does not belong here: the tasks (`child.py` names them).
-
 Docling's own `document_timeout=3` returned after 22.5 s (notes/docling.md), so a limit is only real when
 the process can be killed.
 """

@@ -10,7 +10,7 @@ from docling_core.types.doc.labels import DocItemLabel
 
 from aegis_dagster.chunking.tasks import chunk_task
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
-from aegis_dagster_tests.chunking.building import (
+from aegis_dagster_tests.support.chunked_documents import (
     chunk_document,
     empty_document,
     prov,

@@ -7,7 +7,13 @@ from docling_core.types.doc.labels import DocItemLabel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aegis_dagster_tests.chunking.building import Chunked, chunk_document, empty_document, table_of, token_counter
+from aegis_dagster_tests.support.chunked_documents import (
+    Chunked,
+    chunk_document,
+    empty_document,
+    table_of,
+    token_counter,
+)
 
 _WORD = st.text(alphabet="abcxyzABC019_äßéñжλ漢字あ😀", min_size=1, max_size=40)
 _MARKS = st.sampled_from(

@@ -9,7 +9,7 @@ from docling_core.types.doc.items.table.table_data import RichTableCell
 from docling_core.types.doc.labels import DocItemLabel
 
 from aegis_dagster.domain.chunks import Box
-from aegis_dagster_tests.chunking.building import chunk_document, empty_document, prov, table_of
+from aegis_dagster_tests.support.chunked_documents import chunk_document, empty_document, prov, table_of
 
 both_chunkers = pytest.mark.parametrize("plain", [False, True], ids=["hybrid", "plain"])
 

@@ -1,7 +1,7 @@
 """The splitter alone: where it cuts and what it keeps."""
 
 from aegis_dagster.chunking.splitting import TextSplitter
-from aegis_dagster_tests.chunking.building import token_counter
+from aegis_dagster_tests.support.chunked_documents import token_counter
 
 
 def split(text: str, budget: int) -> list[str]:

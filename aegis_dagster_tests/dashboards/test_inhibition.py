@@ -1,16 +1,16 @@
 """A source that is down mutes whatever needs its figures: a gap is never taken for an all-clear."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from aegis_dagster.monitoring.catalogue import METRICS, Source
+from aegis_dagster.monitoring.metrics.definitions import METRICS, Source
 from aegis_dagster_tests.dashboards.test_monitoring_files import ALERTS, metric_names, rules
+from aegis_dagster_tests.support.places import REPOSITORY
 
-ROUTES = Path(__file__).parents[2] / "dashboards" / "alertmanager" / "alertmanager.yml"
+ROUTES = REPOSITORY / "dashboards" / "alertmanager" / "alertmanager.yml"
 # Its rule keeps the last figures of the catalog, which a promtool test holds: it is a critical page of the ledger.
 HELD = {("BudgetUsedUp", Source.CATALOG)}
 

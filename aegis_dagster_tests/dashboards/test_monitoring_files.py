@@ -1,7 +1,4 @@
-"""Dashboards, alerts and the guide agree with each other and with the metrics that are exported.
-
-Belongs here: what the files say. Does not belong here: figures of a real ingestion in a real Prometheus.
-"""
+"""Dashboards, alerts and the guide agree with each other and with the metrics that are exported."""
 
 import json
 import re
@@ -14,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from aegis_dagster.monitoring.catalogue import METRICS, Kind, Metric
-from aegis_dagster_tests.servers.prometheus import checked
+from aegis_dagster.monitoring.metrics.definitions import METRICS, Kind, Metric
+from aegis_dagster_tests.support.places import REPOSITORY
+from aegis_dagster_tests.support.servers.prometheus import checked
 
-REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "dashboards" / "prometheus"
 GRAFANA = REPOSITORY / "dashboards" / "grafana"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))

@@ -1,7 +1,7 @@
 """Whose turn it is."""
 
 from aegis_dagster.domain.identifiers import CollectionName
-from aegis_dagster.domain.turns import Turn, turn_of
+from aegis_dagster.domain.run_requests import Turn, turn_of
 
 A, B, C, D = (CollectionName(name) for name in "abcd")
 

@@ -22,7 +22,7 @@ from aegis_dagster.errors import (
     ServiceError,
 )
 from aegis_dagster.ports import Vectors
-from aegis_dagster_tests.gateways import Hangs, Says, ScriptedGateway, Step
+from aegis_dagster_tests.support.gateways import Hangs, Says, ScriptedGateway, Step
 
 ASKED_FOR = AskedFor("papers", "papers/engine.pdf", Stage.EMBED)
 TOO_LONG = DocumentError(FailureCode.CONTEXT_TOO_LONG, "Too long.", remedy="none.")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from aegis_dagster.settings import load_settings
-from aegis_dagster_tests.embedding.throughput import PEPS, compare, pep_passages
-from aegis_dagster_tests.missing import missing
+from aegis_dagster_tests.support.embedding_throughput import compare, pep_passages
+from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.places import PEPS
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from aegis_dagster.errors import (
 )
 from aegis_dagster.extraction.lightrag_library import lightrag
 from aegis_dagster.ports import Extraction
-from aegis_dagster_tests.extraction.asking import (
+from aegis_dagster_tests.support.extraction_models import (
     ADA,
     ASKED_FOR,
     ENGINE,
@@ -32,7 +32,7 @@ from aegis_dagster_tests.extraction.asking import (
     extracted,
     extractor,
 )
-from aegis_dagster_tests.gateways import TIERS, Hangs, Says, ScriptedGateway
+from aegis_dagster_tests.support.gateways import TIERS, Hangs, Says, ScriptedGateway
 
 
 async def test_what_a_model_says_becomes_evidence() -> None:

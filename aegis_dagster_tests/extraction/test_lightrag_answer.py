@@ -10,7 +10,7 @@ import pytest
 from aegis_dagster.domain.aggregation import canonical_evidence
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention
 from aegis_dagster.errors import DocumentError
-from aegis_dagster_tests.extraction.asking import (
+from aegis_dagster_tests.support.extraction_models import (
     ADA,
     ENGINE,
     FOUND,
@@ -20,8 +20,8 @@ from aegis_dagster_tests.extraction.asking import (
     evidence_in,
     extracted,
 )
-from aegis_dagster_tests.gateways import Says
-from aegis_dagster_tests.machine import allowed
+from aegis_dagster_tests.support.gateways import Says
+from aegis_dagster_tests.support.machine import allowed
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aegis_dagster_tests.support.places import REPOSITORY
+
 
 def run_fresh(script: str, folder: Path) -> str:
     """Output of a script in a process of its own."""
@@ -17,8 +19,8 @@ def run_fresh(script: str, folder: Path) -> str:
 def test_an_extractor_loads_lightrag_only_when_it_asks(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        f"sys.path.append({str(Path(__file__).parents[2])!r})\n"
-        "from aegis_dagster_tests.gateways import ScriptedGateway\n"
+        f"sys.path.append({str(REPOSITORY)!r})\n"
+        "from aegis_dagster_tests.support.gateways import ScriptedGateway\n"
         "from aegis_dagster.extraction.by_model import ModelExtractor\n"
         "from aegis_dagster.domain.llm import AskedFor, Classification, Quality\n"
         "one = ModelExtractor(ScriptedGateway(), classification=Classification.INTERNAL,"

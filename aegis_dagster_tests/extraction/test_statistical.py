@@ -13,8 +13,9 @@ from aegis_dagster.domain.aggregation import entity_key
 from aegis_dagster.domain.evidence import ChunkEvidence
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.extraction.statistical import StatisticalExtractor
-from aegis_dagster_tests.evidence.redocred import CORPORA, corpus, require
-from aegis_dagster_tests.machine import allowed, required
+from aegis_dagster_tests.support.machine import allowed, required
+from aegis_dagster_tests.support.places import CORPORA
+from aegis_dagster_tests.support.redocred import corpus, require
 
 EXTRACTOR = StatisticalExtractor(max_entities=10, max_relations=15)
 CHUNK_WORDS = 180  # about 240 tokens of the embedding model

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from aegis_dagster.domain.llm import LLMTask, Message, TaskType
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.wire import Wire
-from aegis_dagster_tests.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aegis_dagster.llm.blocking import ask_blocking
-from aegis_dagster_tests.llm.asking import ANSWER_COST, TEXT, ask_for, desk, provider
-from aegis_dagster_tests.llm_server import LLMServer
+from aegis_dagster_tests.support.asking import ANSWER_COST, TEXT, ask_for, desk, provider
+from aegis_dagster_tests.support.llm_server import LLMServer
 
 
 def test_synchronous_callers_have_one_way_and_may_take_it_again(tmp_path: Path, cloud: LLMServer) -> None:

@@ -9,20 +9,11 @@ import pytest
 
 from aegis_dagster.domain.llm import Attempt, Complexity, LLMTask, Message, Quality, TaskType
 from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode, ModelsUnavailable
-from aegis_dagster.llm.failures import DECISIONS, ErrorType, Then
 from aegis_dagster.llm.gateway import GatewayOptions
 from aegis_dagster.llm.providers import Model
-from aegis_dagster_tests.llm.asking import (
-    ANSWER_COST,
-    CONFIDENTIAL,
-    INPUT,
-    TEXT,
-    ask_for,
-    desk,
-    most,
-    provider,
-)
-from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule
+from aegis_dagster.llm.retry_policy import DECISIONS, ErrorType, Then
+from aegis_dagster_tests.support.asking import ANSWER_COST, CONFIDENTIAL, INPUT, TEXT, ask_for, desk, most, provider
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 
 # What a server does, and the failure it must be taken for.
 FAILURES = [

@@ -8,13 +8,12 @@ import pytest
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.answers import Answer
+from aegis_dagster.llm.client import Answer, Slot
 from aegis_dagster.llm.paid_call import CANCELLED, INTERNAL_ERROR, SETTLE_TRIES
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.wire import Slot
-from aegis_dagster.ports_llm import Ledger
-from aegis_dagster_tests.llm.asking import ANSWER_COST, ask_for, desk, most, provider
-from aegis_dagster_tests.llm_server import Behaviour, LLMServer, Rule
+from aegis_dagster.ports import Ledger
+from aegis_dagster_tests.support.asking import ANSWER_COST, ask_for, desk, most, provider
+from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule
 
 
 async def arrived(server: LLMServer) -> None:

@@ -8,12 +8,11 @@ import pytest
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.errors import BudgetExhausted
-from aegis_dagster.llm.answers import Answer
+from aegis_dagster.llm.client import Answer, Slot, Wire
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.usage import counted_input
-from aegis_dagster.llm.wire import Slot, Wire
-from aegis_dagster_tests.llm.asking import MAX_TOKENS, ask_for, desk, provider
-from aegis_dagster_tests.llm_server import Behaviour, LLMServer, Rule
+from aegis_dagster.llm.token_usage import counted_input
+from aegis_dagster_tests.support.asking import MAX_TOKENS, ask_for, desk, provider
+from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule
 
 
 class CountingWire(Wire):

@@ -8,8 +8,8 @@ import pytest
 from aegis_dagster.domain.accounts import AccountLimits
 from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.errors import BudgetExhausted, ConfigurationError
-from aegis_dagster.llm.failures import ErrorType
-from aegis_dagster_tests.llm.asking import (
+from aegis_dagster.llm.retry_policy import ErrorType
+from aegis_dagster_tests.support.asking import (
     ANSWER_COST,
     CACHED,
     INPUT,
@@ -20,7 +20,7 @@ from aegis_dagster_tests.llm.asking import (
     most,
     provider,
 )
-from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, UsageShape
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, UsageShape
 
 
 async def test_cached_and_reasoning_tokens_are_paid_at_their_own_rates(tmp_path: Path, cloud: LLMServer) -> None:

@@ -11,11 +11,22 @@ import sqlalchemy as sa
 from aegis_dagster.domain.llm import Message
 from aegis_dagster.domain.money import Month
 from aegis_dagster.errors import AegisError
-from aegis_dagster.llm.failures import DECISIONS
 from aegis_dagster.llm.gateway import GatewayOptions
-from aegis_dagster_tests.llm.asking import CACHED, INPUT, KEY, OUTPUT, REASONING, SYSTEM, TEXT, ask_for, desk, provider
+from aegis_dagster.llm.retry_policy import DECISIONS
 from aegis_dagster_tests.llm.test_gateway import FAILURES
-from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, Tokens, UsageShape
+from aegis_dagster_tests.support.asking import (
+    CACHED,
+    INPUT,
+    KEY,
+    OUTPUT,
+    REASONING,
+    SYSTEM,
+    TEXT,
+    ask_for,
+    desk,
+    provider,
+)
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, Tokens, UsageShape
 
 TASKS = 300
 NEVER_REST = GatewayOptions(rest_after_failures=10**9)

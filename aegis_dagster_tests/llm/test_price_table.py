@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from aegis_dagster.domain.prices import Price, Tier, Usage, cost
+from aegis_dagster.llm.litellm_setup import quiet_litellm
 from aegis_dagster.llm.price_table import AS_OF, MOST_PICTURE_TOKENS, TABLE, VERSION, rate, tier
 from aegis_dagster.llm.prices import PriceList, lines_to_add, price_of_entry
-from aegis_dagster.llm.transport import quiet_litellm
 
 MILLION_TOKENS = 1_000_000
 USD = 1_000_000_000

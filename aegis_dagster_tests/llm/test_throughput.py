@@ -11,12 +11,11 @@ import pytest
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
-from aegis_dagster.llm.answers import Answer
+from aegis_dagster.llm.client import Answer, Slot
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.wire import Slot
-from aegis_dagster_tests.llm.asking import desk, provider
-from aegis_dagster_tests.llm.throughput import MOST, TASK
-from aegis_dagster_tests.machine import allowed, required
+from aegis_dagster_tests.support.asking import desk, provider
+from aegis_dagster_tests.support.llm_throughput import MOST, TASK
+from aegis_dagster_tests.support.machine import allowed, required
 
 
 @pytest.mark.slow
@@ -31,7 +30,7 @@ def test_nine_tenths_of_the_calls_that_32_at_once_allow_go_through() -> None:
 
 def calls_per_second() -> float:
     """One measurement, in a process without coverage: its tracer would be measured too."""
-    command = [sys.executable, "-m", "aegis_dagster_tests.llm.throughput", "1"]
+    command = [sys.executable, "-m", "aegis_dagster_tests.support.llm_throughput", "1"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_"))}
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=True, timeout=120)
     return float(done.stdout.split()[0])

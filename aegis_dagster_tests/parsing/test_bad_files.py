@@ -7,8 +7,8 @@ import pytest
 from reportlab.lib.pdfencrypt import StandardEncryption
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster_tests.parsing import samples
 from aegis_dagster_tests.parsing.conftest import Parse, parse_path
+from aegis_dagster_tests.support import bad_files as samples
 
 NOISE = hashlib.shake_256(b"noise").digest(4000)
 PDF = samples.one_page_pdf()

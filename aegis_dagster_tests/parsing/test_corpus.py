@@ -12,11 +12,11 @@ import pytest
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.plain_text import decode
 from aegis_dagster.parsing.text_document import parse_text
-from aegis_dagster_tests.machine import allowed
-from aegis_dagster_tests.missing import missing
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
+from aegis_dagster_tests.support.machine import allowed
+from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.places import CORPORA
 
-CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
 SCANS = {"ocr_test.pdf": "Docling bundles PDF document conversion", "sample_with_rotation_mismatch.pdf": ""}
 _WORDS = re.compile(r"\w+")
 

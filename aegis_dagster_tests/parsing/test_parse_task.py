@@ -14,8 +14,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from aegis_dagster_tests.parsing import samples
 from aegis_dagster_tests.parsing.conftest import Parse, Parsed
+from aegis_dagster_tests.support import bad_files as samples
 
 BODY = "Plain words of the body of this report, which are set in a small size."
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from aegis_dagster.pictures.answers import MAX_CHARACTERS, description_in
-from aegis_dagster_tests.machine import allowed
+from aegis_dagster_tests.support.machine import allowed
 
 GOOD = "A bar chart of revenue by quarter. North reached 4711 and South 815."
 

@@ -20,7 +20,7 @@ from aegis_dagster.errors import (
 )
 from aegis_dagster.pictures.vision import VisionDescriber, vision_prompt
 from aegis_dagster.ports import PictureDescription
-from aegis_dagster_tests.gateways import TIERS, Hangs, Says, ScriptedGateway, ScriptRanOut, Step
+from aegis_dagster_tests.support.gateways import TIERS, Hangs, Says, ScriptedGateway, ScriptRanOut, Step
 
 GOOD = "A bar chart of revenue by quarter. North reached 4711 and South 815."
 REFUSED = "I'm sorry, but I cannot see any image."

@@ -20,8 +20,9 @@ from aegis_dagster.pipeline import (
     image_enrichment_node,
     memory_check_node,
 )
-from aegis_dagster.pipeline_state import PROGRESS
-from aegis_dagster_tests.projects import bring_up, make_project, write_documents
+from aegis_dagster.pipeline.state import PROGRESS
+from aegis_dagster_tests.support.places import SAMPLES
+from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
 
 STATUSES = ("docling_status", "enrichment_status", "chunking_status", "embedding_status", "graph_status")
 
@@ -29,9 +30,6 @@ STATUSES = ("docling_status", "enrichment_status", "chunking_status", "embedding
 def statuses(state: IngestionState) -> dict[str, object]:
     values: Mapping[str, object] = state
     return {key: values[key] for key in STATUSES}
-
-
-SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def test_progress_ends_at_a_hundred() -> None:

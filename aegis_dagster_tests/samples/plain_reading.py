@@ -1,8 +1,4 @@
-"""Reads the sample documents with each format's own small library, so that docling is not judged here.
-
-Belongs here: one reader a format.
-Does not belong here: what the documents must say (`test_samples.py`).
-"""
+"""Reads the sample documents with each format's own small library, so that docling is not judged here."""
 
 from pathlib import Path
 

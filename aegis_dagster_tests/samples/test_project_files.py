@@ -17,37 +17,47 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PROJECT = Path(__file__).parents[2]
-PROJECT_FILES = ("Makefile", "constraints.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml", "dagster.yaml")
+from aegis_dagster_tests.support.places import REPOSITORY
+
+REPOSITORY_FILES = (
+    "Makefile",
+    "constraints.txt",
+    "pyproject.toml",
+    ".ci/run",
+    ".github/workflows/ci.yml",
+    "dagster.yaml",
+)
 
 
 def pins() -> dict[str, str]:
     """Version by canonical name, from constraints.txt."""
-    lines = (PROJECT / "constraints.txt").read_text("utf-8").splitlines()
+    lines = (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines()
     split = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in split}
 
 
 def required() -> list[Requirement]:
     """Everything that pyproject.toml asks for, in all groups."""
-    project: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     groups = project["optional-dependencies"].values()
     return [Requirement(text) for text in chain(project["dependencies"], *groups)]
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(["make", *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    return subprocess.run(["make", *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", PROJECT_FILES)
+@pytest.mark.parametrize("name", REPOSITORY_FILES)
 def test_no_project_file_names_a_host_or_a_path_of_one_machine(name: str) -> None:
-    text = (PROJECT / name).read_text("utf-8").replace("http://127.0.0.1:3000", "")
+    text = (REPOSITORY / name).read_text("utf-8").replace("http://127.0.0.1:3000", "")
     assert re.findall(r"https?://|@ |--(?:extra-)?index-url|--find-links|/(?:root|home|opt|work|Users)/", text) == []
 
 
 def test_constraints_are_exact_public_versions_in_order() -> None:
-    lines = [line for line in (PROJECT / "constraints.txt").read_text("utf-8").splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines() if not line.startswith("#")
+    ]
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==(?:[0-9]+!)?[0-9][0-9A-Za-z.]*", line)] == []
     names = [canonicalize_name(line.split("==")[0]) for line in lines]
     assert names == sorted(set(names))
@@ -85,14 +95,14 @@ def test_setup_without_python_3_11_says_what_to_do() -> None:
 
 
 def test_ci_is_a_bash_script_that_runs_the_tests_of_the_makefile() -> None:
-    script = PROJECT / ".ci" / "run"
+    script = REPOSITORY / ".ci" / "run"
     subprocess.run(["bash", "-n", script], check=True)
     assert "\nmake test\n" in script.read_text("utf-8")
-    assert "bash .ci/run" in (PROJECT / ".github/workflows/ci.yml").read_text("utf-8")
+    assert "bash .ci/run" in (REPOSITORY / ".github/workflows/ci.yml").read_text("utf-8")
 
 
 def test_dagster_loads_its_configuration_as_meant(tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_bytes((PROJECT / "dagster.yaml").read_bytes())
+    (tmp_path / "dagster.yaml").write_bytes((REPOSITORY / "dagster.yaml").read_bytes())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         concurrency = instance.get_concurrency_config()
         assert (instance.telemetry_enabled, instance.nux_enabled) == (False, False)
@@ -107,10 +117,10 @@ def test_dagster_loads_its_configuration_as_meant(tmp_path: Path) -> None:
 
 
 def test_the_workspace_loads_the_definitions_that_pyproject_names() -> None:
-    named = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["tool"]["dagster"]["module_name"]
-    workspace = yaml.safe_load((PROJECT / "workspace.yaml").read_text("utf-8"))
+    named = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["dagster"]["module_name"]
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text("utf-8"))
     assert workspace == {"load_from": [{"python_module": {"module_name": named}}]}
 
 
 def test_the_package_carries_the_same_dagster_configuration() -> None:
-    assert (PROJECT / "aegis_dagster/defs/dagster.yaml").read_bytes() == (PROJECT / "dagster.yaml").read_bytes()
+    assert (REPOSITORY / "aegis_dagster/defs/dagster.yaml").read_bytes() == (REPOSITORY / "dagster.yaml").read_bytes()

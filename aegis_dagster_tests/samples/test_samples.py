@@ -12,9 +12,9 @@ import pypdfium2
 import pytest
 
 from aegis_dagster_tests.samples.plain_reading import text_of
+from aegis_dagster_tests.support.places import REPOSITORY
 
-PROJECT = Path(__file__).parents[2]
-SAMPLES = PROJECT / "samples"
+SAMPLES = REPOSITORY / "samples"
 SCAN = "reports/letter-from-eastmere.pdf"
 
 FACTS = [
@@ -96,7 +96,7 @@ def test_the_logo_is_the_same_bytes_in_handbook_and_slides_so_that_it_is_describ
 
 
 def test_the_script_writes_the_committed_samples_again(tmp_path: Path) -> None:
-    script = PROJECT / "scripts" / "make_samples.py"
+    script = REPOSITORY / "scripts" / "make_samples.py"
     subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True)
     written, committed = files_below(tmp_path), files_below(SAMPLES)
     assert set(written) == set(committed)

@@ -8,7 +8,7 @@ import yaml
 
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.ports import Vectors
-from aegis_dagster.stores.vectors import QdrantStore
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
 
 QUESTIONS = Path(__file__).with_name("pep_questions.yaml")
 MODES = ("dense", "sparse", "fused")

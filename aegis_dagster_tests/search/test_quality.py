@@ -12,12 +12,11 @@ from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import ensure_model
 from aegis_dagster.ports import VectorPoint
 from aegis_dagster.settings import load_settings
-from aegis_dagster.stores.sparse import question_terms
-from aegis_dagster.stores.vectors import QdrantStore
-from aegis_dagster_tests.missing import missing
+from aegis_dagster.stores.vectors.bm25 import question_terms
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster_tests.search.quality import evaluate, load_questions
-
-PEPS = Path(__file__).parents[2].parent / "shared" / "corpora" / "peps" / "2025-06-01.tar.gz"
+from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.places import PEPS
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import AccountKey, AccountKind
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.money import NanoUsd, month_of
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.search import find_passages
-from aegis_dagster.settings_stages import EmbedSettings, EnrichSettings, GraphSettings
-from aegis_dagster_tests.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
-from aegis_dagster_tests.projects import bring_up, make_project, write_documents
-from aegis_dagster_tests.stages.models import (
+from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSettings
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
+from aegis_dagster_tests.support.projects_with_models import (
     READING,
     SEEING,
     llm_settings,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.settings_stages import ChunkSettings, CollectionPolicy
+from aegis_dagster.settings.stages import ChunkSettings, CollectionPolicy
 from aegis_dagster.stages.parse import parse_documents
-from aegis_dagster_tests.projects import bring_up, document_text, make_project, scan, work_of, write_documents
+from aegis_dagster_tests.support.projects import bring_up, document_text, make_project, scan, work_of, write_documents
 
 NAMES = [f"c{number % 2}/{topic}.txt" for number, topic in enumerate(("ant", "bee", "cat", "dog", "elk", "fox"))]
 

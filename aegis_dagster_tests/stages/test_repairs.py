@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.composition import Project
+from aegis_dagster.composition.project import Project
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import OutsideRoot, ServiceError
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings import Settings, load_settings
-from aegis_dagster.settings_stages import ListingSettings, ParseSettings
-from aegis_dagster.stages.report import StageReport
+from aegis_dagster.settings.stages import ListingSettings, ParseSettings
+from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.runner import Work, run_each
-from aegis_dagster.stages.workbench import Workbench
-from aegis_dagster_tests.projects import bring_up, make_project, scan, work_of, write_documents
+from aegis_dagster_tests.support.projects import bring_up, make_project, scan, work_of, write_documents
 
 NAMES = ["c/ant.txt", "c/bee.txt"]
 

@@ -7,8 +7,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from aegis_dagster.stores import catalog_schema, evidence_schema
+from aegis_dagster.stores import database
+from aegis_dagster.stores.catalog import schema as catalog_schema
 from aegis_dagster.stores.database import HEAD_REVISION, metadata, open_database
+from aegis_dagster.stores.evidence import schema as evidence_schema
 
 
 def test_migrations_make_exactly_the_tables_of_the_schema(tmp_path: Path) -> None:
@@ -19,7 +21,7 @@ def test_migrations_make_exactly_the_tables_of_the_schema(tmp_path: Path) -> Non
 
 
 def test_the_newest_migration_is_the_one_the_code_expects() -> None:
-    folder = Path(catalog_schema.__file__).parent / "migrations"
+    folder = Path(database.__file__).parent / "migrations"
     assert ScriptDirectory(str(folder)).get_current_head() == HEAD_REVISION
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from aegis_dagster.digests import digests
-from aegis_dagster_tests.projects import bring_up, make_project, write_documents
-from aegis_dagster_tests.servers.postgres import PostgresServer
+from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
+from aegis_dagster_tests.support.servers.postgres import PostgresServer
 
 NAMES = ["a/1.txt", "a/2.txt", "b/3.txt"]
 

@@ -1,0 +1,241 @@
+"""Bringing documents up to date from the command line."""
+
+import asyncio
+import glob
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from aegis_dagster.cli.output import err
+from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
+from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
+from aegis_dagster.ports import Progress
+from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
+from aegis_dagster.sources.hang_guard import Patience
+from aegis_dagster.stages.cleanup import sweep_artifacts, tidy_up
+from aegis_dagster.stages.context import StageReport
+from aegis_dagster.stages.sync import update_listing
+
+_DAMAGED_CODES = (FailureCode.ARTIFACT_DAMAGED, FailureCode.CHUNKING_FAILED)
+
+WORK_KEYS = ("parsed", "pictures_described", "chunked", "chunks_embedded", "chunks_from_cache", "chunks_extracted")
+
+
+@dataclass(slots=True)
+class Ingestion:
+    """What one `aegis ingest` did. Also the observer of its Dagster runs."""
+
+    shown: Progress
+    reports: list[StageReport] = field(default_factory=list)
+    scope: list[Document] = field(default_factory=list)
+    deleted: int = 0
+    held: str = ""
+    ignored: int = 0  # hidden and temporary names
+    failed_runs: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)  # of money, worst first
+    started: float = field(default_factory=time.perf_counter)
+
+    def cover(self, documents: Sequence[Document]) -> None:
+        """Add documents to the scope, each once."""
+        known = {document.id for document in self.scope}
+        self.scope.extend(document for document in documents if document.id not in known)
+
+    def progress(self) -> Progress:
+        """Where the stages show how far they are."""
+        return self.shown
+
+    def stage_finished(self, report: StageReport) -> None:
+        """Keep what a stage did."""
+        self.reports.append(report)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Why documents were put off at a stage, and how many there."""
+        found: Counter[tuple[str, str]] = Counter()
+        for report in self.reports:
+            for why, count in report.deferred.items():
+                found[report.stage, why] += count
+        return [{"stage": stage, "why": why, "documents": count} for (stage, why), count in sorted(found.items())]
+
+    def summary(self, project: Project) -> dict[str, Any]:
+        """The JSON contract of `ingest`: where the documents in scope stand now, and the work done."""
+        by_status: Counter[Status] = Counter()
+        for collection in project.reports.summaries(self.scope):
+            by_status.update(collection.by_status)
+        work: Counter[str] = Counter()
+        for report in self.reports:
+            work.update(report.work)
+        return {
+            "documents": len(self.scope),
+            "done": by_status[Status.DONE],
+            "failed": by_status[Status.FAILED],
+            "skipped": by_status[Status.SKIPPED],
+            "deferred": by_status[Status.DEFERRED],
+            "pending": by_status[Status.PENDING],
+            "deleted": self.deleted,
+            "seconds": round(time.perf_counter() - self.started, 3),
+            "work": {key: work[key] for key in WORK_KEYS},
+            "failed_runs": self.failed_runs,
+            "failed_checks": self.failed_checks,
+            "waiting": self.waiting(),
+            "held": self.held,
+            "ignored": self.ignored,
+            "passed_over": [
+                {"path": item.path, "reason": item.reason, "remedy": item.remedy}
+                for item in project.documents.passed_over()
+            ],
+        }
+
+
+def open_project(paths: Sequence[Path]) -> Project:
+    """The project; without a watched root, the first folder given becomes it and is remembered."""
+    settings = load_settings()
+    if settings.root is not None:
+        return Project(settings)
+    patience = Patience(str(paths[0]) if paths else "", seconds=settings.listing.patience_seconds)
+    return Project(patience.ask(lambda: _first_root(settings, paths)))
+
+
+def ingest(
+    project: Project,
+    paths: Sequence[Path],
+    progress: Progress,
+    *,
+    confirm_deletions: bool = False,
+    force_from: Stage | None = None,
+) -> Ingestion:
+    """Bring the whole root, or these parts of it, up to date; force_from: do again from this stage on.
+
+    A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
+    UnknownDocument, RootUnreadable, ServiceError.
+    """
+    done, since = Ingestion(progress), project.clock.now()
+    scopes = [_scope(project, path) for path in paths] or [""]
+    for scope in scopes:
+        if project.source.is_file(scope) and force_from is None:
+            _run_pipeline(project, scope, done)
+        else:
+            _bring_up(project, scope, done, confirm_deletions, force_from)
+    _check_costs(project, since, done)
+    return done
+
+
+def run_documents(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
+    """Bring just these documents up to date."""
+    done, since = Ingestion(progress), project.clock.now()
+    done.cover(documents)
+    by_collection: dict[CollectionName, list[str]] = {}
+    for document in documents:
+        by_collection.setdefault(document.collection, []).append(document.id)
+    _run_jobs(project, by_collection, done)
+    _check_costs(project, since, done)
+    return done
+
+
+def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
+    """Delete the artifacts of documents that failed because one cannot be read: they are made anew."""
+    damaged = {item.document_id for item in project.reports.failures(documents) if item.failure.code in _DAMAGED_CODES}
+    for document_id, states in project.catalog.states(damaged).items():
+        for stage in ARTIFACT_STAGES:
+            if stage in states:
+                project.artifacts.delete(stage, states[stage].fingerprint)
+        err.print(f"{escape(document_id)} is parsed anew: what was stored of it could not be read.")
+
+
+def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:
+    listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
+    done.ignored += listing.ignored
+    if listing.held_message:
+        done.held = listing.held_message
+        err.print(f"[yellow]held:[/] {listing.held_message}")
+    for item in listing.passed_over:
+        err.print(f"[yellow]passed over:[/] {escape(item.path)}: {item.reason}. {escape(item.remedy)}")
+    if project.documents.deleted() or not project.vectors.exists():
+        done.deleted += asyncio.run(_tidy_up(project, done))
+    documents = project.documents.within(scope)
+    done.cover(documents)
+    work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
+    patterns = _patterns(project, scope)
+    _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
+    sweep_artifacts(project.catalog, project.artifacts)
+
+
+def _patterns(project: Project, scope: str) -> list[str]:
+    """The run config that picks a part of a collection; all of it where the scope is the whole collection."""
+    if project.documents.get([DocumentId(scope)]):
+        return [scope]
+    return [] if "/" not in scope else [f"{glob.escape(scope)}/**"]
+
+
+async def _tidy_up(project: Project, done: Ingestion) -> int:
+    async with project.workbench(done.shown) as bench:
+        return await tidy_up(project.documents, bench)
+
+
+def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
+    from aegis_dagster.pipeline import IngestionPipeline
+
+    pipeline = IngestionPipeline(project, done.shown)
+    state = asyncio.run(pipeline.run(f"{project.watched_root}/{scope}"))
+    done.reports.extend(pipeline.reports)
+    done.cover(project.documents.get([DocumentId(scope)]))
+    if not state["memory_check_passed"]:
+        raise ServiceError(
+            f"{state['current_memory_mb']:.0f} MiB of memory are free, {project.settings.memory_needed_mb} are needed.",
+            remedy="end other programs, or lower AEGIS_MEMORY_NEEDED_MB.",
+        )
+
+
+def _run_jobs(
+    project: Project,
+    work: Mapping[CollectionName, Sequence[str]],
+    done: Ingestion,
+    force_from: Stage | None = None,
+) -> None:
+    """One Dagster run for each collection that has something to do; `work` has the documents each is limited to."""
+    if not work:
+        return
+    from aegis_dagster.cli.dagster_runs import run_collection
+    from aegis_dagster.defs.ingestion.config import IngestOptions, force_choice
+
+    for collection, patterns in work.items():
+        options = IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
+        failure = run_collection(project, collection, options, done)
+        if failure:
+            done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
+
+
+def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:
+    """Run the checks of money where a model could have been asked."""
+    if not project.choices.providers:
+        return
+    from aegis_dagster.cli.dagster_runs import run_cost_checks
+
+    done.failed_checks = run_cost_checks(project, since)
+
+
+def _scope(project: Project, path: Path) -> str:
+    """The path relative to the root; the root itself is ""."""
+    scope = project.scope_of(path)
+    if not project.source.holds(scope) and not project.documents.within(scope):
+        raise UnknownDocument(f"There is no {path}.", remedy="check the path.")
+    return scope
+
+
+def _first_root(settings: Settings, paths: Sequence[Path]) -> Settings:
+    if not paths:
+        raise ConfigurationError("No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT.")
+    first = next((path for path in paths if path.is_dir()), paths[0])
+    root = watched_root(as_url(first) or (normalized(first) if first.is_dir() else normalized(first).parent))
+    if isinstance(root, Path) and not first.exists():
+        raise UnknownDocument(f"There is no {first}.", remedy="check the path.")
+    remember_root(settings.home, root)
+    err.print(f"{root} is now the watched root of {settings.home}.")
+    return settings.model_copy(update={"root": root})

@@ -1,0 +1,286 @@
+"""Builds what asks models: the gateway with its ledger, and who describes, extracts and embeds."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import cached_property
+
+from sqlalchemy.engine import Engine
+
+from aegis_dagster.domain.accounts import AccountLimits
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.llm import Classification, LLMTask, TaskType
+from aegis_dagster.domain.money import nano_usd
+from aegis_dagster.domain.prices import Price, Tier
+from aegis_dagster.embedding.by_provider import ProviderEmbedder
+from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.embedding.model_files import MODEL, ensure_model
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.extraction.by_model import ModelExtractor
+from aegis_dagster.extraction.statistical import StatisticalExtractor
+from aegis_dagster.llm.client import Wire
+from aegis_dagster.llm.gateway import Gateway, GatewayOptions
+from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, tier
+from aegis_dagster.llm.prices import PriceList
+from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
+from aegis_dagster.pictures.vision import VisionDescriber
+from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, PictureDescriber
+from aegis_dagster.settings import Settings, provider_access
+from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
+from aegis_dagster.stores.ledger.ledger import Ledger
+
+
+class Models:
+    """What asks models, for one run. Everything is built when first used; `aclose` ends what was."""
+
+    def __init__(self, settings: Settings, engine: Engine, clock: Clock, run_id: str) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._run_id = run_id
+        self._engine = engine
+
+    @cached_property
+    def providers(self) -> list[Provider]:
+        """The configured providers in the order of the tiers."""
+        return configured_providers(self._settings)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Pays for the calls."""
+        return Ledger(self._engine, self._clock, account_limits(self._settings))
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The only way to a model."""
+        llm = self._settings.llm
+        return Gateway(
+            self.providers,
+            PriceList(own_prices(self._settings)),
+            self.ledger,
+            Wire(),
+            self._clock,
+            run_id=self._run_id,
+            options=GatewayOptions(
+                max_wait_seconds=llm.max_wait_seconds,
+                rest_after_failures=llm.rest_after_failures,
+                rest_seconds=llm.rest_seconds,
+            ),
+        )
+
+    def describer(self, collection: CollectionName, ocr: PictureDescriber) -> PictureDescriber:
+        """Who looks at the pictures of a collection. Raises ConfigurationError: a model is wanted, none may look."""
+        enrich = self._settings.enrich
+        classification = self.classification(collection)
+        if not self._by_model(enrich.describer, TaskType.IMAGE_DESCRIPTION, classification):
+            return ocr
+        return VisionDescriber(
+            self.gateway,
+            ocr,
+            classification=classification,
+            quality=enrich.quality,
+            max_side_pixels=enrich.max_side_pixels,
+            max_tokens=enrich.max_answer_tokens,
+        )
+
+    def extractor(self, collection: CollectionName) -> EvidenceExtractor:
+        """Who reads the chunks of a collection. Raises ConfigurationError: a model is wanted, none may read."""
+        graph = self._settings.graph
+        classification = self.classification(collection)
+        if not self._by_model(graph.extractor, TaskType.ENTITY_EXTRACTION, classification):
+            return StatisticalExtractor(
+                max_entities=graph.max_entities_per_chunk, max_relations=graph.max_relations_per_chunk
+            )
+        return ModelExtractor(
+            self.gateway, classification=classification, quality=graph.quality, max_tokens=graph.max_answer_tokens
+        )
+
+    @cached_property
+    def embedding_shape(self) -> tuple[str, int]:
+        """Name of the embedding model and length of its vectors; does not build it. Raises as `embedder`."""
+        if self._settings.embed.model == MODEL:
+            return MiniLmEmbedder.model, MiniLmEmbedder.dimensions
+        return self.embedder.model, self.embedder.dimensions
+
+    @property
+    def embedding_is_paid(self) -> bool:
+        """Whether a provider that costs something embeds. Raises as `embedder`."""
+        name = self._settings.embed.model
+        return name != MODEL and not self._embedding_model(name)[0].free
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedding model. Raises ConfigurationError: it is not configured, or some collection must not use it."""
+        name = self._settings.embed.model
+        if name == MODEL:
+            return self._minilm()
+        provider, model = self._embedding_model(name)
+        confidential = [name for name, policy in self._settings.collections.items() if policy.local_only]
+        if confidential and not provider.local:
+            raise ConfigurationError(
+                f"Collection {confidential[0]} is local_only, but embed.model {name} is not a local model.",
+                remedy="choose a local embedding model: one vector store cannot mix two models.",
+            )
+        return self._by_provider(provider, model)
+
+    def embedders(self) -> Iterator[Embedder]:
+        """Every embedding model there is: the one in the settings, and those it may have been before."""
+        yield self.embedder
+        if self._settings.embed.model != MODEL:
+            yield self._minilm()
+        confidential = any(policy.local_only for policy in self._settings.collections.values())
+        for provider in self.providers:
+            for model in provider.models.values():
+                if confidential and not provider.local:  # a question may tell what is in a confidential collection
+                    continue
+                if TaskType.EMBEDDING in model.tasks and model.dimensions is not None:
+                    yield self._by_provider(provider, model)
+
+    def _minilm(self) -> MiniLmEmbedder:
+        embed = self._settings.embed
+        folder = ensure_model(self._settings.model_cache)  # exported when it is first used
+        return MiniLmEmbedder(folder, batch_size=embed.batch_size, threads=embed.threads)
+
+    def _by_provider(self, provider: Provider, model: Model) -> ProviderEmbedder:
+        return ProviderEmbedder(
+            self.gateway,
+            provider.name,
+            model.name,
+            dimensions=model.dimensions or 0,
+            max_tokens=model.max_input_tokens or 512,
+            texts_per_call=model.texts_per_call,
+        )
+
+    def classification(self, collection: CollectionName) -> Classification:
+        """Who may see what is in a collection."""
+        local_only = self._settings.policy(collection).local_only
+        return Classification.CONFIDENTIAL if local_only else Classification.INTERNAL
+
+    async def aclose(self) -> None:
+        """End the connections and the ledger's writer, where they were begun."""
+        try:
+            if "gateway" in self.__dict__:
+                await self.gateway.aclose()
+        finally:
+            if "ledger" in self.__dict__:
+                await self.ledger.aclose()
+
+    def _by_model(self, choice: str, task_type: TaskType, classification: Classification) -> bool:
+        task = LLMTask(task_type, classification=classification)
+        able = bool(self.providers) and bool(self.gateway.candidates(task))
+        if choice == "model" and not able:
+            local = " that is local" if classification is Classification.CONFIDENTIAL else ""
+            raise ConfigurationError(
+                f"A model is wanted for {task_type}, but no configured provider{local} has one.",
+                remedy="set OLLAMA_HOST, DASHSCOPE_API_KEY or OPENAI_API_KEY, or a provider in llm.providers; "
+                "docs/guides/COSTS.md has an example.",
+            )
+        return able and choice in ("auto", "model")
+
+    def _embedding_model(self, name: str) -> tuple[Provider, Model]:
+        provider_name, _, model_name = name.partition("/")
+        for provider in self.providers:
+            model = provider.models.get(model_name)
+            if provider.name == provider_name and model is not None and TaskType.EMBEDDING in model.tasks:
+                if model.dimensions is None:
+                    raise ConfigurationError(
+                        f"The length of the vectors of {name} is not known.",
+                        remedy=f"set llm.providers.{provider_name}.models.{model_name}.dimensions.",
+                    )
+                return provider, model
+        raise ConfigurationError(
+            f"embed.model {name!r} is no embedding model of a configured provider.",
+            remedy=f"use {MODEL!r}, or configure the provider and name the model under llm.providers.<name>.models.",
+        )
+
+
+def configured_providers(settings: Settings) -> list[Provider]:
+    """The providers of the tiers that can be reached. Raises ConfigurationError: a paid one without a budget."""
+    found = []
+    for name in settings.llm.tiers:
+        chosen = settings.llm.providers[name]
+        access = provider_access(chosen)
+        if access is None:
+            continue
+        if not chosen.free and name not in settings.llm.budgets.providers:
+            raise ConfigurationError(
+                f"Provider {name} is paid and has no budget.",
+                remedy=f"set llm.budgets.providers.{name} in aegis.yaml to USD a month, or llm.providers.{name}.free.",
+            )
+        found.append(_provider(name, chosen, access.base_url, access.api_key))
+    return found
+
+
+def account_limits(settings: Settings) -> AccountLimits:
+    """The budgets of the settings in nano-USD. A free provider is unlimited."""
+    llm = settings.llm
+    budgets = llm.budgets
+    return AccountLimits(
+        providers={
+            name: None if provider.free else nano_usd(budgets.providers.get(name, Decimal(0)))
+            for name, provider in llm.providers.items()
+            if name in llm.tiers
+        },
+        collections={name: nano_usd(usd) for name, usd in budgets.collections.items()},
+        per_run=None if budgets.per_run is None else nano_usd(budgets.per_run),
+    )
+
+
+def own_prices(settings: Settings) -> Mapping[tuple[str, str], Price]:
+    """The prices of aegis.yaml by provider and model."""
+    found: dict[tuple[str, str], Price] = {}
+    for name, price in settings.llm.prices.items():
+        provider, slash, model = name.partition("/")
+        if not slash:
+            raise ConfigurationError(
+                f"llm.prices: {name!r} is no provider/model.", remedy="write it as openai/gpt-4.1."
+            )
+        found[provider, model] = _price(price)
+    return found
+
+
+def _price(price: PriceSettings) -> Price:
+    def of(rates: RateSettings) -> Tier:
+        return tier(rates.input, rates.output, cached=rates.cached, reasoning=rates.reasoning, up_to=rates.up_to)
+
+    return Price(
+        tuple(of(rates) for rates in price.tiers),
+        version="aegis.yaml",
+        source=price.source,
+        as_of=price.as_of,
+        per_picture=nano_usd(price.per_picture),
+    )
+
+
+def _picture_tokens(provider: str, model: str, values: ModelSettings) -> int:
+    if values.picture_tokens is not None:
+        return values.picture_tokens
+    return MOST_PICTURE_TOKENS.get((provider, model), PICTURE_TOKENS)
+
+
+def _provider(name: str, chosen: ProviderSettings, base_url: str, api_key: str) -> Provider:
+    models = {
+        model: Model(
+            name=model,
+            tasks=frozenset(values.tasks),
+            quality=values.quality,
+            picture_tokens=_picture_tokens(name, model, values),
+            max_input_tokens=values.max_input_tokens,
+            dimensions=values.dimensions,
+            texts_per_call=values.texts_per_call,
+            parameters=values.parameters,
+        )
+        for model, values in chosen.models.items()
+    }
+    return Provider(
+        name=name,
+        base_url=base_url,
+        api_key=api_key,
+        local=chosen.local,
+        free=chosen.free,
+        models=models,
+        concurrency=chosen.concurrency,
+        requests_per_minute=chosen.requests_per_minute,
+        tokens_per_minute=chosen.tokens_per_minute,
+        timeout_seconds=chosen.timeout_seconds,
+        attempts=chosen.attempts,
+        max_tokens_field=chosen.max_tokens_field,
+    )

@@ -1,0 +1,24 @@
+"""Builds the channels of pages from the settings."""
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.alerts import Links
+from aegis_dagster.monitoring.paging.channels import channels_of
+from aegis_dagster.ports import PageChannel
+from aegis_dagster.settings import notify_addresses
+
+
+def links_of(project: Project) -> Links:
+    """Where pages lead to, by the settings."""
+    return Links(project.settings.alerts.dagster_url, project.settings.alerts.runbook_url)
+
+
+def paging_channels(project: Project) -> list[PageChannel]:
+    """Who is told, by the settings and the environment."""
+    settings = project.settings.alerts
+    return channels_of(
+        settings.alertmanager,
+        notify_addresses(),
+        links=links_of(project),
+        stands_seconds=settings.stands_seconds,
+        clock=project.clock,
+    )

@@ -1,0 +1,372 @@
+"""Builds the project from its settings: which adapter stands behind which port.
+
+The layers above (`defs/`, `cli/`, `pipeline/`) take what they need from here and name no adapter.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache, cached_property
+from pathlib import Path
+
+from sqlalchemy.engine import Engine
+
+from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition.models import Models
+from aegis_dagster.domain.fingerprints import CollectionRules, Identities
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.embedding.model_files import tokenizer_file
+from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError
+from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
+from aegis_dagster.pictures.ocr import OcrDescriber
+from aegis_dagster.pins import pinned
+from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress
+from aegis_dagster.process_identity import new_owner
+from aegis_dagster.progress import Silent
+from aegis_dagster.settings import Settings, as_url, load_settings, normalized
+from aegis_dagster.sources.hang_guard import Patience, PatientSource
+from aegis_dagster.sources.local_folder import WatchedFolder
+from aegis_dagster.sources.remote_folder import RemoteFolder
+from aegis_dagster.stages.context import StageOptions, Workbench
+from aegis_dagster.stages.sync import DeletionGuard
+from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
+from aegis_dagster.stores.catalog.claims import Catalog
+from aegis_dagster.stores.catalog.documents import DocumentList
+from aegis_dagster.stores.catalog.reports import CatalogReports
+from aegis_dagster.stores.clock import SystemClock
+from aegis_dagster.stores.database import open_database
+from aegis_dagster.stores.evidence.queries import EvidenceQueries
+from aegis_dagster.stores.evidence.store import EvidenceStore
+from aegis_dagster.stores.ledger.reports import LedgerReports
+from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+PARSE_VERSION = "1"
+ENRICH_VERSION = "1"
+EMBED_VERSION = "1"
+
+
+class Project:
+    """One home with one watched root. Everything is built when first used."""
+
+    def __init__(
+        self, settings: Settings | None = None, clock: Clock | None = None, engine: Engine | None = None
+    ) -> None:
+        """engine: on the database of the settings, for who has opened it already."""
+        self.settings = settings or load_settings()
+        self.clock = clock or SystemClock()
+        self._engine = engine
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The SQL database, migrated."""
+        return self._engine or open_database(self.settings.database_url)
+
+    def close(self) -> None:
+        """Give the database's connections back; for processes that open a project again and again."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+    @cached_property
+    def documents(self) -> DocumentList:
+        """The catalog's list of documents."""
+        return DocumentList(self.engine, self.clock)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Stage states; this object owns its claims."""
+        return Catalog(self.engine, self.clock, lease_seconds=self.settings.lease_seconds)
+
+    @cached_property
+    def reports(self) -> CatalogReports:
+        """What the catalog says to people."""
+        return CatalogReports(self.engine, self.catalog, self.documents, self.identities)
+
+    @cached_property
+    def artifacts(self) -> FolderArtifacts:
+        """Results of parse, enrich and chunk."""
+        return FolderArtifacts(self.settings.artifacts_dir, self.clock)
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """What chunks say."""
+        return EvidenceStore(self.engine)
+
+    @cached_property
+    def graph(self) -> EvidenceQueries:
+        """Reading the graph."""
+        return EvidenceQueries(self.engine)
+
+    def models(self, run_id: str = "") -> Models:
+        """What asks models, for one run; whoever takes it closes it."""
+        return Models(self.settings, self.engine, self.clock, run_id)
+
+    @cached_property
+    def choices(self) -> Models:
+        """Who would be asked. Nobody is: it is there for names and prices."""
+        return self.models()
+
+    @cached_property
+    def ledger_reports(self) -> LedgerReports:
+        """What was spent."""
+        return LedgerReports(self.engine)
+
+    @cached_property
+    def vectors(self) -> QdrantStore:
+        """The vector store in local mode."""
+        return self._vectors_of(*self.choices.embedding_shape)
+
+    def vectors_to_search(self, models: Models) -> tuple[Embedder, QdrantStore]:
+        """Who embeds questions, and the vectors that go with it.
+
+        After the embedding model was changed this is the model before, until every document is embedded anew.
+        """
+        active = self.vectors.active_collection()
+        if active not in (None, self.vectors.collection):
+            for embedder in models.embedders():
+                store = self._vectors_of(embedder.model, embedder.dimensions)
+                if store.collection == active:
+                    return embedder, store
+        return models.embedder, self.vectors
+
+    def switch_vectors(self) -> bool:
+        """Let readers ask the vectors of the model in the settings, when every document has them. Whether it did."""
+        if self.vectors.active_collection() in (None, self.vectors.collection):
+            return False
+        points = self.reports.embedded_points()
+        if points is None:
+            return False
+        try:
+            self.vectors.activate(expected_points=points)
+        except ServiceError as error:  # somebody publishes right now; the next run tries again
+            logger.warning("%s", error)
+            return False
+        return True
+
+    def _vectors_of(self, model: str, dimensions: int) -> QdrantStore:
+        qdrant = self.settings.qdrant
+        return QdrantStore(
+            self.settings.qdrant_dir,
+            alias=qdrant.collection,
+            model=model,
+            dimensions=dimensions,
+            lock_timeout_seconds=qdrant.lock_timeout_seconds,
+        )
+
+    @cached_property
+    def pdf_route(self) -> str:
+        """How PDFs are laid out here: "models" or "rules"."""
+        return choose_pdf_route(self.settings.parse.pdf_route, self.settings.docling_models_dir)
+
+    @cached_property
+    def identities(self) -> Identities:
+        """What the result of each stage depends on besides its input."""
+        settings = self.settings
+        enrich, chunk = settings.enrich, settings.chunk
+        embedding, _ = self.choices.embedding_shape
+        return Identities(
+            by_stage={
+                Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
+                Stage.ENRICH: self._identity_by_model(Stage.ENRICH, CollectionName("")),
+                Stage.GRAPH: self._identity_by_model(Stage.GRAPH, CollectionName("")),
+                Stage.CHUNK: (
+                    f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
+                    f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
+                ),
+                Stage.EMBED: f"{EMBED_VERSION}/{embedding}/{SPARSE_VERSION}/{settings.qdrant.collection}",
+            },
+            local_only=self._identities_of_confidential(),
+            rules={
+                CollectionName(name): CollectionRules(
+                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, policy.local_only
+                )
+                for name, policy in settings.collections.items()
+            },
+            default_rules=CollectionRules(enrich.enabled, settings.graph.enabled),
+        )
+
+    def _identities_of_confidential(self) -> dict[Stage, str]:
+        """The identities of stages that some confidential collection goes through."""
+        found: dict[Stage, str] = {}
+        for name, policy in self.settings.collections.items():
+            wanted = {Stage.ENRICH: policy.enrich, Stage.GRAPH: policy.graph}
+            for stage in wanted:
+                if policy.local_only and wanted[stage] and stage not in found:
+                    found[stage] = self._identity_by_model(stage, CollectionName(name))
+        return found
+
+    def _identity_by_model(self, stage: Stage, collection: CollectionName) -> str:
+        """The identity of a stage whose model depends on who may see a collection."""
+        if stage is Stage.GRAPH:
+            return self.choices.extractor(collection).name
+        enrich = self.settings.enrich
+        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
+        return f"{ENRICH_VERSION}/{self.choices.describer(collection, self._ocr(self._pool())).name}/{limits}"
+
+    @property
+    def watched_root(self) -> str | Path:
+        """The watched root: a URL or an absolute path. Raises ConfigurationError when there is none yet."""
+        if self.settings.root is None:
+            raise ConfigurationError(
+                "No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT."
+            )
+        return self.settings.root
+
+    @property
+    def root(self) -> Path:
+        """The watched root as a local folder. Raises ConfigurationError when there is none, or it is a URL."""
+        root = self.watched_root
+        if isinstance(root, str):
+            raise ConfigurationError(
+                f"The watched root {root} is no local folder.",
+                remedy="name documents by their ids, or by URLs below the root.",
+            )
+        return root
+
+    def scope_of(self, path: Path) -> str:
+        """A path or URL relative to the watched root, "" for the root itself; the file need not exist.
+
+        Raises OutsideRoot with the command that would take it.
+        """
+        root = self.watched_root
+        if isinstance(root, str):
+            return self._scope_of_url(path, root)
+        written = normalized(path)
+        scope = _below(written, root)
+        if scope is None:  # the disk, which may hang, is asked only where the names do not tell
+            scope = self._patience.ask(lambda: _below(written.resolve(), root.resolve()))
+        if scope is not None:
+            return scope
+        folder = written if written.is_dir() else written.parent
+        raise OutsideRoot(
+            f"{path} is not below the watched root {root}.",
+            remedy=f"copy it there, or use a home of its own: AEGIS_HOME=.aegis-{folder.name} aegis ingest {folder}",
+        )
+
+    def _scope_of_url(self, path: Path, root: str) -> str:
+        url = (as_url(path) or "").rstrip("/")
+        below = as_url(Path(root)) or root  # both as pathlib leaves them: `//` within is one slash
+        if url == below or url.startswith(below + "/"):
+            return url.removeprefix(below).removeprefix("/")
+        raise OutsideRoot(
+            f"{path} is not below the watched root {root}.",
+            remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
+        )
+
+    @cached_property
+    def source(self) -> DocumentSource:
+        """The watched root: a folder, or what a URL leads to."""
+        listing, root = self.settings.listing, self.watched_root
+        source: DocumentSource
+        if isinstance(root, str):
+            source = RemoteFolder(
+                root,
+                options=self.settings.root_options,
+                ignore=listing.ignore,
+                settle_seconds=listing.settle_seconds,
+                clock=self.clock,
+                downloads=self.settings.home / "downloads",
+                max_megabytes=self.settings.parse.max_megabytes,
+            )
+        else:
+            source = WatchedFolder(
+                root,
+                ignore=listing.ignore,
+                settle_seconds=listing.settle_seconds,
+                clock=self.clock,
+                max_megabytes=self.settings.parse.max_megabytes,
+                home=self.settings.home,
+            )
+        return PatientSource(source, self._patience)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        """With which the root is asked."""
+        return Patience(str(self.watched_root), seconds=self.settings.listing.patience_seconds)
+
+    def guard(self, *, confirmed: bool = False) -> DeletionGuard:
+        """The guard against mass deletion."""
+        listing = self.settings.listing
+        return DeletionGuard(listing.max_deleted_share, listing.max_deleted_count, confirmed)
+
+    @asynccontextmanager
+    async def workbench(self, progress: Progress | None = None, run_id: str = "") -> AsyncIterator[Workbench]:
+        """The stages' ports, with worker processes and connections that end with the block.
+
+        run_id: written on the ledger rows of the calls that are made.
+        """
+        pool, models = self._pool(), self.models(run_id or new_owner())
+        self.artifacts.clean_staging()
+        async with AsyncExitStack() as closing:
+            closing.callback(self.artifacts.close)
+            closing.push_async_callback(models.aclose)
+            closing.push_async_callback(pool.close)
+            yield self._bench(pool, models, progress or Silent())
+
+    def _pool(self) -> WorkerPool:
+        parse = self.settings.parse
+        return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb, tasks_per_worker=parse.documents_per_worker)
+
+    def _ocr(self, pool: WorkerPool) -> OcrDescriber:
+        return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
+
+    def _bench(self, pool: WorkerPool, models: Models, progress: Progress) -> Workbench:
+        ocr = self._ocr(pool)
+        return Workbench(
+            catalog=self.catalog,
+            artifacts=self.artifacts,
+            source=self.source.local_copy,
+            tasks=pool,
+            describer=cache(lambda collection: models.describer(collection, ocr)),
+            embedder=models.embedder,
+            vectors=self.vectors,
+            switch_vectors=self.switch_vectors,
+            evidence=self.evidence,
+            extractor=cache(models.extractor),
+            embedding_cache=EmbeddingCache(self.engine),
+            picture_cache=PictureCache(self.engine),
+            extraction_cache=ExtractionCache(self.engine),
+            identities=self.identities,
+            options=self._options(models),
+            progress=progress,
+        )
+
+    def _options(self, models: Models) -> StageOptions:
+        parse, enrich, chunk = self.settings.parse, self.settings.enrich, self.settings.chunk
+        return StageOptions(
+            concurrency=parse.workers,
+            calls_at_once=max(parse.workers, *(provider.concurrency for provider in models.providers), 1),
+            parse_timeout_seconds=parse.timeout_seconds,
+            chunk_timeout_seconds=chunk.timeout_seconds,
+            min_coverage=chunk.min_coverage,
+            embed_window_chunks=self.settings.embed.window_chunks,
+            min_side_pixels=enrich.min_side_pixels,
+            max_aspect=enrich.max_aspect,
+            min_colors=enrich.min_colors,
+            parse_payload={
+                "max_pages": parse.max_pages,
+                "max_megabytes": parse.max_megabytes,
+                "pdf_route": self.pdf_route,
+                "docling_models": str(self.settings.docling_models_dir),
+                "ocr": parse.ocr,
+            },
+            chunk_payload={
+                "max_tokens": chunk.max_tokens,
+                "merge_peers": chunk.merge_peers,
+                "tokenizer": str(tokenizer_file(self.settings.model_cache)),
+            },
+        )
+
+
+def _below(path: Path, folder: Path) -> str | None:
+    """A path relative to a folder, "" for the folder itself; None: it lies elsewhere."""
+    if not path.is_relative_to(folder):
+        return None
+    relative = path.relative_to(folder)
+    return "" if relative == Path() else relative.as_posix()

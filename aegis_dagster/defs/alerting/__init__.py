@@ -1,0 +1,1 @@
+"""Paging from Dagster: the sensor that reads checks and ends of runs."""

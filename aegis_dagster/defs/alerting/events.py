@@ -1,0 +1,142 @@
+"""Reading Dagster's event log for paging: evaluations of asset checks, and runs that failed or succeeded.
+
+All code locations of an instance write one log. Evaluations and ends of runs have increasing ids in it, across all
+assets and runs: SQLite's storage, which has a file for each run, mirrors them into its index, and `SqlEventLogStorage`
+reads that (SqliteEventLogStorage itself would open the file of every run). The table of executions of checks is of no
+use here: its rows are made when a check is planned, so their ids are not in the order of evaluations.
+
+A transaction can become visible after one with a higher id. So what happened in the last minutes is read again each
+time; reading twice changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData
+
+from aegis_dagster.domain.alerts import AlertEvent, AlertKey, AlertKind, Severity, in_label, job_label, told_of
+
+READ_AGAIN = timedelta(minutes=5)  # a transaction takes no longer to become visible
+_AT_ONCE = 500  # events of a kind
+_KINDS = (DagsterEventType.ASSET_CHECK_EVALUATION, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS)
+_PARTITION, _FIRST, _LAST = (
+    f"dagster/{name}" for name in ("partition", "asset_partition_range_start", "asset_partition_range_end")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some of the log."""
+
+    events: Sequence[AlertEvent]
+    marks: Sequence[tuple[int, int]]  # of every event: id in the log, time in microseconds
+    complete: bool  # there are no more now
+
+
+def start_of(instance: dg.DagsterInstance, cursor: int) -> int:
+    """Where to read on: the cursor, or the beginning when the log was made anew since."""
+    newest = instance.event_log_storage.get_maximum_record_id() or 0
+    return cursor if cursor <= newest else 0
+
+
+def batches_after(instance: dg.DagsterInstance, cursor: int) -> Iterator[Batch]:
+    """Everything after an id of the log, in the order of ids."""
+    while True:
+        batch = _batch_after(instance, cursor)
+        yield batch
+        if batch.complete:
+            return
+        cursor = batch.marks[-1][0]
+
+
+def _batch_after(instance: dg.DagsterInstance, cursor: int) -> Batch:
+    """As many of each kind as are read at once. Where one has more, the others wait for it: order is kept."""
+    found = {kind: _records(instance, kind, cursor) for kind in _KINDS}
+    last = [records[-1].storage_id for records in found.values() if len(records) == _AT_ONCE]
+    until = min(last) if last else None
+    records = [record for each in found.values() for record in each if until is None or record.storage_id <= until]
+    records.sort(key=lambda record: record.storage_id)
+    runs = _runs(instance, records)
+    events = [event for record in records for event in _events(record, runs)]
+    return Batch(events, [(record.storage_id, _at_us(record)) for record in records], complete=until is None)
+
+
+def _records(instance: dg.DagsterInstance, kind: DagsterEventType, cursor: int) -> Sequence[dg.EventLogRecord]:
+    from dagster._core.storage.event_log import SqlEventLogStorage  # loads alembic: half a second of every start
+
+    storage, wanted = instance.event_log_storage, dg.EventRecordsFilter(event_type=kind, after_cursor=cursor)
+    if isinstance(storage, SqlEventLogStorage):
+        return SqlEventLogStorage.get_event_records(storage, wanted, limit=_AT_ONCE, ascending=True)
+    return storage.get_event_records(wanted, limit=_AT_ONCE, ascending=True)
+
+
+def _runs(instance: dg.DagsterInstance, records: Sequence[dg.EventLogRecord]) -> Mapping[str, dg.DagsterRun]:
+    """The runs that ended; one that was deleted since is nobody's concern."""
+    ended = {record.run_id for record in records if record.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION}
+    if not ended:
+        return {}
+    return {run.run_id: run for run in instance.get_runs(filters=dg.RunsFilter(run_ids=sorted(ended)))}
+
+
+def _events(record: dg.EventLogRecord, runs: Mapping[str, dg.DagsterRun]) -> Iterator[AlertEvent]:
+    event = record.event_log_entry.dagster_event
+    if event is None:
+        return
+    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+        if isinstance(event.event_specific_data, AssetCheckEvaluation):
+            yield _of_check(record, event.event_specific_data)
+    elif record.run_id in runs:
+        yield _of_run(record, event, runs[record.run_id])
+
+
+def _of_check(record: dg.EventLogRecord, evaluation: AssetCheckEvaluation) -> AlertEvent:
+    warns = evaluation.severity is dg.AssetCheckSeverity.WARN
+    severity = Severity.WARNING if warns else Severity.CRITICAL
+    numbers = {
+        name: value.value
+        for name, value in evaluation.metadata.items()
+        if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue) and value.value is not None
+    }
+    key = AlertKey(
+        AlertKind.CHECK,
+        in_label(evaluation.asset_key.to_user_string()),
+        in_label(evaluation.partition or ""),
+        in_label(evaluation.check_name),
+    )
+    told = told_of(evaluation.description, numbers, record.run_id or "")
+    return AlertEvent(key, _at_us(record), None if evaluation.passed else severity, told)
+
+
+def _of_run(record: dg.EventLogRecord, event: DagsterEvent, run: dg.DagsterRun) -> AlertEvent:
+    """A job that Dagster makes for chosen assets is told apart by them."""
+    made_for = run.asset_selection if run.job_name.startswith("__") else None
+    first, last = run.tags.get(_FIRST, ""), run.tags.get(_LAST, "")
+    partition = run.tags.get(_PARTITION) or (f"{first}...{last}" if first else "")
+    job = job_label(run.job_name, [asset.to_user_string() for asset in made_for or ()])
+    key = AlertKey(AlertKind.RUN, job, in_label(partition))
+    failed = event.event_type is DagsterEventType.RUN_FAILURE
+    told = told_of(_why(event) if failed else "", {}, run.run_id)
+    return AlertEvent(key, _at_us(record), Severity.CRITICAL if failed else None, told)
+
+
+def _why(event: DagsterEvent) -> str:
+    """What Dagster says of a failed run, and the first error of its steps."""
+    data = event.event_specific_data
+    if not isinstance(data, JobFailureData):  # nobody was there to say more: its process was gone, it never began
+        return event.message or ""
+    error = data.error
+    if data.first_step_failure_event is not None:
+        step = data.first_step_failure_event.step_failure_data
+        if step.user_failure_data is not None and step.user_failure_data.description:
+            return f"{event.message}\n{step.user_failure_data.description}"
+        error = step.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.message}\n{error.message.strip()}" if error is not None else event.message or ""
+
+
+def _at_us(record: dg.EventLogRecord) -> int:
+    return round(record.timestamp * 1_000_000)

@@ -1,0 +1,1 @@
+"""What starts runs by itself: the sensor of the watched folder and the schedules."""

@@ -1,0 +1,1 @@
+"""The cost assets: what models cost, their checks and the monthly report."""

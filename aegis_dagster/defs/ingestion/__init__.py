@@ -1,0 +1,1 @@
+"""The five ingestion assets: their checks, options, metadata and previews."""

@@ -1,0 +1,236 @@
+"""Asset checks of a collection: whether what the assets hold of its documents is right."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.defs.ingestion.config import collections
+from aegis_dagster.defs.ingestion.metadata import failure_table
+from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.retries import dagster_errors
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.stores.catalog.reports import FailedDocument
+
+# Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would say so otherwise.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
+
+_SAMPLE = 20  # documents named in a check's metadata
+_NAMED = 3  # documents named in a check's description, which a page carries too
+
+Evaluate = Callable[[Project, Sequence[Document]], dg.AssetCheckResult]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionCheck:
+    """A check of one asset that is evaluated for each collection."""
+
+    asset: str
+    description: str
+    evaluate: Evaluate  # of all documents that the collection has now
+
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        """As Dagster names it."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.evaluate.__name__)
+
+    def definition(self) -> dg.AssetChecksDefinition:
+        """As a run evaluates it, after the asset was made."""
+
+        @dg.asset_check(
+            asset=dg.AssetKey(self.asset),
+            name=self.evaluate.__name__,
+            partitions_def=collections,
+            description=self.description,
+        )
+        def evaluated(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+            with dagster_errors(project.seconds_before_retry):
+                opened = project.open()
+                return self.evaluate(opened, opened.documents.all(CollectionName(context.partition_key)))
+
+        return evaluated
+
+
+def documents_parsed(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """WARN with the list of failed documents and their remedies."""
+    failed = [item for item in project.reports.failures(documents) if item.stage is Stage.PARSE]
+    return dg.AssetCheckResult(
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_not_parsed(failed, len(documents)) if failed else None,
+        metadata={"failed": len(failed), "failures": dg.MetadataValue.md(failure_table(failed))},
+    )
+
+
+def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
+    named = "; ".join(
+        f"{item.document_id}: {item.failure.message} Remedy: {item.failure.remedy}" for item in failed[:_NAMED]
+    )
+    more = f"; {len(failed) - _NAMED} more in `failures`" if len(failed) > _NAMED else ""
+    return f"{len(failed)} of {documents} documents could not be parsed. {named}{more}"
+
+
+def text_coverage(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """WARN with the documents whose share of text found in chunks is too low."""
+    marked = project.reports.marked(documents)
+    shares = [facts["coverage"] for facts in project.reports.facts(Stage.CHUNK, documents).values()]
+    lines = [f"- `{document}`: {share:.2%}, missing: {sample[:100]}" for document, share, sample in marked[:_SAMPLE]]
+    named = ", ".join(f"{document} ({share:.2%} found)" for document, share, _ in marked[:_NAMED])
+    return dg.AssetCheckResult(
+        passed=not marked,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(marked)} documents have text that is in no chunk: {named}"
+        f"{', ...' if len(marked) > _NAMED else ''}. Remedy: compare `aegis show DOCUMENT --chunks` with the file."
+        if marked
+        else None,
+        metadata={
+            "marked": len(marked),
+            "lowest_coverage": min(shares, default=1.0),
+            "documents": dg.MetadataValue.md("\n".join(lines)),
+        },
+    )
+
+
+def vectors_match_chunks(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """ERROR with the documents whose points and chunks differ. Repair: materialize with `force_from: embed`."""
+    expected = {
+        document: int(facts["points"]) for document, facts in project.reports.facts(Stage.EMBED, documents).items()
+    }
+    return _comparison(expected, project.vectors.counts_by_document(), documents, "points", Stage.EMBED)
+
+
+def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """ERROR with what differs. Repair: materialize with `force_from: graph`."""
+    expected = {
+        document: int(facts["chunks"]) for document, facts in project.reports.facts(Stage.GRAPH, documents).items()
+    }
+    result = _comparison(expected, project.evidence.chunk_counts_by_document(), documents, "chunks", Stage.GRAPH)
+    mismatches = project.evidence.verify(deep=False)
+    if not mismatches:
+        return result
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="Entities or relations are not what their evidence adds up to.",
+        metadata={"mismatches": dg.MetadataValue.md("\n".join(f"- {line}" for line in mismatches[:_SAMPLE]))},
+    )
+
+
+def pictures_described_by_model(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """WARN with the documents that have pictures which no model would describe."""
+    facts = project.reports.facts(Stage.ENRICH, documents)
+    fallback = Counter({document: int(found.get("fallback", 0)) for document, found in facts.items()})
+    with_text = sum(int(found.get("described", 0)) for found in facts.values())
+    affected = [(document, count) for document, count in fallback.most_common() if count]
+    return dg.AssetCheckResult(
+        passed=not affected,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"OCR stands in for the model in {fallback.total()} pictures of {len(affected)} documents: "
+        "materialize with `force_from: enrich`, or choose another vision model."
+        if affected
+        else None,
+        metadata={
+            "pictures_with_text": with_text,
+            "pictures_fallback": fallback.total(),
+            "documents": dg.MetadataValue.md(
+                "\n".join(f"- `{document}`: {count} pictures" for document, count in affected[:_SAMPLE])
+            ),
+        },
+    )
+
+
+def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
+    """WARN with the chunks that no model could read, by error code, and the documents that failed for it."""
+    facts = project.reports.facts(Stage.GRAPH, documents)
+    failed = [item for item in project.reports.failures(documents) if item.stage is Stage.GRAPH]
+    unread: dict[str, dict[str, int]] = {
+        str(document): found["unread"] for document, found in facts.items() if found.get("unread")
+    }
+    by_code: Counter[str] = Counter()
+    for codes in unread.values():
+        by_code.update(codes)
+    lines = [f"- `{name}`: " + ", ".join(f"{n} {code}" for code, n in codes.items()) for name, codes in unread.items()]
+    return dg.AssetCheckResult(
+        passed=not unread and not failed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{by_code.total()} chunks of {len(unread)} documents were not read, {len(failed)} documents "
+        "failed: materialize with `force_from: graph`, which asks only for what is missing."
+        if unread or failed
+        else None,
+        metadata={
+            "chunks": sum(int(found.get("chunks", 0)) for found in facts.values()),
+            "chunks_unread": by_code.total(),
+            "documents_failed": len(failed),
+            **{f"unread/{code}": count for code, count in sorted(by_code.items())},
+            "documents": dg.MetadataValue.md("\n".join(lines[:_SAMPLE])),
+            "failures": dg.MetadataValue.md(failure_table(failed)),
+        },
+    )
+
+
+def _comparison(
+    expected: Mapping[DocumentId, int],
+    everywhere: Mapping[DocumentId, int],
+    documents: Sequence[Document],
+    what: str,
+    stage: Stage,
+) -> dg.AssetCheckResult:
+    mine = {document.id for document in documents}
+    stored = {document: count for document, count in everywhere.items() if document in mine}
+    wrong = sorted(
+        document for document in expected.keys() | stored.keys() if expected.get(document, 0) != stored.get(document, 0)
+    )
+    lines = [f"- `{name}`: {stored.get(name, 0)} {what}, expected {expected.get(name, 0)}" for name in wrong[:_SAMPLE]]
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(wrong)} documents differ: materialize with `force_from: {stage}`." if wrong else None,
+        metadata={
+            "expected": sum(expected.values()),
+            "stored": sum(stored.values()),
+            "documents": dg.MetadataValue.md("\n".join(lines)),
+        },
+    )
+
+
+COLLECTION_CHECKS = [
+    CollectionCheck(
+        "parsed_documents",
+        "Every document could be parsed. Otherwise `failures` names each with its reason and remedy; the others went "
+        "on.",
+        documents_parsed,
+    ),
+    CollectionCheck(
+        "enriched_images",
+        "Where a model describes the pictures, the text in the picture stands in for no description. Otherwise "
+        "materialize with `force_from: enrich`, which asks again, or choose another vision model.",
+        pictures_described_by_model,
+    ),
+    CollectionCheck(
+        "chunks",
+        "No document lost text in its chunks. Otherwise compare `aegis show DOCUMENT --chunks` with the file.",
+        text_coverage,
+    ),
+    CollectionCheck(
+        "embeddings",
+        "The vector store holds one point for every chunk. Repair: materialize with `force_from: embed`.",
+        vectors_match_chunks,
+    ),
+    CollectionCheck(
+        "knowledge_graph",
+        "The evidence covers every chunk, and entities and relations are what the evidence adds up to. Repair: "
+        "materialize with `force_from: graph`.",
+        graph_matches_evidence,
+    ),
+    CollectionCheck(
+        "knowledge_graph",
+        "Every chunk could be read. Otherwise materialize with `force_from: graph`: it asks only for what is missing.",
+        chunks_read,
+    ),
+]
+
+CHECKS = [check.definition() for check in COLLECTION_CHECKS]

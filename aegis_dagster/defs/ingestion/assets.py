@@ -1,0 +1,229 @@
+"""The five assets. A materialization brings one collection up to date and touches only what is stale."""
+
+from collections.abc import Callable, Collection, Sequence
+
+import dagster as dg
+
+from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition.project import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION, Project
+from aegis_dagster.defs.ingestion.cleanup import put_partitions_right, remove_and_check
+from aegis_dagster.defs.ingestion.config import Chosen, IngestOptions, by_hand, chosen, collections
+from aegis_dagster.defs.ingestion.cost_metadata import RunCosts, cost_metadata
+from aegis_dagster.defs.ingestion.metadata import columns_of, holdings, stage_metadata, tags_of, uri_of
+from aegis_dagster.defs.ingestion.previews import preview_of
+from aegis_dagster.defs.ingestion.run_gauges import Gateway, label_of, run_gauges
+from aegis_dagster.defs.ingestion.run_outcome import failure_noted, note_outcome
+from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.retries import dagster_errors
+from aegis_dagster.domain.forecast import ForecastRow
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.errors import OperatorError
+from aegis_dagster.planning.forecast import forecast
+from aegis_dagster.stages.context import Workbench
+from aegis_dagster.stages.registry import STAGES
+from aegis_dagster.stages.sync import ListingReport, update_listing
+
+GROUP = "ingestion"
+OWNERS = ["team:knowledge"]
+USED_BY = ("stage", "provider", "model", "task_type")
+
+
+async def _run_stage(
+    context: dg.AssetExecutionContext, stage: Stage, options: IngestOptions, resource: ProjectResource
+) -> dg.MaterializeResult[None]:
+    with dagster_errors(resource.seconds_before_retry), failure_noted(context, stage):
+        project = resource.open()
+        collection = CollectionName(context.partition_key)
+        picked = _picked(context, project, collection, options)
+        documents = picked.documents
+        if stage is Stage.EMBED and not options.embed_anew:
+            documents = project.reports.standing(documents).without_embedding_anew()
+        async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
+            expected, no_forecast = (
+                _forecast(project, documents, options.forced) if stage is not Stage.CHUNK else ((), "")
+            )
+            gateway = Gateway(
+                project.settings.metrics.pushgateway, project.clock, context.log.warning, context.instance
+            )
+            try:
+                with run_gauges(gateway, label_of(project, collection), stage, bench.reports):
+                    report = await STAGES[stage](documents, bench, force=stage in options.forced)
+            finally:  # what was done counts, also when a broken service stops the stage
+                for begun in bench.reports:
+                    resource.stage_finished(begun)
+            chosen_by = _chosen(project, stage, bench, collection)
+        standing = project.reports.standing(documents)
+        failed = [item for item in standing.failures() if item.stage is stage]
+        note_outcome(context, stage, standing)
+        facts = standing.facts(stage)
+        held, preview = holdings(stage, facts.values()), preview_of(project, stage, documents, facts)
+        used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
+        costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)
+        return dg.MaterializeResult(
+            metadata={
+                **stage_metadata(report, failed, held, preview),
+                **cost_metadata(costs),
+                "dagster/uri": dg.MetadataValue.text(uri_of(project, stage)),
+                "chosen": dg.MetadataValue.text(chosen_by),
+                **({"not_found": dg.MetadataValue.text(picked.not_found)} if picked.not_found else {}),
+            }
+        )
+
+
+def _picked(
+    context: dg.AssetExecutionContext, project: Project, collection: CollectionName, options: IngestOptions
+) -> Chosen:
+    """The documents of this run. Raises UnknownDocument when somebody asked by hand for what is not there."""
+    picked = chosen(options, collection, project.documents.all(collection), project.documents)
+    if by_hand(context.run.tags):
+        return picked.or_fail()
+    if picked.not_found:
+        context.log.warning(picked.not_found)
+    return picked
+
+
+def _forecast(
+    project: Project, documents: Sequence[Document], forced: Collection[Stage]
+) -> tuple[Sequence[ForecastRow], str]:
+    """What the model calls that are still to be made will cost, or why nobody can tell: that stops no stage."""
+    if not project.choices.providers:
+        return (), ""
+    try:
+        return forecast(project, documents, forced).totals.rows, ""
+    except OperatorError as error:
+        return (), str(error)
+
+
+def _chosen(project: Project, stage: Stage, bench: Workbench, collection: CollectionName) -> str:
+    """Who does the work of a stage for a collection: the model, or what stands in for one."""
+    rules = bench.identities.rules_for(collection)
+    if (stage is Stage.ENRICH and not rules.enrich) or (stage is Stage.GRAPH and not rules.graph):
+        return "nobody: it is off for this collection"
+    chosen: dict[Stage, Callable[[], str]] = {
+        Stage.PARSE: lambda: f"PDFs by {project.pdf_route}",
+        Stage.ENRICH: lambda: bench.describer(collection).name,
+        Stage.CHUNK: lambda: bench.identities.of(Stage.CHUNK, collection),
+        Stage.EMBED: lambda: bench.embedder.model,
+        Stage.GRAPH: lambda: bench.extractor(collection).name,
+    }
+    return chosen[stage]()
+
+
+async def scan_and_remove(
+    project: Project, resource: ProjectResource, confirmed: bool, context: dg.OpExecutionContext
+) -> ListingReport:
+    """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
+    listing = update_listing(project.source, project.documents, project.guard(confirmed=confirmed))
+    async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
+        await remove_and_check(context, project, bench)
+    if listing.held_message:
+        context.log.warning(listing.held_message)
+    put_partitions_right(context.instance, project)
+    return listing
+
+
+@dg.asset(
+    partitions_def=collections,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"docling", "python"},
+    tags=tags_of(Stage.PARSE),
+    metadata=columns_of(Stage.PARSE),
+    code_version=PARSE_VERSION,
+    description="Documents of the collection as DoclingDocuments with pages, boxes and pictures, in the artifact "
+    "store. Looks at the watched root first. Repair: `failures` names each file that could not be read, with its "
+    "remedy; mend it and materialize again, or `aegis retry`. A lost artifact is made anew by itself.",
+)
+async def parsed_documents(
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Parse what is new or changed."""
+    if ingest_options.scan_root:
+        with dagster_errors(project.seconds_before_retry), failure_noted(context, Stage.PARSE):
+            confirmed = ingest_options.confirm_deletions
+            await scan_and_remove(project.open(), project, confirmed, context.op_execution_context)
+    return await _run_stage(context, Stage.PARSE, ingest_options, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[parsed_documents],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "rapidocr"},
+    tags=tags_of(Stage.ENRICH),
+    metadata=columns_of(Stage.ENRICH),
+    code_version=ENRICH_VERSION,
+    description="Descriptions of the pictures that say something; equal pictures are looked at once over all "
+    "collections. Repair: materialize again; a document goes on without descriptions meanwhile. Where OCR stands in "
+    "for a model, `force_from: enrich` asks again.",
+)
+async def enriched_images(
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Describe the pictures of new or changed documents."""
+    return await _run_stage(context, Stage.ENRICH, ingest_options, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[enriched_images],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"docling", "python"},
+    tags=tags_of(Stage.CHUNK),
+    metadata=columns_of(Stage.CHUNK),
+    code_version=CHUNKER_VERSION,
+    description="Passages with headings, pages, boxes and picture descriptions, below the embedding model's limit. "
+    "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`; `force_from: chunk` "
+    "cuts again.",
+)
+async def chunks(
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Chunk new or changed documents."""
+    return await _run_stage(context, Stage.CHUNK, ingest_options, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[chunks],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"qdrant", "onnx"},
+    tags=tags_of(Stage.EMBED),
+    metadata=columns_of(Stage.EMBED),
+    code_version=EMBED_VERSION,
+    description="Dense and sparse vectors of the chunks in Qdrant, behind the alias `aegis_documents`. A view: "
+    "`force_from: embed` publishes it again from the cache, without embedding anything twice; a deleted store is "
+    "noticed by itself.",
+)
+async def embeddings(
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Embed and publish new or changed chunks."""
+    return await _run_stage(context, Stage.EMBED, ingest_options, project)
+
+
+@dg.asset(
+    partitions_def=collections,
+    deps=[chunks],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "sqlite"},
+    tags=tags_of(Stage.GRAPH),
+    metadata=columns_of(Stage.GRAPH),
+    code_version="1",
+    description="Evidence of entities and relations, chunk by chunk, and the graph it adds up to. Repair: "
+    "`force_from: graph` writes it again; what was extracted is cached, and only chunks that no model could read are "
+    "asked about again.",
+)
+async def knowledge_graph(
+    context: dg.AssetExecutionContext, ingest_options: IngestOptions, project: ProjectResource
+) -> dg.MaterializeResult[None]:
+    """Extract evidence from new or changed chunks."""
+    return await _run_stage(context, Stage.GRAPH, ingest_options, project)
+
+
+ASSETS = [parsed_documents, enriched_images, chunks, embeddings, knowledge_graph]

@@ -1,0 +1,143 @@
+"""Which error it was: from the exceptions that litellm really raises to our error types."""
+
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
+
+# Codes and types in the bodies of errors, lower case. They decide before the status does.
+CODES: Mapping[str, ErrorType] = {
+    "context_length_exceeded": ErrorType.CONTEXT_WINDOW,
+    "string_above_max_length": ErrorType.CONTEXT_WINDOW,
+    "content_filter": ErrorType.CONTENT_REFUSED,
+    "content_policy_violation": ErrorType.CONTENT_REFUSED,
+    "data_inspection_failed": ErrorType.CONTENT_REFUSED,
+    "datainspectionfailed": ErrorType.CONTENT_REFUSED,
+    "insufficient_quota": ErrorType.QUOTA_EXHAUSTED,
+    "billing_hard_limit_reached": ErrorType.QUOTA_EXHAUSTED,
+    "arrearage": ErrorType.QUOTA_EXHAUSTED,
+    "allocationquota.freetieronly": ErrorType.QUOTA_EXHAUSTED,
+    "invalid_api_key": ErrorType.AUTH,
+    "invalidapikey": ErrorType.AUTH,
+    "model_not_found": ErrorType.NOT_FOUND,
+    "modelnotfound": ErrorType.NOT_FOUND,
+}
+
+# For providers whose code says less: DashScope and Ollama.
+_CONTEXT = re.compile(
+    r"range of input length should be|context length|context window|input is too long|maximum context", re.IGNORECASE
+)
+_TIMEOUTS = {408, 504, 524}  # a gateway gave up waiting; the model behind it may have run
+_CODE_SHOWN = re.compile(r"[^A-Za-z0-9_.-]")
+_LONGEST_CODE = 40
+
+
+def recognise(error: BaseException) -> CallFailed:
+    """What kind of failure it is. Raises the error itself when it is none of the wire: a mistake in a program.
+
+    The message is ours; of what the provider wrote it holds the status and the code.
+    """
+    import aiohttp
+    import httpx
+    import openai
+
+    if not isinstance(error, openai.OpenAIError | httpx.HTTPError | httpx.InvalidURL):
+        raise error
+    # No host, nobody listening, no TLS, no proxy, no time left to connect, no address.
+    unsent = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.InvalidURL,
+        aiohttp.NonHttpUrlClientError,
+        httpx.UnsupportedProtocol,
+        httpx.InvalidURL,
+        httpx.PoolTimeout,
+        httpx.ConnectTimeout,
+    )
+    # The innermost knows best: litellm's transport calls any loss a failed connection, and litellm any failure a 500.
+    for each in reversed(list(_chain(error))):
+        name = type(each).__name__
+        if isinstance(each, openai.APIStatusError) and type(each).__module__.partition(".")[0] == "openai":
+            return _refused(each.response)
+        if isinstance(each, unsent):
+            return CallFailed(ErrorType.CONNECTION, f"No connection ({name}).")
+        if isinstance(each, TimeoutError | httpx.TimeoutException | openai.APITimeoutError):
+            return CallFailed(ErrorType.TIMEOUT, f"No full answer in time ({name}).")
+        if isinstance(each, aiohttp.ClientError | httpx.TransportError):
+            return CallFailed(ErrorType.CONNECTION_LOST, f"The connection broke off ({name}).")
+    if isinstance(error, openai.BadRequestError):  # litellm refuses some requests itself, before anything is sent
+        return CallFailed(ErrorType.BAD_REQUEST, f"Refused before sending ({type(error).__name__}).")
+    return CallFailed(ErrorType.BAD_RESPONSE, f"The answer cannot be read ({type(error).__name__}).")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what caused it, and so on, each once."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _refused(response: Any) -> CallFailed:
+    """From an HTTP answer with a status of an error."""
+    status = response.status_code
+    try:
+        body = response.json()
+    except ValueError:  # a page of a proxy
+        body = {}
+    body = body if isinstance(body, Mapping) else {}
+    inner = body.get("error", body)
+    fields = inner if isinstance(inner, Mapping) else {"message": inner}
+    codes = [str(fields[name]).lower() for name in ("code", "type") if fields.get(name)]
+    kind = _kind(status, codes, str(fields.get("message") or ""), body, response.headers)
+    shown = _CODE_SHOWN.sub("", codes[0])[:_LONGEST_CODE] if codes else ""
+    return CallFailed(
+        kind,
+        f"HTTP {status}{f' ({shown})' if shown else ''}.",
+        retry_after_seconds=retry_after(response.headers) if status in {429, 503} else None,
+    )
+
+
+def _kind(
+    status: int, codes: list[str], message: str, body: Mapping[str, Any], headers: Mapping[str, str]
+) -> ErrorType:
+    known = next((CODES[code] for code in codes if code in CODES), None)
+    if known is ErrorType.QUOTA_EXHAUSTED and "insufficient_quota" in codes and _is_dashscope(body, headers):
+        return ErrorType.RATE_LIMIT  # says the same words, means tokens a minute, and recovers by itself
+    if known is not None:
+        return known
+    if status in {400, 413, 422, 500} and _CONTEXT.search(message):
+        return ErrorType.CONTEXT_WINDOW
+    by_status = {401: ErrorType.AUTH, 402: ErrorType.QUOTA_EXHAUSTED, 403: ErrorType.AUTH, 404: ErrorType.NOT_FOUND}
+    if status in by_status:
+        return by_status[status]
+    if status == 429:
+        return ErrorType.RATE_LIMIT
+    if status in _TIMEOUTS:
+        return ErrorType.TIMEOUT
+    return ErrorType.SERVER_ERROR if status >= 500 else ErrorType.BAD_REQUEST
+
+
+def _is_dashscope(body: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """DashScope's compatible mode writes a request_id beside the error; OpenAI has it in a header."""
+    return "request_id" in body or any(name.lower().startswith("x-dashscope") for name in headers)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from Retry-After: seconds, or a date, which is measured against the answer's own Date.
+
+    None: not said, or not understood. Never negative.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"-?\d+(\.\d*)?", value):
+        return max(0.0, float(value))
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())

@@ -1,0 +1,1 @@
+"""The Prometheus exporter: definitions of metrics, their sources, and the server."""

@@ -1,0 +1,1 @@
+"""The pager and its channels: Alertmanager and Apprise."""

@@ -1,0 +1,106 @@
+"""Pages through Apprise: Slack, PagerDuty, mail, a webhook, whatever one address names.
+
+An address holds its secret. Neither it nor what Apprise writes of it gets into a name, an error or a log: of a
+failure only its kind is told.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aegis_dagster.domain.alerts import Links, Page, Severity
+from aegis_dagster.errors import NotDelivered, Unconfirmed
+
+if TYPE_CHECKING:
+    from apprise import Apprise, NotifyLogEntry
+
+VARIABLE = "AEGIS_NOTIFY"
+_TIMEOUT_SECONDS = 8.0
+# Apprise gives up reading an answer after 4 s by itself and calls that refused. Ours comes first, and is told apart.
+_READING_SECONDS = 2 * _TIMEOUT_SECONDS
+_HTTP_STATUS = re.compile(r"error\s*[=:]\s*(\d{3})\b")
+_REMEDY = f"correct that address in {VARIABLE} and try `aegis alerts test`; what it has not got is kept."
+
+
+class AppriseChannel:
+    """One address of Apprise. Implements `ports.PageChannel`."""
+
+    stands_seconds = 0.0
+
+    def __init__(self, address: str, *, links: Links) -> None:
+        self._address = address
+        self._links = links
+        schema = re.match(r"[A-Za-z0-9]{1,20}(?=://)", address)
+        digest = hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
+        self.name = f"notify-{schema[0].lower() if schema else 'unknown'}-{digest[:6]}"
+
+    def send(self, page: Page) -> None:
+        """Send a message. Raises NotDelivered; Unconfirmed when nobody answers in time."""
+        from apprise import NotifyType
+        from apprise.result import AppriseResultStatus
+
+        bad = NotifyType.FAILURE if page.severity is Severity.CRITICAL else NotifyType.WARNING
+        title = f"[{page.severity if page.firing else 'all clear'}] {page.summary}"
+        service, seen = self.service(), _Seen()
+        result = service.notify(
+            body=self._text(page),
+            title=title,
+            notify_type=bad if page.firing else NotifyType.SUCCESS,
+            timeout=_TIMEOUT_SECONDS,
+            log_callback=seen,
+            log_level=logging.WARNING,
+        )
+        if result.status is AppriseResultStatus.TIMEOUT:
+            raise Unconfirmed(f"It did not answer within {_TIMEOUT_SECONDS:.0f} s.", remedy=_REMEDY)
+        if not result:
+            raise NotDelivered(f"It did not take a page: {seen.reason}.", remedy=_REMEDY)
+
+    def keep(self, firing: Sequence[Page]) -> None:
+        """Nothing: what was sent stands there."""
+
+    def service(self) -> "Apprise":
+        """What Apprise makes of the address. Raises NotDelivered when it does not understand it."""
+        from apprise import Apprise
+
+        quiet_apprise()
+        service = Apprise()
+        if not service.add(self._address):
+            raise NotDelivered(f"Address {self.name} is none that Apprise understands.", remedy=_REMEDY)
+        for plugin in service:
+            plugin.socket_read_timeout = _READING_SECONDS
+        return service
+
+    def _text(self, page: Page) -> str:
+        notes = page.annotations(self._links)
+        labels = ", ".join(f"{name}: {value}" for name, value in page.labels().items() if name != "alertname")
+        lines = [
+            notes.get("description", ""),
+            labels,
+            f"Figures: {notes['figures']}" if "figures" in notes else "",
+            f"Run: {notes['run_url']}" if "run_url" in notes else "",
+            f"What to do: {notes['runbook_url']}",
+        ]
+        return "\n".join(line for line in lines if line)
+
+
+class _Seen:
+    """Looks for the kind of a failure in what Apprise writes, and keeps nothing else of it."""
+
+    def __init__(self) -> None:
+        self.reason = "it could not be reached, or refused it"
+
+    def __call__(self, entry: "NotifyLogEntry", _service: object) -> None:
+        found = _HTTP_STATUS.search(str(entry.message))
+        if found:
+            self.reason = f"HTTP {found[1]}"
+
+
+def quiet_apprise() -> None:
+    """Keep addresses out of logs: Apprise's may quote them, and urllib3's their paths."""
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    if not logger.handlers:  # without one, Python would write to stderr
+        logger.addHandler(logging.NullHandler())

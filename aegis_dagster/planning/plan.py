@@ -1,0 +1,180 @@
+"""What a run would do now, document by document, and what that would cost. Changes nothing, asks nothing."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.fingerprints import wanted_fingerprints
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, collection_of
+from aegis_dagster.domain.listing import ListingDiff, PassedOver
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, StageState, Status
+from aegis_dagster.domain.staleness import Why, reasons
+from aegis_dagster.errors import OperatorError
+from aegis_dagster.planning.forecast import Forecast, forecast
+from aegis_dagster.stages.sync import compare
+
+IDS_SHOWN = 50  # of a stage, and of a listing
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The documents as they are on the disk now, and how that differs from the catalog."""
+
+    documents: tuple[Document, ...]
+    diff: ListingDiff | None = None  # None: nobody looked
+    passed_over: tuple[PassedOver, ...] = ()
+    held: bool = False  # the deletions would wait for somebody to confirm them
+
+    @staticmethod
+    def of(parts: Sequence["Sight"]) -> "Sight":
+        """Several parts of the root as one; what is in two of them counts once."""
+        diffs = [part.diff for part in parts if part.diff is not None]
+        diff = ListingDiff(
+            new=tuple(dict.fromkeys(one for each in diffs for one in each.new)),
+            changed=tuple(dict.fromkeys(one for each in diffs for one in each.changed)),
+            touched=tuple(dict.fromkeys(one for each in diffs for one in each.touched)),
+            moved=tuple(dict.fromkeys(one for each in diffs for one in each.moved)),
+            deleted=tuple(dict.fromkeys(one for each in diffs for one in each.deleted)),
+            unchanged=sum(each.unchanged for each in diffs),
+        )
+        documents = {document.id: document for part in parts for document in part.documents}
+        passed_over = tuple(dict.fromkeys(one for part in parts for one in part.passed_over))
+        return Sight(tuple(documents.values()), diff, passed_over, any(part.held for part in parts))
+
+    @property
+    def changed(self) -> frozenset[DocumentId]:
+        """Documents whose bytes differ from those that the catalog knows."""
+        return frozenset(self.diff.changed) if self.diff else frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts and at most `IDS_SHOWN` ids of each; {} when nobody looked."""
+        if self.diff is None:
+            return {}
+        moved = [f"{source} -> {target}" for source, target in self.diff.moved]
+        groups = {"new": self.diff.new, "changed": self.diff.changed, "moved": moved, "deleted": self.diff.deleted}
+        counted = {name: {"documents": len(ids), "ids": list(ids[:IDS_SHOWN])} for name, ids in groups.items()}
+        return {**counted, "passed_over": len(self.passed_over), "deletions_held": self.held}
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a run would do at one stage."""
+
+    stage: Stage
+    documents: int
+    work: tuple[tuple[DocumentId, Why], ...] = ()
+    failed_for_good: int = 0  # they stay so until somebody mends the file, retries or forces
+
+    @property
+    def up_to_date(self) -> int:
+        """Documents that need nothing."""
+        return self.documents - len(self.work) - self.failed_for_good
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts by reason, and at most `IDS_SHOWN` documents with theirs."""
+        return {
+            "stage": str(self.stage),
+            "documents": self.documents,
+            "to_do": len(self.work),
+            "up_to_date": self.up_to_date,
+            "failed_for_good": self.failed_for_good,
+            "reasons": dict(Counter(str(why) for _, why in self.work)),
+            "work": [{"document": name, "why": str(why)} for name, why in self.work[:IDS_SHOWN]],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run would do."""
+
+    stages: tuple[StagePlan, ...]
+    forecast: Forecast | None
+    no_forecast: str = ""  # why nobody can tell
+    sight: Sight = field(default_factory=lambda: Sight(()))
+
+    @property
+    def documents_to_do(self) -> int:
+        """Documents with work at some stage."""
+        return len({name for stage in self.stages for name, _ in stage.work})
+
+    def by_document(self) -> list[tuple[DocumentId, Why, list[Stage]]]:
+        """Every document with work, and the stages that have it for the same reason; by id."""
+        found: dict[tuple[DocumentId, Why], list[Stage]] = {}
+        for stage in self.stages:
+            for name, why in stage.work:
+                found.setdefault((name, why), []).append(stage.stage)
+        return sorted(((name, why, stages) for (name, why), stages in found.items()), key=lambda line: line[0])
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract of `ingest --dry-run`."""
+        return {
+            "documents": self.stages[0].documents,
+            "documents_to_do": self.documents_to_do,
+            "listing": self.sight.to_json(),
+            "stages": [stage.to_json() for stage in self.stages],
+            "forecast": self.forecast.to_json() if self.forecast else None,
+            "no_forecast": self.no_forecast,
+        }
+
+
+def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight:
+    """Scan below a scope without telling the catalog. confirmed: deletions would not be held.
+
+    Raises RootUnreadable, ConfigurationError.
+    """
+    known = project.documents.known(scope)
+    seen_now = compare(project.source.scan(known, scope), known, project.guard(confirmed=confirmed), scope)
+    diff, held = seen_now.diff, bool(seen_now.deletions_held)
+    gone = {*(() if held else diff.deleted), *(source for source, _ in diff.moved)}
+    found = {document.id: document for document in project.documents.within(scope) if document.id not in gone}
+    for name, seen in seen_now.listing.files.items():
+        suffix = PurePosixPath(name).suffix.lower()
+        found[name] = Document(name, collection_of(name), seen.revision, seen.size_bytes, suffix)
+    return Sight(tuple(found[name] for name in sorted(found)), diff, seen_now.passed_over, held)
+
+
+def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: Collection[Stage] = ()) -> Plan:
+    """What a run over these documents would do; the catalog need not know them. forced: stages that are done again."""
+    states = _states(project, documents, sight)
+    changed = project.reports.changed_since_parsed() | sight.changed
+    work: dict[Stage, list[tuple[DocumentId, Why]]] = {stage: [] for stage in Stage}
+    failed: Counter[Stage] = Counter()
+    for document in documents:
+        mine = states[document.id]
+        found = _reasons(project, document, mine, document.id in changed, forced)
+        for stage, why in found.items():
+            work[stage].append((document.id, why))
+        failed.update(stage for stage, state in mine.items() if stage not in found and state.status is Status.FAILED)
+    stages = tuple(StagePlan(stage, len(documents), tuple(work[stage]), failed[stage]) for stage in Stage)
+    try:
+        return Plan(stages, forecast(project, documents, forced), sight=sight)
+    except OperatorError as error:  # a run would be told so too, when it asks
+        return Plan(stages, None, str(error), sight)
+
+
+def _states(project: Project, documents: Sequence[Document], sight: Sight) -> dict[DocumentId, dict[Stage, StageState]]:
+    """The documents' states as a run would begin with them: a moved one brings its finished artifacts along."""
+    moved = {target: source for source, target in sight.diff.moved} if sight.diff else {}
+    states = project.catalog.states({document.id for document in documents} | set(moved.values()))
+    for target, source in moved.items():
+        brought = {stage: states[source][stage] for stage in ARTIFACT_STAGES if stage in states[source]}
+        finished = {stage: state for stage, state in brought.items() if state.status in (Status.DONE, Status.SKIPPED)}
+        states[target] = states.get(target, {}) | finished
+    return states
+
+
+def _reasons(
+    project: Project,
+    document: Document,
+    states: dict[Stage, StageState],
+    bytes_changed: bool,
+    forced: Collection[Stage],
+) -> dict[Stage, Why]:
+    wanted = wanted_fingerprints(document, project.identities, states)
+    rules = project.identities.rules_for(CollectionName(document.collection))
+    off = {stage for stage, on in ((Stage.ENRICH, rules.enrich), (Stage.GRAPH, rules.graph)) if not on}
+    there = {stage for stage in ARTIFACT_STAGES if project.artifacts.exists(stage, wanted[stage])}
+    return reasons(states, wanted, there=there, bytes_changed=bytes_changed, forced=forced, off=off)

@@ -1,0 +1,79 @@
+"""Who holds a lease or does a run, and whether that process still lives.
+
+Ids of processes are used again, so an owner says when its process began, too. On Linux that is counted from the start
+of the machine, beside the id of that start: a clock that is set meanwhile, by hand or after a virtual machine was
+resumed, changes nothing. Elsewhere it is the time of day.
+"""
+
+import os
+import re
+import socket
+import uuid
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+_OWNER = re.compile(r"(?P<host>[^|]+)\|(?P<pid>[1-9]\d{0,8})\|(?P<began>[0-9a-f-]{36}:\d+|\d+\.\d\d)\|[^|]+")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: another one after each start of the machine
+_STATE, _START_TICKS = 0, 19  # of what /proc/PID/stat says after the name: its fields 3 and 22
+_ENDED = (b"Z", b"X")  # a zombie: nobody has asked yet how it ended
+
+
+def new_owner() -> str:
+    """A name for one worker of this process: host, pid, start of the process, and a random part."""
+    return _named(os.getpid(), _began(os.getpid()) or "")
+
+
+def owner_seen(pid: int, seen: float) -> str | None:
+    """The owner string of a process of this host that lived at a time; None when it is gone.
+
+    seen: seconds since 1970-01-01 UTC. A process that began later got its id from the one that was seen.
+    """
+    try:
+        began = None if psutil.Process(pid).create_time() > seen + 1 else _began(pid)
+    except psutil.NoSuchProcess:
+        began = None
+    return None if began is None else _named(pid, began)
+
+
+def is_dead(owner: str) -> bool:
+    """True when the owner ran on this host and its process is gone.
+
+    Another host's is never known dead, nor one that is written otherwise.
+    """
+    read = _OWNER.fullmatch(owner)
+    if read is None or read["host"] != socket.gethostname() or (":" in read["began"]) != _BOOT_ID.exists():
+        return False
+    began = _began(int(read["pid"]))
+    if began is None or ":" in began:
+        return began != read["began"]
+    return abs(float(began) - float(read["began"])) > 1  # seconds: the same process may be told differently
+
+
+def _named(pid: int, began: str) -> str:
+    return f"{socket.gethostname()}|{pid}|{began}|{uuid.uuid4().hex[:8]}"
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, as no other one with its id did; None when it has ended."""
+    if not _BOOT_ID.exists():
+        return _began_by_the_clock(pid)
+    try:
+        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if told[_STATE] in _ENDED else f"{_boot_id()}:{int(told[_START_TICKS])}"
+
+
+@cache
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _began_by_the_clock(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None

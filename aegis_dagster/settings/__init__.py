@@ -1,0 +1,264 @@
+"""Every setting of the project, with its default and what it means.
+
+Order, first wins: environment (`AEGIS_PARSE__WORKERS=4`: two underscores go one level down), then
+`aegis.yaml` (in the working directory, or the file that `AEGIS_CONFIG` names), then the defaults here.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.settings.llm import LlmSettings, ProviderSettings
+from aegis_dagster.settings.monitoring import AlertSettings, MetricsSettings, Neo4jSettings
+from aegis_dagster.settings.schedules import ScheduleSettings
+from aegis_dagster.settings.stages import (
+    ChunkSettings,
+    CollectionPolicy,
+    EmbedSettings,
+    EnrichSettings,
+    GraphSettings,
+    ListingSettings,
+    ParseSettings,
+    QdrantSettings,
+)
+
+RootUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://")]
+
+
+class Settings(BaseSettings):
+    """All settings. Build it with `load_settings()`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AEGIS_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Path = Field(
+        default=Path(".aegis"), description="All state: catalog, artifacts, vectors, the Dagster instance."
+    )
+    root: RootUrl | Path | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="The watched root: a folder, or an fsspec URL such as `s3://bucket/prefix`. Without it the first folder given to `aegis ingest` is remembered.",
+    )
+    root_options: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description='What fsspec is given for a root that is a URL, e.g. `{"endpoint_url": "http://127.0.0.1:9000"}`. Keys belong in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, or fsspec\'s own configuration), not here.',
+    )
+    model_cache: Path | None = Field(
+        default=None,
+        description="Where the exported embedding model is kept. Default: the user's cache folder, shared by all homes.",
+    )
+    lease_seconds: float = Field(
+        default=600.0, gt=0, description="A claim of a document by a process that stopped answering expires after this."
+    )
+    memory_needed_mb: int = Field(
+        default=1024, ge=0, description="`IngestionPipeline` refuses to start with less free memory."
+    )
+    database: str | None = Field(
+        default=None,
+        repr=False,
+        description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`.",
+    )
+    listing: ListingSettings = ListingSettings()
+    parse: ParseSettings = ParseSettings()
+    enrich: EnrichSettings = EnrichSettings()
+    chunk: ChunkSettings = ChunkSettings()
+    embed: EmbedSettings = EmbedSettings()
+    graph: GraphSettings = GraphSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    llm: LlmSettings = LlmSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    alerts: AlertSettings = AlertSettings()
+    neo4j: Neo4jSettings = Neo4jSettings()
+    collections: dict[str, CollectionPolicy] = Field(
+        default_factory=dict, description="Policy by collection name; a collection without one has the defaults."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, aegis.yaml: in this order."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the catalog, evidence, caches and ledger."""
+        return self.database or f"sqlite:///{self.home / 'aegis.db'}"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Folder of the artifact store."""
+        return self.home / "artifacts"
+
+    @property
+    def qdrant_dir(self) -> Path:
+        """Folder of the local vector store."""
+        return self.home / "qdrant"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the Dagster instance that `aegis ingest` records its runs in."""
+        configured = os.environ.get("DAGSTER_HOME")
+        return Path(configured) if configured else self.home / "dagster"
+
+    @property
+    def docling_models_dir(self) -> Path:
+        """Folder where docling's weights are looked for."""
+        return self.parse.docling_models or self.home / "models" / "docling"
+
+    def policy(self, collection: str) -> CollectionPolicy:
+        """The policy of a collection."""
+        return self.collections.get(collection, CollectionPolicy())
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """Where a provider is and what opens it. Never part of the settings, so that no dump shows a key."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+def provider_access(provider: ProviderSettings) -> ProviderAccess | None:
+    """How to reach a provider that is configured; None: it is switched off, or has no key or no address."""
+    address = os.environ.get(provider.base_url_variable or "") or provider.base_url or ""
+    key = os.environ.get(provider.api_key_variable or "", "").strip()
+    ready = bool(address) and (bool(key) or provider.api_key_variable is None)
+    if provider.enabled is False or (provider.enabled is None and not ready) or not address:
+        return None
+    return ProviderAccess(_full_address(address), key or "none")
+
+
+def neo4j_password() -> str:
+    """The password of the Neo4j view; "": it asks for none. Never part of the settings, as keys are not."""
+    return os.environ.get("AEGIS_NEO4J_PASSWORD", "")
+
+
+def _full_address(address: str) -> str:
+    """`OLLAMA_HOST` may be a host, a host and port, or 0.0.0.0; an address with a path stays as it is."""
+    if "://" not in address:
+        host, port = (address, "") if address.endswith("]") else address.rpartition(":")[::2]
+        if ":" not in address:
+            host, port = address, ""
+        address = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port or '11434'}"
+    return address.rstrip("/") if address.rstrip("/").count("/") > 2 else f"{address.rstrip('/')}/v1"
+
+
+def notify_addresses() -> tuple[str, ...]:
+    """Who is paged through Apprise: the addresses in AEGIS_NOTIFY. They hold secrets, so they are no setting."""
+    return tuple(os.environ.get("AEGIS_NOTIFY", "").split())
+
+
+def config_file() -> Path:
+    """The aegis.yaml in use; it need not exist."""
+    return Path(os.environ.get("AEGIS_CONFIG", "aegis.yaml"))
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Read the environment and aegis.yaml; `home` goes before both.
+
+    Raises ConfigurationError that names the setting.
+    """
+    if "AEGIS_CONFIG" in os.environ and not config_file().is_file():
+        raise ConfigurationError(
+            f"AEGIS_CONFIG names {config_file()}, which is no file.", remedy="correct or unset AEGIS_CONFIG."
+        )
+    _refuse_misread_variables()
+    try:
+        settings = Settings()
+    except (YAMLError, SettingsError) as error:
+        raise ConfigurationError(
+            f"The settings cannot be read: {' '.join(str(error).split())}.",
+            remedy=f"correct the YAML in {config_file()}, or the JSON in the environment variable that it names.",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(
+            f"Setting `{name}`: {first['msg']}.",
+            remedy=f"correct it in {config_file()} or AEGIS_{name.upper().replace('.', '__')}; docs/guides/SETTINGS.md lists all.",
+        ) from error
+    home = normalized(home or settings.home)
+    root = settings.root or remembered_root(home)
+    return settings.model_copy(update={"home": home, "root": watched_root(root) if root else None})
+
+
+def _refuse_misread_variables() -> None:
+    """Refuse variables that would set something else than they say, or nothing.
+
+    pydantic-settings makes their names small letters and passes over sections that it does not know. Those of one word
+    may be another program's, and are let be.
+    """
+    for name in os.environ:
+        first, *rest = name.upper().removeprefix("AEGIS_").split("__")
+        if not name.upper().startswith("AEGIS_") or not rest:
+            continue
+        if first.lower() not in Settings.model_fields:
+            known = ", ".join(f"AEGIS_{each.upper()}" for each in Settings.model_fields)
+            raise ConfigurationError(
+                f"The variable {name} is no setting.", remedy=f"correct or unset it; known are {known}."
+            )
+        of_budgets = (first, *rest[:2]) == ("LLM", "BUDGETS", "COLLECTIONS")
+        if first == "COLLECTIONS" or (of_budgets and len(rest) > 2):
+            whole = "AEGIS_LLM__BUDGETS__COLLECTIONS" if of_budgets else "AEGIS_COLLECTIONS"
+            value = '{"Contracts": 5}' if of_budgets else '{"Contracts": {"local_only": true}}'
+            raise ConfigurationError(
+                f"{name} cannot name a collection: upper and lower case are lost in the names of variables.",
+                remedy=f"write it into {config_file()}, or set all of them as JSON: {whole}='{value}'.",
+            )
+
+
+def watched_root(written: str | Path) -> str | Path:
+    """A root as somebody wrote it: a URL without its last slash, or an absolute path."""
+    text = str(written)
+    if text.startswith("file:"):
+        return normalized(Path(unquote(urlsplit(text).path)))
+    url = as_url(text)
+    return url.rstrip("/") if url else normalized(Path(text))
+
+
+def as_url(written: str | Path) -> str | None:
+    """The URL that a path is: pathlib makes `s3:/bucket` of `s3://bucket`. None: it is a path."""
+    scheme, colon, rest = str(written).partition(":/")
+    if not colon or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]+", scheme):
+        return None
+    return f"{scheme}://{rest.removeprefix('/')}"
+
+
+def normalized(path: Path) -> Path:
+    """Absolute, without `..`; links stay links."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def remembered_root(home: Path) -> str | None:
+    """The root that `remember_root` wrote, if any."""
+    file = home / "root"
+    return file.read_text("utf-8").strip() if file.is_file() else None
+
+
+def remember_root(home: Path, root: str | Path) -> None:
+    """Make `root` this home's watched root from now on."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "root").write_text(f"{root}\n", "utf-8")

@@ -1,0 +1,76 @@
+"""Copies of remote documents, on the disk as long as somebody parses them.
+
+Every copy has a folder of its own: threads and processes share none, so that none removes another's.
+"""
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aegis_dagster.domain.stages import Document
+from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
+from aegis_dagster.process_identity import is_dead, new_owner
+
+
+class Downloads:
+    """A local folder for copies; many processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._owner = new_owner()
+
+    @contextmanager
+    def copy(self, document: Document, blocks: Iterable[bytes]) -> Iterator[Path]:
+        """A file of these bytes that goes with the block.
+
+        Raises DocumentError FILE_CHANGED when they are not those that were listed, ServiceError when they cannot be
+        written, and what `blocks` raises.
+        """
+        own = self._folder / f"{self._owner}-{uuid.uuid4().hex[:8]}"  # `is_dead` reads the owner from it
+        copy = own / document.revision
+        try:
+            if self._write(blocks, copy) != document.revision:
+                raise DocumentError(
+                    FailureCode.FILE_CHANGED,
+                    "The file changed after it was listed.",
+                    remedy="nothing; the next run reads it again.",
+                    retryable=True,
+                )
+            yield copy
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+
+    def _write(self, blocks: Iterable[bytes], copy: Path) -> str:
+        """Returns the sha256 of what was written."""
+        hasher = hashlib.sha256()
+        with self._writable():
+            self._clean()
+            copy.parent.mkdir(parents=True)
+            local = copy.open("wb")
+        with local:
+            for block in blocks:
+                hasher.update(block)
+                with self._writable():
+                    local.write(block)
+            with self._writable():
+                local.flush()
+        return hasher.hexdigest()
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ServiceError(
+                f"A copy of a document cannot be written to {self._folder}: {error.strerror}.",
+                remedy="free space there, or make it a folder that this user may write to; the step is tried again.",
+            ) from error
+
+    def _clean(self) -> None:
+        """Remove what killed processes left."""
+        for folder in self._folder.iterdir() if self._folder.exists() else ():
+            if is_dead(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)

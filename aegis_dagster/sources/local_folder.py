@@ -1,0 +1,293 @@
+"""The watched root as a local folder: what is in it now.
+
+A file whose stamp is known is not read. A root or folder that cannot be read is an error, never an empty
+listing: an unmounted share must not look like a mass deletion.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aegis_dagster.domain.identifiers import DocumentId, Revision
+from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
+from aegis_dagster.domain.stages import Document
+from aegis_dagster.errors import RootUnreadable
+from aegis_dagster.ports import Clock
+from aegis_dagster.sources.hang_guard import answered, rest
+from aegis_dagster.sources.listing_rules import (
+    NameRules,
+    ReadingTime,
+    is_fresh,
+    is_known,
+    revision_of_unread,
+    still_growing,
+)
+
+_BLOCK_BYTES = 2**18  # read at a time
+
+
+@dataclass(slots=True)
+class _Scan:
+    files: dict[DocumentId, os.stat_result] = field(default_factory=dict)
+    passed_over: list[PassedOver] = field(default_factory=list)
+    unread: set[DocumentId] = field(default_factory=set)
+    ignored: int = 0
+
+
+class WatchedFolder:
+    """A local folder whose files are the documents."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        ignore: tuple[str, ...],
+        settle_seconds: float,
+        clock: Clock,
+        max_megabytes: int,
+        home: Path | None = None,
+    ) -> None:
+        """max_megabytes: a larger file is not read, for it will be refused.
+
+        home: our own folder; where it lies below the root, what is in it is no document.
+        """
+        self.root = root
+        self._home = os.path.realpath(home) if home else None
+        self._settle_seconds = settle_seconds
+        self._clock = clock
+        self._names = NameRules(ignore)
+        self._largest = max_megabytes * 1_000_000
+
+    def scan(
+        self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
+    ) -> Listing:
+        """Everything below `scope` (a folder or file relative to the root; "" is the root).
+
+        read_seconds: new files that are not read by then are `unread`.
+        Raises RootUnreadable when the root cannot be read; a folder below it is passed over, with all it holds.
+        """
+        self._require_root()
+        found = _Scan()
+        self._begin(scope, found)
+        self._drop_growing(found, known)
+        files: dict[DocumentId, SeenFile] = {}
+        reading = ReadingTime(read_seconds)
+        for document_id, status in found.files.items():
+            self._look(document_id, status, known.get(document_id), files, found, reading)
+        return Listing(files, tuple(found.passed_over), found.ignored, frozenset(found.unread))
+
+    def holds(self, scope: str) -> bool:
+        """Whether there is a file or folder at a path below the root. Raises RootUnreadable."""
+        with self._answering():
+            return (self.root / scope).exists()
+
+    def is_file(self, scope: str) -> bool:
+        """Whether the path below the root is a file. Raises RootUnreadable."""
+        with self._answering():
+            return (self.root / scope).is_file()
+
+    @contextmanager
+    def local_copy(self, document: Document) -> Iterator[Path]:
+        """Where a document's bytes are."""
+        yield self.root / document.id
+
+    def _require_root(self) -> None:
+        with self._answering():
+            there = self.root.is_dir()
+        if not there:
+            raise RootUnreadable(
+                f"The watched root {self.root} is not there or is no folder.",
+                remedy="mount or create it, or set AEGIS_ROOT; nothing was deleted.",
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """A mount whose server is gone is there, and every question about it is an error (ENOTCONN, ESTALE, EIO)."""
+        try:
+            yield
+        except OSError as error:
+            raise RootUnreadable(
+                f"The watched root {self.root} does not answer: {error.strerror}.",
+                remedy="mount it anew, make it readable for this user, or set AEGIS_ROOT; nothing was deleted.",
+            ) from error
+
+    def _begin(self, scope: str, found: _Scan) -> None:
+        """Walk from the root down to the scope by the rules of every walk, then everything below it."""
+        prefix, parts = "", scope.split("/") if scope else []
+        for number, name in enumerate(parts):
+            try:
+                with os.scandir(self.root / prefix) as entries:
+                    entry = next((entry for entry in _each(entries) if entry.name == name), None)
+            except OSError as error:
+                self._unreadable(self.root / prefix, prefix, error, found)
+                return
+            pending: list[tuple[str, str]] = []
+            if entry is not None:
+                self._sort_in(entry, prefix, pending, found)
+            if not pending:  # gone, a file, or nothing that is followed
+                if number < len(parts) - 1:
+                    found.files.clear()
+                return
+            prefix = pending[0][1]
+        self._walk(self.root / scope, prefix, found)
+
+    def _walk(self, folder: Path, prefix: str, found: _Scan) -> None:
+        pending = [(str(folder), prefix)]
+        while pending:
+            current, prefix = pending.pop()
+            try:
+                with os.scandir(current) as entries:
+                    for entry in _each(entries):
+                        self._sort_in(entry, prefix, pending, found)
+            except OSError as error:
+                self._unreadable(current, prefix, error, found)
+
+    def _unreadable(self, folder: str | Path, prefix: str, error: OSError, found: _Scan) -> None:
+        if not prefix:
+            raise RootUnreadable(
+                f"The watched root {folder} cannot be read: {error.strerror}.",
+                remedy="make it readable for this user; nothing was deleted.",
+            ) from error
+        remedy = f"make it readable for this user ({error.strerror}); its documents are kept meanwhile."
+        found.passed_over.append(PassedOver(prefix, "unreadable", remedy, True))
+
+    def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
+        name = prefix + entry.name
+        if self._names.ignored(entry.name):
+            found.ignored += 1
+            return
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            found.passed_over.append(PassedOver(shown, "bad_name", "rename it: its name is not UTF-8.", False))
+            return
+        try:
+            if entry.is_symlink():
+                self._follow(entry, name, found)
+            elif entry.is_dir():
+                self._enter(entry, name, pending, found)
+            else:
+                _take(name, entry.stat(), found)
+        except FileNotFoundError:  # deleted since the folder was listed
+            return
+        except OSError as error:  # of this one: the folder itself can be listed
+            remedy = f"make it readable for this user ({error.strerror})."
+            for path in (name, f"{name}/"):  # nobody could tell whether it is a folder
+                found.passed_over.append(PassedOver(path, "unreadable", remedy, True))
+
+    def _enter(self, entry: os.DirEntry[str], name: str, pending: list[tuple[str, str]], found: _Scan) -> None:
+        if os.path.realpath(entry.path) == self._home:
+            found.ignored += 1
+        else:
+            pending.append((entry.path, name + "/"))
+
+    def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> None:
+        """Take a linked file. A linked folder could lead in circles; inside the root it is found by its own path."""
+        target = os.path.realpath(entry.path)
+        if target == self._home:
+            found.ignored += 1
+            return
+        try:
+            status = entry.stat()
+        except OSError as error:  # its target is gone, forbidden, or it leads to itself
+            remedy = f"restore the link's target or remove it ({error.strerror})."
+            found.passed_over.append(PassedOver(name, "broken_link", remedy, True))
+            return
+        if not Path(target).is_relative_to(os.path.realpath(self.root)):
+            remedy = "copy the file into the watched root: links that leave it are not followed."
+            found.passed_over.append(PassedOver(name, "link_leaves_root", remedy, False))
+        elif not stat.S_ISDIR(status.st_mode):
+            _take(name, status, found)
+
+    def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
+        """Look twice at files written just now; those that changed meanwhile wait for the next scan."""
+        now = self._clock.now().timestamp()
+        fresh = [
+            document_id
+            for document_id, status in found.files.items()
+            if is_fresh(status.st_mtime, now, self._settle_seconds)
+            and not self._is_known(known.get(document_id), status)
+        ]
+        if not fresh:
+            return
+        rest(self._settle_seconds)
+        for document_id in fresh:
+            answered()
+            try:
+                status = (self.root / document_id).stat()
+            except OSError:
+                status = None
+            if status is None or stamp_of(status) != stamp_of(found.files[document_id]):
+                del found.files[document_id]
+                found.passed_over.append(still_growing(document_id))
+
+    def _is_known(self, known: KnownFile | None, status: os.stat_result) -> bool:
+        return is_known(known, stamp_of(status), readable=status.st_size <= self._largest)
+
+    def _look(
+        self,
+        document_id: DocumentId,
+        status: os.stat_result,
+        known: KnownFile | None,
+        files: dict[DocumentId, SeenFile],
+        found: _Scan,
+        reading: ReadingTime,
+    ) -> None:
+        stamp = stamp_of(status)
+        if known is not None and self._is_known(known, status):
+            files[document_id] = SeenFile(known.revision, stamp, status.st_size)
+            return
+        if status.st_size > self._largest:
+            files[document_id] = SeenFile(revision_of_unread(_lasting_marks(status)), stamp, status.st_size)
+            return
+        if reading.over():
+            found.unread.add(document_id)
+            return
+        try:
+            revision = hash_file(self.root / document_id)
+        except OSError as error:
+            remedy = f"make it readable for this user ({error.strerror})."
+            found.passed_over.append(PassedOver(document_id, "unreadable", remedy, True))
+            return
+        files[document_id] = SeenFile(revision, stamp, status.st_size)
+
+
+def _each(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder; that each comes, and that what was asked about it came back, is a sign of life."""
+    for entry in entries:
+        answered()
+        yield entry
+
+
+def _take(name: str, status: os.stat_result, found: _Scan) -> None:
+    if stat.S_ISREG(status.st_mode):
+        found.files[DocumentId(name)] = status
+    else:
+        remedy = "remove it: it is a device, pipe or socket."
+        found.passed_over.append(PassedOver(name, "not_a_file", remedy, False))
+
+
+def stamp_of(status: os.stat_result) -> str:
+    """Changes whenever the bytes may have: also when a copy keeps size and modification time (ctime, inode)."""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+
+
+def _lasting_marks(status: os.stat_result) -> str:
+    """What a file keeps when it is renamed, and loses when it is written."""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+
+
+def hash_file(path: Path) -> Revision:
+    """sha256 of a file's bytes. Raises OSError."""
+    hasher, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            hasher.update(block[:size])
+            answered()
+    answered()
+    return Revision(hasher.hexdigest())

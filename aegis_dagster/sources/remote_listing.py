@@ -1,0 +1,76 @@
+"""Everything below a path of an fsspec filesystem, with a sign of life for every answer.
+
+`find` of fsspec takes a folder that cannot be listed, or not in time, for an empty one, and its documents would be
+deleted. So where it would walk, we do.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aegis_dagster.sources.hang_guard import answered, asked
+
+Infos = Mapping[str, Mapping[str, Any]]
+
+
+def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, dict[str, str]]:
+    """What the filesystem says of each object, by path, and why folders cannot be listed, by path.
+
+    Both are empty where there is nothing. Raises what the filesystem raises.
+    """
+    if not _walks(filesystem):
+        _tell_of_pages(filesystem)
+        flat: Infos = filesystem.find(top, detail=True)
+        answered()
+        return flat, {}
+    listed: dict[str, Mapping[str, Any]] = {}
+    unreadable: dict[str, str] = {}
+    pending = [top]
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = filesystem.ls(folder, detail=True)
+        except FileNotFoundError:  # deleted since its parent was listed
+            continue
+        except OSError as error:  # a time limit is one, too
+            if folder == root:
+                raise
+            unreadable[folder] = said(error)
+            continue
+        answered()
+        for info in entries:
+            path = str(info["name"]).rstrip("/")
+            if info.get("type") != "directory":
+                listed[str(info["name"])] = info
+            elif path != folder:
+                pending.append(path)
+    if not listed and top != root and filesystem.isfile(top):
+        return {top: {}}, {}
+    return listed, unreadable
+
+
+def said(error: Exception) -> str:
+    """The text of an error in one line; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _walks(filesystem: Any) -> bool:
+    """Whether it has no listing of everything at once."""
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    kind = type(filesystem)
+    return kind.find is AbstractFileSystem.find and getattr(kind, "_find", None) in (None, AsyncFileSystem._find)
+
+
+def _tell_of_pages(filesystem: Any) -> None:
+    """A listing of a bucket is one question of thousands of pages; botocore tells of each answer."""
+    client = getattr(filesystem, "s3", None)
+    if client is not None:
+        client.meta.events.register("after-call", _tell, unique_id="aegis-root")
+
+
+def _tell(**_: Any) -> None:
+    """Called within the task of fsspec's event loop, which has the context of the thread that waits for it."""
+    question = asked()
+    if question is not None:
+        question.signs += 1

@@ -1,0 +1,72 @@
+"""What a filesystem of fsspec says of an object: its size, when it was modified, and what changes with its bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aegis_dagster.domain.identifiers import Revision
+from aegis_dagster.domain.listing import KnownFile
+from aegis_dagster.sources.listing_rules import is_known, revision_of_unread
+
+_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+_CONTENT = ("ETag", "etag", "VersionId", "generation", "content_md5", "md5Hash", "ino")
+# Added later, and therefore last: the stamps that catalogs hold stay as they are.
+_MODIFIED_TOO = ("modify", "modificationTime", "modifiedTime", "modification_time", "modified_at", "date_time")
+_CONTENT_TOO = ("md5Checksum", "md5", "checksum", "sha", "sha256", "blob_id", "oid", "hex", "CRC")
+_MARKS = (*_MODIFIED, *_CONTENT, *_MODIFIED_TOO, *_CONTENT_TOO)
+_SAME_WHEREVER = ("ETag", "etag", "content_md5", "md5Hash", *_CONTENT_TOO)  # of equal bytes, also under other names
+_FTP_TIME = "%Y%m%d%H%M%S"  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """An object as a listing tells of it."""
+
+    size: int | None  # bytes; None where nobody says
+    modified: float | None  # seconds since 1970; None where nobody says
+    stamp: str  # changes whenever the bytes may have, if `marked`
+    marked: bool  # False: size is all that is known, or not even that; only reading tells whether it was edited
+    content: str  # the store's own mark of the bytes, else the stamp
+
+    def looks_like(self, known: KnownFile | None, *, largest: int) -> bool:
+        """Whether nothing but its bytes can tell it from what is known. largest: bytes of a file that is read."""
+        stamp = self.stamp_with(known.revision) if known else ""
+        small = self.size is None or self.size <= largest
+        return is_known(known, stamp, readable=self.marked and small)  # without a mark it is read anyway
+
+    def stamp_with(self, revision: Revision) -> str:
+        """The stamp to keep. Without a mark the bytes themselves are one: the next look compares with it."""
+        return self.stamp if self.marked else f"{self.stamp}:{revision}"
+
+    @property
+    def unread_revision(self) -> Revision:
+        """Of an object that is too large to be read."""
+        return revision_of_unread(self.content)
+
+
+def remote_file(info: Mapping[str, Any]) -> RemoteFile:
+    """What `info` says, whichever filesystem wrote it."""
+    size = info.get("size")
+    said = {key: info[key] for key in ("size", *_MARKS) if info.get(key) is not None}
+    stamp = ":".join(str(value) for value in said.values())
+    content = ":".join(str(said[key]) for key in _SAME_WHEREVER if key in said)
+    return RemoteFile(
+        size=None if size is None else int(size),
+        modified=_modified(said),
+        stamp=stamp,
+        marked=any(key != "size" for key in said),
+        content=f"{size}:{content}" if content else stamp,
+    )
+
+
+def _modified(said: Mapping[str, Any]) -> float | None:
+    for key in (*_MODIFIED, *_MODIFIED_TOO):
+        value = said.get(key)
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=value.tzinfo or UTC).timestamp()
+        if isinstance(value, int | float):
+            return value / 1000 if key == "modificationTime" else float(value)
+        if key == "modify" and str(value)[:14].isdigit():
+            return datetime.strptime(str(value)[:14], _FTP_TIME).replace(tzinfo=UTC).timestamp()
+    return None

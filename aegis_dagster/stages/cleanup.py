@@ -1,0 +1,41 @@
+"""Removing what deleted documents left in the stores, and artifacts that no document uses any more."""
+
+import asyncio
+
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.ports import Artifacts, Catalog, DocumentList
+from aegis_dagster.stages.context import Workbench
+
+_REMOVED_AT_ONCE = 200  # documents; a transaction over thousands would keep other writers waiting too long
+
+
+async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
+    """Notice a lost vector store; remove points, evidence and rows of deleted documents.
+
+    Their artifacts stay until `sweep_artifacts`: a document that was renamed may still want them.
+
+    Killed anywhere, the next call goes on: a document is forgotten last. Returns how many were removed.
+    Raises ServiceError when a store is broken.
+    """
+    if not bench.vectors.exists():  # somebody deleted it, or it never was: published again, from the cache
+        bench.catalog.reset_stage(Stage.EMBED)
+    removed = 0
+    while gone := bench.catalog.claim_deleted(limit=_REMOVED_AT_ONCE):
+        try:
+            await asyncio.to_thread(bench.vectors.delete_documents, gone)
+            await asyncio.to_thread(bench.evidence.delete_documents, gone)
+            documents.forget(gone)
+        finally:  # of those that came back meanwhile, or of all when a store is broken
+            for stage in (Stage.EMBED, Stage.GRAPH):
+                bench.catalog.release(stage, gone)
+        removed += len(gone)
+    return removed
+
+
+def sweep_artifacts(catalog: Catalog, artifacts: Artifacts, only: Stage | None = None) -> int:
+    """Delete the artifacts (of one stage) that no document uses any more. Returns how many."""
+    return sum(
+        catalog.sweep(stage, fingerprint, artifacts.delete)
+        for stage, fingerprint in catalog.garbage()
+        if only in (None, stage)
+    )

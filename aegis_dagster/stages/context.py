@@ -1,0 +1,93 @@
+"""What the stages work with: the ports and the options, passed in by whoever runs them."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aegis_dagster.domain.fingerprints import Identities
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
+from aegis_dagster.ports import (
+    Artifacts,
+    Catalog,
+    Embedder,
+    EmbeddingCache,
+    EvidenceExtractor,
+    EvidenceStore,
+    ExtractionCache,
+    PictureCache,
+    PictureDescriber,
+    Progress,
+    TaskRunner,
+    VectorStore,
+)
+
+
+@dataclass(slots=True)
+class StageReport:
+    """Counters of one run of one stage; `work` counts what was really computed, not reused."""
+
+    stage: Stage
+    documents: int = 0  # in the scope of the run
+    up_to_date: int = 0  # needed nothing
+    blocked: int = 0  # wait for the stage above
+    outcomes: Counter[Status] = field(default_factory=Counter)
+    work: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[DocumentId, Failure]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    deferred: Counter[str] = field(default_factory=Counter)  # by what happened, with the remedy
+    seconds: float = 0.0
+
+    def add(self, document_id: DocumentId, outcome: Outcome) -> None:
+        """Count one document."""
+        self.outcomes[outcome.status] += 1
+        if outcome.failure is not None:
+            self.failures.append((document_id, outcome.failure))
+        if outcome.status is Status.SKIPPED:
+            self.skipped[str(outcome.facts.get("why", "skipped"))] += 1
+        if outcome.status is Status.DEFERRED:
+            self.deferred[f"{outcome.facts['why']} Remedy: {outcome.facts['remedy']}"] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """Limits and choices of the stages."""
+
+    concurrency: int  # documents side by side in parse, enrich and chunk
+    parse_timeout_seconds: float
+    chunk_timeout_seconds: float
+    min_coverage: float
+    embed_window_chunks: int  # chunks held in memory and sorted by length together
+    graph_batch_documents: int = 32
+    calls_at_once: int = 8  # model calls that may be on their way; the gateway limits each provider further
+    min_side_pixels: int = 48
+    max_aspect: float = 12.0
+    min_colors: int = 3
+    parse_payload: dict[str, Any] = field(default_factory=dict)  # "options" of the parse task
+    chunk_payload: dict[str, Any] = field(default_factory=dict)  # "options" of the chunk task
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """Everything a stage may touch."""
+
+    catalog: Catalog
+    artifacts: Artifacts
+    source: Callable[[Document], AbstractContextManager[Path]]  # a file with a document's bytes
+    tasks: TaskRunner
+    describer: Callable[[CollectionName], PictureDescriber]  # who may look depends on the collection's policy
+    embedder: Embedder
+    vectors: VectorStore
+    switch_vectors: Callable[[], bool]  # lets readers ask a new model's vectors once every document has them
+    evidence: EvidenceStore
+    extractor: Callable[[CollectionName], EvidenceExtractor]
+    embedding_cache: EmbeddingCache
+    picture_cache: PictureCache
+    extraction_cache: ExtractionCache
+    identities: Identities
+    options: StageOptions
+    progress: Progress
+    reports: list[StageReport] = field(default_factory=list)  # of every stage run so far, broken off ones too

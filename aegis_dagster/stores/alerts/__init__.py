@@ -1,0 +1,1 @@
+"""The pager's tables: what fails, and whom it was told to."""

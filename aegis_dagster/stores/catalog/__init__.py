@@ -1,0 +1,1 @@
+"""The catalog: every document and where it stands at each stage."""

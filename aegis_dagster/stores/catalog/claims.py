@@ -1,0 +1,307 @@
+"""The catalog's work on stages: claims, leases, outcomes, and the artifacts nobody uses any more.
+
+A claim is one transaction, so two processes never work on one document and stage. A claim is a lease: it
+expires, and is free at once when its owner was a process of this host that is gone.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+
+from aegis_dagster.domain.identifiers import DocumentId, Revision
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Outcome, Stage, StageState, Status
+from aegis_dagster.errors import FailureCode
+from aegis_dagster.ports import Clock
+from aegis_dagster.process_identity import is_dead, new_owner
+from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, stage_states
+from aegis_dagster.stores.catalog.totals import StageTotals
+from aegis_dagster.stores.database import exclusive, read, upsert, write
+
+SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
+
+STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
+_REMOVED = "removed"  # fingerprint of a published stage while its traces are removed; no document wants it
+
+
+class Catalog:
+    """Stage states of all documents. One object is one owner of leases."""
+
+    def __init__(self, engine: Engine, clock: Clock, *, lease_seconds: float) -> None:
+        self.engine = engine
+        self.lease_seconds = lease_seconds
+        self._clock = clock
+        self._owner = new_owner()
+
+    def states(self, ids: Collection[DocumentId]) -> dict[DocumentId, dict[Stage, StageState]]:
+        """The states of these documents at the stages they have reached."""
+        found: dict[DocumentId, dict[Stage, StageState]] = {document_id: {} for document_id in ids}
+        with read(self.engine) as connection:
+            for part in slices(ids):
+                query = sa.select(stage_states).where(stage_states.c.document_id.in_(part))
+                for row in connection.execute(query):
+                    found[row.document_id][Stage(row.stage)] = _state(row)
+        return found
+
+    def claim(
+        self,
+        stage: Stage,
+        wanted: Mapping[DocumentId, tuple[Revision, str]],
+        *,
+        force: Collection[DocumentId] = (),
+        clear: Collection[DocumentId] = (),
+    ) -> list[DocumentId]:
+        """Take the documents that still need work at this stage and that nobody else holds.
+
+        wanted: revision and fingerprint the work was planned for; a document that has another revision by
+        now, or was deleted, is not given out. force: those to give out even if they are settled.
+        clear: those whose stage above failed for good.
+        """
+        claimed = []
+        with exclusive(self.engine) as connection:
+            for part in slices(wanted):
+                rows = self._claim_rows(connection, stage, part)
+                for document_id in part:
+                    revision, fingerprint = wanted[document_id]
+                    row = rows.get(document_id)
+                    if row is None or row.deleted or row.revision != revision or self._held(row):
+                        continue
+                    settled = row.status is not None and _state(row).settled(fingerprint, clear=document_id in clear)
+                    if settled and document_id not in force:
+                        continue
+                    again = row.status is not None and row.fingerprint == fingerprint
+                    counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # to wait is no attempt
+                    attempts = row.attempts + 1 if counts else 1
+                    self._take(connection, stage, document_id, fingerprint, attempts=attempts)
+                    if row.status is not None and not again:
+                        discard(connection, [(stage, row.fingerprint)])
+                    claimed.append(document_id)
+        return claimed
+
+    def held_by_others(self, stage: Stage, ids: Collection[DocumentId]) -> set[DocumentId]:
+        """Which of these another living process works on now."""
+        held: set[DocumentId] = set()
+        with read(self.engine) as connection:
+            for part in slices(ids):
+                rows = self._claim_rows(connection, stage, part)
+                held.update(document_id for document_id, row in rows.items() if self._held(row))
+        return held
+
+    def renew(self) -> None:
+        """Prolong every lease of this owner."""
+        with write(self.engine) as connection:
+            connection.execute(
+                sa.update(stage_states)
+                .where(stage_states.c.lease_owner == self._owner)
+                .values(lease_expires_ms=self._now_ms() + int(self.lease_seconds * 1000))
+            )
+
+    def finish(self, stage: Stage, outcomes: Mapping[DocumentId, tuple[str, Outcome]]) -> None:
+        """Record how claimed documents ended: (fingerprint, outcome). A lease lost meanwhile records nothing."""
+        totals = StageTotals(stage)
+        with write(self.engine) as connection:
+            for document_id, (fingerprint, outcome) in outcomes.items():
+                failure = outcome.failure
+                recorded = connection.execute(
+                    sa.update(stage_states)
+                    .where(
+                        stage_states.c.document_id == document_id,
+                        stage_states.c.stage == stage,
+                        stage_states.c.lease_owner == self._owner,
+                        stage_states.c.fingerprint == fingerprint,
+                    )
+                    .values(
+                        status=outcome.status,
+                        error_code=failure.code if failure else None,
+                        error_message=failure.message if failure else None,
+                        error_remedy=failure.remedy if failure else None,
+                        retryable=failure.retryable if failure else None,
+                        finished_ms=self._now_ms(),
+                        seconds=outcome.seconds,
+                        lease_owner=None,
+                        lease_expires_ms=None,
+                        facts=json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False),
+                    )
+                )
+                if recorded.rowcount:
+                    totals.add(outcome)
+            totals.write(connection)
+
+    def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
+        """Give claimed documents back undone: the step stops, their turn comes again."""
+        with write(self.engine) as connection:
+            for part in slices(ids):
+                connection.execute(
+                    sa.update(stage_states)
+                    .where(
+                        stage_states.c.document_id.in_(part),
+                        stage_states.c.stage == stage,
+                        stage_states.c.lease_owner == self._owner,
+                    )
+                    .values(
+                        status=Status.PENDING,
+                        lease_owner=None,
+                        lease_expires_ms=None,
+                        attempts=stage_states.c.attempts - 1,
+                    )
+                )
+
+    def claim_deleted(self, *, limit: int) -> list[DocumentId]:
+        """Take deleted documents that nobody works on, so that their traces can be removed.
+
+        Their published stages no longer count as done from here on: a file that comes back meanwhile is
+        published again, and not before `release` or `DocumentList.forget`.
+        """
+        gone = sa.select(documents.c.id).where(documents.c.deleted)
+        claimed: list[DocumentId] = []
+        with exclusive(self.engine) as connection:
+            leases = sa.select(stage_states).where(
+                stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
+            )
+            busy = {row.document_id for row in connection.execute(leases) if self._held(row)}
+            for document_id in connection.execute(gone.order_by(documents.c.id)).scalars():
+                if document_id not in busy and len(claimed) < limit:
+                    claimed.append(DocumentId(document_id))
+                    for stage in (Stage.EMBED, Stage.GRAPH):
+                        self._take(connection, stage, DocumentId(document_id), _REMOVED, attempts=1)
+        return claimed
+
+    def reset_failures(self, ids: Collection[DocumentId]) -> int:
+        """Forget failed attempts, so that the next run tries again. Returns how many stages."""
+        changed = 0
+        with write(self.engine) as connection:
+            for part in slices(ids):
+                changed += connection.execute(
+                    sa.update(stage_states)
+                    .where(stage_states.c.document_id.in_(part), stage_states.c.status == Status.FAILED)
+                    .values(status=Status.PENDING, attempts=0, error_code=None, error_message=None, error_remedy=None)
+                ).rowcount
+        return changed
+
+    def reset_stage(self, stage: Stage, document_id: DocumentId | None = None) -> int:
+        """Let a document, or every one, count as not done at a stage: what it was made from or its view is gone.
+
+        Returns how many.
+        """
+        update = sa.update(stage_states).where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
+        if document_id is not None:
+            update = update.where(stage_states.c.document_id == document_id)
+        with write(self.engine) as connection:
+            return connection.execute(update.values(status=Status.PENDING, attempts=0)).rowcount
+
+    def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
+        """Which of these claims, by document and fingerprint, this owner has not lost meanwhile."""
+        held: set[DocumentId] = set()
+        with read(self.engine) as connection:
+            for part in slices(wanted):
+                query = sa.select(stage_states.c.document_id, stage_states.c.fingerprint).where(
+                    stage_states.c.document_id.in_(part),
+                    stage_states.c.stage == stage,
+                    stage_states.c.lease_owner == self._owner,
+                )
+                rows = connection.execute(query)
+                held.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
+        return held
+
+    def garbage(self) -> list[tuple[Stage, str]]:
+        """Artifacts that some document stopped using; `sweep` deletes those that no other uses."""
+        with read(self.engine) as connection:
+            return [(Stage(row.stage), row.fingerprint) for row in connection.execute(sa.select(artifact_garbage))]
+
+    def sweep(self, stage: Stage, fingerprint: str, delete: Callable[[Stage, str], None]) -> bool:
+        """Delete one artifact of the garbage list unless a document refers to it. True when deleted.
+
+        It runs inside a write transaction: a claim of the same fingerprint comes wholly before, and the
+        artifact stays, or wholly after, and finds it gone.
+        """
+        with exclusive(self.engine) as connection:
+            used = connection.execute(
+                sa.select(sa.literal(1))
+                .where(stage_states.c.fingerprint == fingerprint, stage_states.c.stage == stage)
+                .limit(1)
+            ).first()
+            if used is None:
+                delete(stage, fingerprint)
+            connection.execute(
+                sa.delete(artifact_garbage).where(
+                    artifact_garbage.c.stage == stage, artifact_garbage.c.fingerprint == fingerprint
+                )
+            )
+        return used is None
+
+    def _claim_rows(
+        self, connection: Connection, stage: Stage, ids: Sequence[DocumentId]
+    ) -> dict[DocumentId, Row[Any]]:
+        join = documents.outerjoin(
+            stage_states, sa.and_(stage_states.c.document_id == documents.c.id, stage_states.c.stage == stage)
+        )
+        columns = [c for c in stage_states.c if c.name not in ("document_id", "stage")]
+        query = sa.select(documents.c.id, documents.c.revision, documents.c.deleted, *columns).select_from(join)
+        return {row.id: row for row in connection.execute(query.where(documents.c.id.in_(ids)))}
+
+    def _held(self, row: Row[Any]) -> bool:
+        if row.lease_owner is None or row.lease_owner == self._owner:
+            return False
+        return bool(row.lease_expires_ms > self._now_ms()) and not is_dead(row.lease_owner)
+
+    def _take(
+        self, connection: Connection, stage: Stage, document_id: DocumentId, fingerprint: str, *, attempts: int
+    ) -> None:
+        values = {
+            "status": Status.RUNNING,
+            "fingerprint": fingerprint,
+            "attempts": attempts,
+            "started_ms": self._now_ms(),
+            "finished_ms": None,
+            "lease_owner": self._owner,
+            "lease_expires_ms": self._now_ms() + int(self.lease_seconds * 1000),
+            "facts": "{}",
+        }
+        statement = upsert(connection, stage_states).values(document_id=document_id, stage=stage, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["document_id", "stage"], set_=values))
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+
+def discard(connection: Connection, artifacts: Iterable[tuple[Stage, str]]) -> None:
+    """Put artifacts on the garbage list; `Catalog.sweep` deletes those that nobody uses."""
+    rows = [{"stage": stage, "fingerprint": name} for stage, name in artifacts if stage in ARTIFACT_STAGES]
+    if rows:
+        connection.execute(upsert(connection, artifact_garbage).on_conflict_do_nothing(), rows)
+
+
+def slices(ids: Iterable[DocumentId]) -> Iterable[list[DocumentId]]:
+    """The ids in lists short enough for one statement."""
+    part: list[DocumentId] = []
+    for document_id in ids:
+        part.append(document_id)
+        if len(part) == SLICE:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def state_of(
+    status: str,
+    fingerprint: str,
+    attempts: int,
+    error_code: str | None,
+    error_message: str,
+    error_remedy: str,
+    retryable: bool | None,
+    facts: str,
+) -> StageState:
+    """The state in these columns."""
+    failure = None
+    if error_code is not None and status == Status.FAILED:
+        failure = Failure(FailureCode(error_code), error_message, error_remedy, bool(retryable))
+    return StageState(STATUSES[status], fingerprint, attempts, failure, json.loads(facts) if facts != "{}" else {})
+
+
+def _state(row: Row[Any]) -> StageState:
+    failed = (row.error_code, row.error_message, row.error_remedy, row.retryable)
+    return state_of(row.status, row.fingerprint, row.attempts, *failed, row.facts)

@@ -1,0 +1,38 @@
+"""How documents ended at each stage, counted once and for good."""
+
+from sqlalchemy.engine import Connection
+
+from aegis_dagster.domain.stages import Outcome, Stage, Status
+from aegis_dagster.stores.catalog.schema import stage_totals
+from aegis_dagster.stores.database import upsert
+
+
+class StageTotals:
+    """Sums of the outcomes that one transaction records."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._sums: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one document."""
+        key = (str(outcome.status), _reason(outcome))
+        documents, milliseconds = self._sums.get(key, (0, 0))
+        self._sums[key] = (documents + 1, milliseconds + round(outcome.seconds * 1000))
+
+    def write(self, connection: Connection) -> None:
+        """Add the sums to the table; sorted, so that two transactions never wait for each other."""
+        for (status, reason), (documents, milliseconds) in sorted(self._sums.items()):
+            statement = upsert(connection, stage_totals).values(
+                stage=str(self._stage), status=status, reason=reason, documents=documents, milliseconds=milliseconds
+            )
+            added = {name: stage_totals.c[name] + statement.excluded[name] for name in ("documents", "milliseconds")}
+            keys = ["stage", "status", "reason"]
+            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=added))
+
+
+def _reason(outcome: Outcome) -> str:
+    """One of few words: an error code, or why a document waits."""
+    if outcome.failure is not None:
+        return str(outcome.failure.code)
+    return str(outcome.facts.get("reason", "")) if outcome.status is Status.DEFERRED else ""

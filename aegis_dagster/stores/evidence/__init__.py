@@ -1,0 +1,1 @@
+"""The evidence: what each chunk says about entities and their relations."""

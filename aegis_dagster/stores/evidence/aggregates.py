@@ -1,0 +1,150 @@
+"""Entities and relations kept equal to their evidence, inside the caller's transaction."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from aegis_dagster.domain.aggregation import (
+    Entity,
+    MentionGroup,
+    Relation,
+    RelationGroup,
+    aggregate_entity,
+    aggregate_relation,
+)
+from aegis_dagster.stores.database import upsert
+from aegis_dagster.stores.evidence.schema import (
+    GONE,
+    UNPUBLISHED,
+    entities,
+    entity_mentions,
+    relation_evidence,
+    relations,
+)
+
+SLICE = 500  # keys in one statement; SQLite allows 32,766 variables
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateKind:
+    """A table of evidence and the table of what is aggregated from it."""
+
+    evidence: sa.Table
+    aggregates: sa.Table
+    compute: Callable[[Connection, Sequence[str]], dict[str, Entity] | dict[str, Relation]]
+
+
+def slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in parts small enough for one statement."""
+    for start in range(0, len(keys), SLICE):
+        yield keys[start : start + SLICE]
+
+
+def computed_entities(connection: Connection, keys: Sequence[str]) -> dict[str, Entity]:
+    """The entities that the evidence gives for at most `SLICE` keys; keys without evidence are absent."""
+    table = entity_mentions
+    groups: defaultdict[str, list[MentionGroup]] = defaultdict(list)
+    said = (table.c.key, table.c.name, table.c.type, table.c.description)
+    for row in connection.execute(_grouped(table, said, keys)):
+        groups[row.key].append(
+            MentionGroup(row.name, row.type, row.description, row.chunks, row.first_document, int(row.marks))
+        )
+    documents = _document_counts(connection, table, keys)
+    return {key: aggregate_entity(key, groups[key], documents[key]) for key in groups}
+
+
+def computed_relations(connection: Connection, keys: Sequence[str]) -> dict[str, Relation]:
+    """The relations that the evidence gives for at most `SLICE` keys; keys without evidence are absent."""
+    table = relation_evidence
+    groups: defaultdict[str, list[RelationGroup]] = defaultdict(list)
+    said = (table.c.key, table.c.keywords, table.c.description)
+    query = _grouped(table, said, keys).add_columns(sa.func.sum(table.c.weight_milli).label("weight_milli"))
+    for row in connection.execute(query):
+        groups[row.key].append(
+            RelationGroup(
+                row.keywords, row.description, row.chunks, row.first_document, int(row.marks), int(row.weight_milli)
+            )
+        )
+    documents = _document_counts(connection, table, keys)
+    return {key: aggregate_relation(key, groups[key], documents[key]) for key in groups}
+
+
+ENTITIES = AggregateKind(entity_mentions, entities, computed_entities)
+RELATIONS = AggregateKind(relation_evidence, relations, computed_relations)
+KINDS = (ENTITIES, RELATIONS)
+
+
+def refresh(connection: Connection, kind: AggregateKind, keys: Iterable[str]) -> None:
+    """Make the aggregates of these keys equal to their evidence. Writes only rows that differ."""
+    table = kind.aggregates
+    for part in slices(sorted(set(keys))):
+        wanted = kind.compute(connection, part)
+        query = sa.select(table.c.key, table.c.hash).where(table.c.key.in_(part))
+        stored: dict[str, str] = {row.key: row.hash for row in connection.execute(query)}
+        rows = [aggregate_row(value) for value in wanted.values()]
+        changed = [row for row in rows if stored.get(row["key"]) != row["hash"]]
+        if changed:
+            insert = upsert(connection, table)
+            replaced = {name: insert.excluded[name] for name in changed[0] if name != "key"}
+            connection.execute(insert.on_conflict_do_update(index_elements=[table.c.key], set_=replaced), changed)
+        gone = [key for key, present in stored.items() if key not in wanted and present != GONE]
+        if gone:
+            _remove(connection, table, gone)
+
+
+def aggregate_row(value: Entity | Relation) -> dict[str, Any]:
+    """The table row of an aggregate, without `published_hash`."""
+    fields = {name: getattr(value, name) for name in value.__slots__}
+    return {"key": value.key, **fields, "hash": value.content_hash()}
+
+
+def entity_of(row: Row[Any]) -> Entity:
+    """The entity in a row of `entities`."""
+    return Entity(row.key, row.name, row.type, row.description, row.chunk_count, row.document_count, row.sources)
+
+
+def relation_of(row: Row[Any]) -> Relation:
+    """The relation in a row of `relations`."""
+    return Relation(
+        row.source_key,
+        row.target_key,
+        row.keywords,
+        row.description,
+        row.weight_milli,
+        row.chunk_count,
+        row.document_count,
+        row.sources,
+    )
+
+
+def _remove(connection: Connection, table: sa.Table, keys: Sequence[str]) -> None:
+    """What a publisher may have shown stays as a tombstone until the views have dropped it."""
+    named = table.c.key.in_(keys)
+    connection.execute(sa.delete(table).where(named, table.c.published_hash == UNPUBLISHED))
+    connection.execute(sa.update(table).where(named).values(hash=GONE))
+
+
+def _grouped(table: sa.Table, said: tuple[sa.Column[Any], ...], keys: Sequence[str]) -> sa.Select[Any]:
+    return (
+        sa.select(
+            *said,
+            sa.func.count().label("chunks"),
+            sa.func.min(table.c.document_id).label("first_document"),
+            sa.func.sum(table.c.chunk_mark).label("marks"),
+        )
+        .where(table.c.key.in_(keys))
+        .group_by(*said)
+    )
+
+
+def _document_counts(connection: Connection, table: sa.Table, keys: Sequence[str]) -> dict[str, int]:
+    query = (
+        sa.select(table.c.key, sa.func.count(table.c.document_id.distinct()).label("documents"))
+        .where(table.c.key.in_(keys))
+        .group_by(table.c.key)
+    )
+    return {row.key: row.documents for row in connection.execute(query)}

@@ -1,0 +1,131 @@
+"""Reading the graph: an entity, what it is related to, and the passages that say so."""
+
+import difflib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from aegis_dagster.domain.aggregation import Entity, Relation, entity_key
+from aegis_dagster.domain.identifiers import ChunkId, DocumentId
+from aegis_dagster.errors import UnknownDocument
+from aegis_dagster.stores.database import read
+from aegis_dagster.stores.evidence.aggregates import entity_of, relation_of, slices
+from aegis_dagster.stores.evidence.schema import GONE, entities, entity_mentions, relations
+
+_SUGGESTIONS = 5
+_CANDIDATES = 500  # names compared with a misspelt one
+_STEM_CHARACTERS = 4  # a misspelt word is looked for by its beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An entity at the other end of a relation, and the relation."""
+
+    entity: Entity
+    relation: Relation
+
+    @property
+    def outgoing(self) -> bool:
+        """Is the neighbour the relation's target?"""
+        return self.relation.target_key == self.entity.key
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk that mentions an entity."""
+
+    document_id: DocumentId
+    chunk_id: ChunkId
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSize:
+    """How much the evidence adds up to."""
+
+    entities: int
+    relations: int
+
+
+class EvidenceQueries:
+    """Read access to entities, relations and where they come from."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find_entity(self, name: str) -> Entity:
+        """The entity of this name, however it is written (case, width, white space).
+
+        Raises UnknownDocument, its remedy naming similar entities; ServiceError.
+        """
+        with read(self._engine) as connection:
+            query = sa.select(entities).where(entities.c.key == entity_key(name), entities.c.hash != GONE)
+            if row := connection.execute(query).first():
+                return entity_of(row)
+            similar = _similar(connection, entity_key(name))
+        remedy = f"did you mean {', '.join(similar)}?" if similar else "ingest documents that mention it."
+        raise UnknownDocument(f"No entity is called {name!r}.", remedy=remedy)
+
+    def suggestions(self, name: str) -> tuple[str, ...]:
+        """Names of entities that are written similarly, the most similar first. Raises ServiceError."""
+        with read(self._engine) as connection:
+            return _similar(connection, entity_key(name))
+
+    def neighbours(self, entity: Entity, limit: int) -> tuple[Neighbour, ...]:
+        """What it is related to, by descending weight. Raises ServiceError."""
+        near = sa.or_(relations.c.source_key == entity.key, relations.c.target_key == entity.key)
+        query = sa.select(relations).where(near, relations.c.hash != GONE)
+        query = query.order_by(relations.c.weight_milli.desc(), relations.c.key).limit(limit)
+        with read(self._engine) as connection:
+            found = [relation_of(row) for row in connection.execute(query)]
+            other = {
+                relation: relation.target_key if relation.source_key == entity.key else relation.source_key
+                for relation in found
+            }
+            ends = _entities(connection, sorted(set(other.values())))
+        return tuple(Neighbour(ends[key], relation) for relation, key in other.items())
+
+    def passages(self, entity: Entity, limit: int) -> tuple[Passage, ...]:
+        """Where it is mentioned, by document and chunk id. Raises ServiceError."""
+        table = entity_mentions
+        query = sa.select(table.c.document_id, table.c.chunk_id).where(table.c.key == entity.key)
+        query = query.order_by(table.c.document_id, table.c.chunk_id).limit(limit)
+        with read(self._engine) as connection:
+            return tuple(Passage(row.document_id, row.chunk_id) for row in connection.execute(query))
+
+    def biggest_entities(self, limit: int) -> tuple[Entity, ...]:
+        """Those that most chunks mention, the biggest first. Raises ServiceError."""
+        query = sa.select(entities).where(entities.c.hash != GONE)
+        query = query.order_by(entities.c.chunk_count.desc(), entities.c.key).limit(limit)
+        with read(self._engine) as connection:
+            return tuple(entity_of(row) for row in connection.execute(query))
+
+    def size(self) -> GraphSize:
+        """How many entities and relations there are. Raises ServiceError."""
+        with read(self._engine) as connection:
+            counts = (
+                connection.execute(sa.select(sa.func.count()).where(table.c.hash != GONE)).scalar_one()
+                for table in (entities, relations)
+            )
+            return GraphSize(*counts)
+
+
+def _entities(connection: Connection, keys: list[str]) -> dict[str, Entity]:
+    found: dict[str, Entity] = {}
+    for part in slices(keys):
+        query = sa.select(entities).where(entities.c.key.in_(part))
+        found.update({row.key: entity_of(row) for row in connection.execute(query)})
+    return found
+
+
+def _similar(connection: Connection, key: str) -> tuple[str, ...]:
+    """Compared are the biggest entities in whose keys a word begins or goes on as one of the given ones."""
+    stems = {word[:_STEM_CHARACTERS] for word in key.split()}
+    if not stems:
+        return ()
+    alike = sa.or_(*(entities.c.key.contains(stem, autoescape=True) for stem in sorted(stems)))
+    query = sa.select(entities.c.key, entities.c.name).where(alike, entities.c.hash != GONE)
+    query = query.order_by(entities.c.chunk_count.desc(), entities.c.key).limit(_CANDIDATES)
+    names = {row.key: row.name for row in connection.execute(query)}
+    ratio = {candidate: difflib.SequenceMatcher(None, key, candidate).ratio() for candidate in names}
+    return tuple(names[candidate] for candidate in sorted(names, key=lambda one: (-ratio[one], one))[:_SUGGESTIONS])

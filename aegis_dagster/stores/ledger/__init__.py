@@ -1,0 +1,1 @@
+"""The ledger: every model call, the accounts that pay for it, and the roll-ups that reports read."""

@@ -1,0 +1,1 @@
+"""The vector store: dense and sparse vectors of every chunk in Qdrant."""

@@ -1,0 +1,196 @@
+"""`aegis doctor` on models: what is configured, what is chosen, and what one token cost. Never a key."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.settings import load_settings
+from aegis_dagster.stages.sync import update_listing
+from aegis_dagster_tests.support.cli_in_process import InProcess
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+
+KEY = "sk-nobody-may-see-this"
+MINE = "{mine: {base_url: 'http://127.0.0.1:9/v1', models: {m: {tasks: [summary]}}}}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LLMServer]:
+    with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture
+def aegis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path))
+    return InProcess(tmp_path / "home", monkeypatch)
+
+
+def findings(aegis: InProcess, *arguments: str) -> dict[str, dict[str, Any]]:
+    """By component, whether or not something needs attention."""
+    done = aegis("doctor", "--json", *arguments)
+    assert KEY not in done.stdout + done.stderr
+    found = {item["component"]: item for item in json.loads(done.stdout)["findings"]}
+    assert done.exit_code == (0 if all(item["ok"] for item in found.values()) else 2)
+    return found
+
+
+def write_settings(tmp_path: Path, text: str) -> None:
+    (tmp_path / "aegis.yaml").write_text(text, "utf-8")
+
+
+def test_a_provider_is_shown_with_address_key_models_prices_and_budget(
+    aegis: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    found = findings(aegis)
+    state = found["provider openai"]["state"]
+    assert found["provider openai"]["ok"]
+    assert state.startswith("https://api.openai.com/v1; key in OPENAI_API_KEY; image_description: gpt-4.1-mini")
+    assert state.endswith("prices known; 20.00 of 20.00 USD left this month")
+    assert "provider dashscope" not in found and "providers" not in found
+    assert found["picture descriptions"] == {
+        "component": "picture descriptions",
+        "ok": True,
+        "state": "openai/gpt-4.1-mini, then openai/gpt-4.1",
+        "move_up": "",
+    }
+    assert found["graph extraction"]["state"] == "openai/gpt-4.1-mini, then openai/gpt-4.1"
+    assert "MiniLM stands in" in found["embedding"]["move_up"]
+
+
+def test_without_providers_the_stand_ins_say_how_to_move_up(aegis: InProcess) -> None:
+    found = findings(aegis)
+    assert "OLLAMA_HOST" in found["providers"]["move_up"]
+    for component in ("picture descriptions", "graph extraction"):
+        assert "OPENAI_API_KEY" in found[component]["move_up"] and "COSTS.md" in found[component]["move_up"]
+    assert "AEGIS_DATABASE=postgresql" in found["database"]["move_up"]
+    assert not any("later release" in item["move_up"] for item in found.values())
+
+
+def test_confidential_collections_are_shown_where_they_differ(
+    aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    write_settings(tmp_path, "collections: {contracts: {local_only: true}}\n")
+    found = findings(aegis)
+    assert found["picture descriptions"]["state"].endswith(
+        "; confidential collections (contracts): the text in a picture, by OCR"
+    )
+    assert "OCR stands in" in found["picture descriptions"]["move_up"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "component", "said"),
+    [
+        ("llm: {providers: {mine: {enabled: true}}}", "provider mine", "no address"),
+        ("llm: {tiers: [mine], providers: {mine: {base_url: 'http://127.0.0.1:9/v1'}}}", "provider mine", "no models"),
+        (
+            f"llm: {{tiers: [mine], providers: {MINE}, budgets: {{providers: {{mine: 1}}}}}}",
+            "provider mine",
+            "no price is known for m",
+        ),
+        (
+            f"llm: {{tiers: [mine], providers: {MINE}, prices: {{mine/m: {{input: 1, output: 1}}}}}}",
+            "provider mine",
+            "no budget",
+        ),
+        ("enrich: {describer: model}", "picture descriptions", "no configured provider"),
+        ("embed: {model: openai/nothing}", "embedding", "openai/nothing"),
+    ],
+)
+def test_what_is_half_configured_needs_attention(
+    aegis: InProcess, tmp_path: Path, settings: str, component: str, said: str
+) -> None:
+    write_settings(tmp_path, settings)
+    found = findings(aegis)[component]
+    assert not found["ok"]
+    assert said in found["state"] and found["move_up"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "ok", "told"),
+    [
+        ("collections: {Contracts: {local_only: true}}", True, ""),
+        ("collections: {letters: {local_only: true}}", True, "No document is in letters"),
+        ("collections: {contracts: {local_only: true}}", False, "letter by letter"),
+        ("llm: {budgets: {collections: {CONTRACTS: 5}}}", False, "letter by letter"),
+    ],
+)
+def test_settings_for_a_collection_that_is_none_are_told(
+    aegis: InProcess, tmp_path: Path, settings: str, ok: bool, told: str
+) -> None:
+    (tmp_path / "Contracts").mkdir()
+    (tmp_path / "Contracts" / "lease.txt").write_text("The lease ends in May.\n", "utf-8")
+    write_settings(tmp_path, settings)
+    project = Project(load_settings())
+    update_listing(project.source, project.documents, project.guard())
+    found = findings(aegis)["collections"]
+    assert found["ok"] is ok
+    assert told in found["move_up"] if told else not found["move_up"]
+
+
+def test_a_provider_outside_the_tiers_is_never_asked_and_that_is_said(aegis: InProcess, tmp_path: Path) -> None:
+    write_settings(tmp_path, "llm: {providers: {mine: {base_url: 'http://127.0.0.1:9/v1'}}}")
+    found = findings(aegis, "--call")
+    assert found["provider mine"]["ok"] and "llm.tiers" in found["provider mine"]["move_up"]
+    assert "call mine" not in found
+
+
+def test_an_address_is_shown_without_the_password_in_it(
+    aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    write_settings(tmp_path, f"llm: {{providers: {{openai: {{base_url: 'https://me:{KEY}@proxy:8443/v1'}}}}}}")
+    assert findings(aegis)["provider openai"]["state"].startswith("https://proxy:8443/v1; ")
+
+
+def test_a_call_asks_for_one_token_and_shows_what_it_cost(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
+    write_settings(tmp_path, f"llm: {{providers: {{openai: {{base_url: '{server.v1}'}}}}}}")
+    found = findings(aegis, "--call")
+    # "Say yes." is two words, the answer is cut after one; gpt-4.1-mini costs 0.40 and 1.60 USD a million.
+    assert "gpt-4.1-mini answered in" in found["call openai"]["state"]
+    assert found["call openai"]["state"].endswith("s, 2 + 1 tokens, 0.0000024 USD")
+    assert found["call local"]["state"].endswith("s, 2 + 1 tokens, 0.00 USD")
+    bodies = {record.model: record.body for record in server.records()}
+    assert set(bodies) == {"gpt-4.1-mini", "qwen3:8b"}
+    assert bodies["gpt-4.1-mini"]["max_completion_tokens"] == bodies["qwen3:8b"]["max_tokens"] == 1
+    costs = aegis.json("costs")
+    assert costs["total_nanousd"] == 2400
+    assert {(row["provider"], row["calls"]) for row in costs["rows"]} == {("openai", 1), ("local", 1)}
+
+
+def test_a_provider_that_refuses_the_key_needs_attention_and_costs_nothing(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    server.script([Rule(Behaviour(Kind.UNAUTHORIZED))])
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    write_settings(tmp_path, f"llm: {{providers: {{openai: {{base_url: '{server.v1}'}}}}}}")
+    found = findings(aegis, "--call")
+    assert found["provider openai"]["ok"] and not found["call openai"]["ok"]
+    assert "auth" in found["call openai"]["state"] and "key" in found["call openai"]["move_up"]
+    assert aegis.json("costs")["total_nanousd"] == 0
+    assert server.counts()["calls"] == 1
+
+
+def test_a_call_without_money_is_not_made(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    write_settings(
+        tmp_path,
+        f"llm: {{providers: {{openai: {{base_url: '{server.v1}'}}}}, budgets: {{providers: {{openai: 0}}}}}}",
+    )
+    found = findings(aegis, "--call")
+    assert "aegis budget raise openai" in found["call openai"]["move_up"]
+    assert server.counts()["calls"] == 0

@@ -1,0 +1,1 @@
+"""The whole system from outside: commands, kills, money, monitoring."""

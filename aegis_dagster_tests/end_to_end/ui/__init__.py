@@ -1,0 +1,1 @@
+"""Dagster's UI in a browser, over a running `aegis dev`."""

@@ -1,1 +1,0 @@
-"""Every cent, across processes: the whole of the gateway, ledger and stages against the scripted server."""

@@ -1,0 +1,167 @@
+"""Reading a hundred thousand documents fast says exactly what the plain rule says of each."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.fingerprints import wanted_fingerprints
+from aegis_dagster.domain.stages import (
+    ARTIFACT_STAGES,
+    UPSTREAM_FAILED,
+    Document,
+    Stage,
+    StageState,
+    Status,
+    up_to_date,
+)
+from aegis_dagster.domain.staleness import has_work, only_embedding_is_stale
+from aegis_dagster.stores.catalog.pending_work import WorkLeft
+from aegis_dagster.stores.catalog.schema import documents, stage_states
+from aegis_dagster_tests.support.projects import make_project, scan, write_documents
+from aegis_dagster_tests.support.servers.postgres import PostgresServer
+
+MANY, NOW_MS, SEED = 400, 10_000_000, 7
+FACTS: dict[Status, list[dict[str, Any]]] = {
+    Status.DONE: [{}, {"points": 3, "coverage": 0.5}],
+    Status.SKIPPED: [{}, {"why": "no pictures"}, {UPSTREAM_FAILED: True}, {"why": "not upstream_failed"}],
+    Status.DEFERRED: [
+        {"reason": "budget_exhausted", "why": "w", "until": "1970-01-01T01:00:00+00:00", "remedy": "r"},
+        {"reason": "budget_exhausted", "why": "w", "until": "1970-01-02T01:00:00+00:00", "remedy": "r"},
+        {"reason": "provider_unavailable", "why": "w", "until": "", "remedy": "r"},
+    ],
+}
+Plain = list[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]
+
+
+def fill(project: Project) -> None:
+    """Documents at every turn, most of them done at most stages; artifacts of some are lost."""
+    chosen = random.Random(SEED)
+    names = [f"{'abc'[number % 3]}/{number:03}.{chosen.choice(['txt', 'md'])}" for number in range(MANY)]
+    write_documents(project.root, names, paragraphs=1)
+    scan(project)
+    rows = []
+    for document in project.documents.all():
+        enriched: dict[Stage, StageState] = {}
+        odd = chosen.choice([*Stage, None])  # in half of them one stage stands out, in others any
+        for stage in list(Stage)[: chosen.choice([5, 5, 5, 5, 3, 0])]:
+            wanted = wanted_fingerprints(document, project.identities, enriched)[stage]
+            plain = odd is not None and odd is not stage and chosen.random() < 0.9
+            status = Status.DONE if plain else chosen.choice(list(Status))
+            fingerprint = wanted if plain or chosen.random() < 0.6 else "of another time"
+            if stage is Stage.ENRICH:
+                enriched[stage] = StageState(status, fingerprint)
+            failed = status is Status.FAILED
+            rows.append(
+                {
+                    "document_id": document.id,
+                    "stage": stage,
+                    "status": status,
+                    "fingerprint": fingerprint,
+                    "attempts": chosen.choice([1, 2, 3]),
+                    "error_code": "timeout" if failed else None,
+                    "error_message": "slow" if failed else None,
+                    "error_remedy": "wait" if failed else None,
+                    "retryable": chosen.random() < 0.5 if failed else None,
+                    "finished_ms": chosen.choice([None, 1, NOW_MS]),
+                    "facts": json.dumps(chosen.choice(FACTS.get(status, [{}]))),
+                }
+            )
+            path = project.artifacts.path(stage, fingerprint)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if chosen.random() < 0.03:
+                path.touch()  # no artifact: those are folders
+            elif chosen.random() < 0.95:
+                path.mkdir(exist_ok=True)
+    with project.engine.begin() as connection:
+        connection.execute(sa.insert(stage_states), rows)
+        connection.execute(sa.update(documents).where(documents.c.id.like("%0.txt")).values(deleted=True))
+
+
+def plainly(project: Project, chosen: list[Document]) -> Plain:
+    """Documents, states and wanted fingerprints, each read and computed by itself."""
+    states = project.catalog.states([document.id for document in chosen])
+    identities = project.identities
+    return [(one, states[one.id], wanted_fingerprints(one, identities, states[one.id])) for one in chosen]
+
+
+def waits(project: Project, rows: Plain) -> list[Document]:
+    """The documents that a run started now would do something for."""
+    s = stage_states.c
+    with project.engine.connect() as connection:
+        found = connection.execute(sa.select(s.document_id, s.stage, s.finished_ms)).all()
+    ended = {(row.document_id, row.stage): row.finished_ms or 0 for row in found}
+    return [
+        document
+        for document, states, wanted in rows
+        if has_work(states, wanted, {stage: ended[document.id, stage] for stage in states}, NOW_MS)
+    ]
+
+
+def is_stale(project: Project, states: dict[Stage, StageState], wanted: dict[Stage, str]) -> bool:
+    if not all(up_to_date(stage, states, wanted) for stage in Stage):
+        return True
+    made = [stage for stage in ARTIFACT_STAGES if states[stage].status is Status.DONE]
+    return not all(project.artifacts.exists(stage, wanted[stage]) for stage in made)
+
+
+@pytest.mark.parametrize("server", ["sqlite", "postgres"])
+def test_what_is_read_fast_is_what_the_rule_says_of_each_document(
+    tmp_path: Path, server: str, request: pytest.FixtureRequest
+) -> None:
+    database = None
+    if server == "postgres":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        database = postgres.new_database()
+    project = make_project(tmp_path, database=database, collections={"b": {"enrich": False}, "c": {"graph": False}})
+    fill(project)
+    rows = plainly(project, project.documents.all())
+    assert list(project.reports.standing().rows) == rows
+
+    stale = [one for one, states, wanted in rows if is_stale(project, states, wanted)]
+    listed = project.artifacts.listed()
+    assert project.reports.stale(listed) == project.reports.stale(project.artifacts.exists) == stale
+    only_embedding = {one.id for one, states, wanted in rows if only_embedding_is_stale(states, wanted)}
+    without = [one for one in stale if one.id not in only_embedding]
+    assert project.reports.stale(listed, embed_anew=False) == without
+
+    work, waiting = WorkLeft(project.engine, project.identities), waits(project, rows)
+    found = work.by_collection(NOW_MS)
+    assert {name: [one.id for one in each] for name, each in found.items()} == {
+        name: [one.id for one in waiting if one.collection == name] for name in ("a", "b", "c")
+    }
+    found = work.by_collection(NOW_MS, embed_anew=False)
+    assert sorted(one.id for each in found.values() for one in each) == [
+        one.id for one in waiting if one.id not in only_embedding
+    ]
+    otherwise = {
+        one.id
+        for one, states, wanted in rows
+        if (embedded := states.get(Stage.EMBED)) is not None
+        and embedded.fingerprint != wanted[Stage.EMBED]
+        and not (embedded.status is Status.SKIPPED and UPSTREAM_FAILED in embedded.facts)
+    }
+    assert work.embedded_otherwise(NOW_MS) == [one for one in waiting if one.id in otherwise]
+    # Of every kind there are some, and others.
+    assert all(3 < len(kind) < len(rows) - 3 for kind in (stale, without, waiting, otherwise, only_embedding))
+    project.close()
+
+
+def test_documents_that_were_changed_or_forgotten_meanwhile_are_judged_as_they_were_given(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    fill(project)
+    given = project.documents.all()[::3]
+    with project.engine.begin() as connection:
+        connection.execute(sa.update(documents).where(documents.c.id == given[0].id).values(revision="other"))
+        connection.execute(sa.update(documents).where(documents.c.id == given[1].id).values(deleted=True))
+        connection.execute(sa.delete(documents).where(documents.c.id == given[2].id))
+    rows = plainly(project, given)
+    assert rows[2][1] == {}
+    assert list(project.reports.standing(given[::-1]).rows) == rows
+    stale = [one for one, states, wanted in rows if is_stale(project, states, wanted)]
+    assert project.reports.stale(project.artifacts.listed(), given[::-1]) == stale
+    project.close()

@@ -1,0 +1,58 @@
+"""Points of a local store are counted beside the process that has it open, without its lock and without the client."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.vectors.qdrant_local import count_points, points_by_collection
+from aegis_dagster_tests.stores.vectors.test_processes import start
+from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace
+
+ALL = len(DOCUMENTS) * PASSAGES
+
+
+def test_without_a_store_there_is_no_number(tmp_path: Path) -> None:
+    assert points_by_collection(tmp_path / "qdrant", "documents") == {}
+    assert count_points(tmp_path / "qdrant", "documents__model_1") is None
+    assert not (tmp_path / "qdrant").exists()
+
+
+def test_points_are_counted_while_another_process_writes_and_holds_the_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "qdrant"
+    store = open_store(folder)
+    replace(store, "v1")
+    assert points_by_collection(folder, "documents") == {store.collection: ALL}
+    store.delete_documents(DOCUMENTS[:1])
+    assert points_by_collection(folder, "documents") == {store.collection: ALL - PASSAGES}
+    assert points_by_collection(folder, "other") == {}
+
+    writer = start(folder, "replace", "v2")  # it has the lock now
+    counts = []
+    try:
+        while writer.poll() is None:
+            counts.append(points_by_collection(folder, "documents")[store.collection])
+    finally:
+        writer.kill()
+        writer.wait()
+    assert len(counts) > 3
+    assert ALL - PASSAGES <= min(counts) <= max(counts) <= 2 * ALL  # new points first, then the old ones go
+    assert points_by_collection(folder, "documents") == {store.collection: ALL}
+
+
+def test_a_count_does_not_stop_a_writer_and_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "qdrant"
+    store = open_store(folder)
+    replace(store, "v1")
+    file = folder / "collection" / store.collection / "storage.sqlite"
+    with closing(sqlite3.connect(file, timeout=0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM points")
+        assert count_points(folder, store.collection) == ALL  # what was committed
+        connection.commit()
+        assert count_points(folder, store.collection) == 0
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(ServiceError, match="cannot be counted"):
+        count_points(folder, store.collection)

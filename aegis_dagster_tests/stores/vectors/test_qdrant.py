@@ -1,0 +1,227 @@
+"""The contract of the vector store, held against qdrant-client's local mode."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster_tests.support.points import DIMENSIONS, points_of, vector_of
+
+A = DocumentId("reports/a.pdf")
+B = DocumentId("letters/b.pdf")
+TEXTS = ["The turbine was inspected in March.", "Its bearing is worn.", "Replace asyncio.run with a loop."]
+
+
+def fill(store: QdrantStore) -> None:
+    store.replace_documents(
+        points_of(A, TEXTS, "f1") + points_of(B, ["Dear Sir, the bearing."], "g1"), {A: "f1", B: "g1"}
+    )
+
+
+def test_a_store_that_does_not_exist_is_empty_and_stays_away(store: QdrantStore, tmp_path: Path) -> None:
+    assert store.count() == 0
+    assert store.counts_by_document() == {}
+    assert list(store.scan()) == []
+    assert store.search("turbine", vector_of("x"), limit=5) == []
+    store.delete_documents([A])
+    store.drop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_is_read_back_whole(store: QdrantStore) -> None:
+    fill(store)
+    stored = {
+        point.payload["ordinal"]: point for point in store.scan(with_vectors=True) if point.payload["document"] == A
+    }
+    assert sorted(stored) == [0, 1, 2]
+    source = points_of(A, TEXTS, "f1")[1]
+    assert stored[1].id == source.located.id
+    assert stored[1].payload == {
+        "document": A,
+        "collection": "reports",
+        "chunk": source.located.id,
+        "ordinal": 1,
+        "pages": [2],
+        "boxes": [[2, 10.12, 20.0, 30.5, 40.25]],
+        "headings": ["Title", "Part 1"],
+        "text_hash": source.located.content_hash,
+        "model": "model/1",
+        "fingerprint": "f1",
+    }
+    vector = stored[1].vector
+    assert vector is not None
+    assert np.abs(vector - source.vector).max() < 1e-6
+
+
+def test_a_scan_is_sorted_by_id_and_the_same_each_time(store: QdrantStore) -> None:
+    fill(store)
+    ids = [point.id for point in store.scan()]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 4
+    assert list(store.scan()) == list(store.scan())
+
+
+def test_replacing_removes_what_the_new_version_no_longer_says(store: QdrantStore) -> None:
+    fill(store)
+    changed = [TEXTS[0], "Its bearing is new."]
+    store.replace_documents(points_of(A, changed, "f2"), {A: "f2"})
+    stored = [point for point in store.scan() if point.payload["document"] == A]
+    assert {point.id for point in stored} == {point.located.id for point in points_of(A, changed, "f2")}
+    assert {point.payload["fingerprint"] for point in stored} == {"f2"}
+    assert store.counts_by_document() == {A: 2, B: 1}
+
+
+def test_an_unchanged_passage_keeps_its_id_across_versions(store: QdrantStore) -> None:
+    fill(store)
+    before = {point.id for point in store.scan()}
+    store.replace_documents(points_of(A, ["A new first paragraph.", *TEXTS], "f2"), {A: "f2"})
+    assert before < {point.id for point in store.scan()}
+
+
+def test_replacing_again_changes_nothing(store: QdrantStore) -> None:
+    fill(store)
+    before = list(store.scan())
+    fill(store)
+    assert list(store.scan()) == before
+
+
+def test_a_document_that_became_empty_leaves_no_points(store: QdrantStore) -> None:
+    fill(store)
+    store.replace_documents([], {A: "f2"})
+    assert store.counts_by_document() == {B: 1}
+
+
+def test_equal_texts_of_one_document_stay_two_points(store: QdrantStore) -> None:
+    store.replace_documents(points_of(A, ["Same.", "Other.", "Same."], "f1"), {A: "f1"})
+    assert store.count() == 3
+
+
+def test_equal_texts_of_two_documents_stay_apart(store: QdrantStore) -> None:
+    store.replace_documents(points_of(A, ["Same."], "f1") + points_of(B, ["Same."], "g1"), {A: "f1", B: "g1"})
+    store.delete_documents([A])
+    assert store.counts_by_document() == {B: 1}
+
+
+def test_a_deleted_document_is_found_no_more(store: QdrantStore) -> None:
+    fill(store)
+    store.delete_documents([A, DocumentId("never/seen.pdf")])
+    assert store.counts_by_document() == {B: 1}
+    assert {hit.document_id for hit in store.search("bearing turbine", vector_of(TEXTS[0]), limit=10)} == {B}
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse", "fused"])
+def test_every_mode_finds_the_passage(store: QdrantStore, mode: str) -> None:
+    fill(store)
+    best = store.search("When were turbines inspected?", vector_of(TEXTS[0]), limit=3, mode=mode)[0]
+    assert (best.document_id, best.ordinal, best.pages, best.headings) == (A, 0, (1,), ("Title", "Part 0"))
+    assert best.chunk_id == points_of(A, TEXTS, "f1")[0].located.id
+
+
+def test_hits_come_best_first_and_no_more_than_asked_for(store: QdrantStore) -> None:
+    fill(store)
+    hits = store.search("bearing", vector_of(TEXTS[1]), limit=2)
+    assert len(hits) == 2
+    assert hits[0].score >= hits[1].score
+
+
+def test_a_search_can_be_restricted_to_one_collection(store: QdrantStore) -> None:
+    fill(store)
+    hits = store.search("bearing", vector_of(TEXTS[1]), limit=10, collection="letters")
+    assert {hit.document_id for hit in hits} == {B}
+
+
+def test_a_question_of_stop_words_alone_is_still_searched_by_meaning(store: QdrantStore) -> None:
+    fill(store)
+    assert store.search("what is it?", vector_of(TEXTS[1]), limit=1)[0].ordinal == 1
+    assert store.search("what is it?", None, limit=1) == []
+
+
+def test_a_fused_search_without_a_vector_goes_by_words(store: QdrantStore) -> None:
+    fill(store)
+    assert store.search("asyncio.run", None, limit=1)[0].ordinal == 2
+
+
+def test_an_unknown_mode_is_refused(store: QdrantStore) -> None:
+    fill(store)
+    with pytest.raises(ValueError, match="fuzzy"):
+        store.search("bearing", None, limit=1, mode="fuzzy")
+
+
+def test_a_store_kept_open_answers_the_same(store: QdrantStore) -> None:
+    fill(store)
+    with store.opened(), store.opened():
+        inside = store.search("bearing", vector_of(TEXTS[1]), limit=3)
+        store.delete_documents([B])
+    assert inside[0].ordinal == 1
+    assert store.counts_by_document() == {A: 3}
+
+
+def test_dropping_leaves_an_empty_store_that_can_be_filled_again(store: QdrantStore) -> None:
+    fill(store)
+    with store.opened(), pytest.raises(ServiceError, match="in use"):
+        store.drop()
+    store.drop()
+    assert store.count() == 0
+    fill(store)
+    assert store.count() == 4
+
+
+def test_more_points_than_one_batch_are_all_kept(store: QdrantStore) -> None:
+    texts = [f"Passage number {number}." for number in range(1203)]
+    store.replace_documents(points_of(A, texts, "f1"), {A: "f1"})
+    assert store.counts_by_document() == {A: 1203}
+    store.replace_documents(points_of(A, texts[:1], "f2"), {A: "f2"})
+    assert store.count() == 1
+
+
+def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore, tmp_path: Path) -> None:
+    fill(store)
+    (tmp_path / "qdrant" / "meta.json").write_text("{", "utf-8")
+    with pytest.raises(ServiceError, match="aegis ingest"):
+        store.count()
+    store.drop()
+    assert store.count() == 0
+
+
+def test_what_was_written_is_synced_to_the_disk_even_while_the_store_stays_open(
+    store: QdrantStore, tmp_path: Path
+) -> None:
+    with store.opened():
+        fill(store)
+        (log,) = (tmp_path / "qdrant" / "collection").glob("*/storage.sqlite-wal")
+        assert log.stat().st_size == 0  # a checkpoint moved it to the database and synced both
+        with sqlite3.connect(log.with_name("storage.sqlite")) as database:
+            assert database.execute("SELECT count(*) FROM points").fetchone() == (4,)
+
+
+def test_two_models_live_side_by_side_until_the_new_one_is_activated(store: QdrantStore, tmp_path: Path) -> None:
+    fill(store)
+    newer = QdrantStore(
+        tmp_path / "qdrant", alias="documents", model="model/2", dimensions=DIMENSIONS, lock_timeout_seconds=30
+    )
+    newer.replace_documents(points_of(A, TEXTS, "f2"), {A: "f2"})
+    assert (store.count(), newer.count()) == (4, 3)
+    assert alias_target(tmp_path / "qdrant") == "documents__model_1"
+    with pytest.raises(ServiceError, match="3 points instead of 4"):
+        newer.activate(expected_points=4)
+    assert alias_target(tmp_path / "qdrant") == "documents__model_1"
+    newer.activate(expected_points=3)
+    assert alias_target(tmp_path / "qdrant") == "documents__model_2"
+    assert (store.count(), newer.count()) == (0, 3)
+
+
+def alias_target(path: Path) -> str:
+    """Where the alias leads, as another reader of the folder sees it."""
+    from qdrant_client import QdrantClient
+
+    client = QdrantClient(path=str(path))
+    try:
+        assert client.count("documents").count == 4 or client.count("documents").count == 3
+        (alias,) = client.get_aliases().aliases
+        return alias.collection_name
+    finally:
+        client.close()

@@ -1,0 +1,1 @@
+"""What tests share: servers, a set clock, projects, scripted models, ways to run commands. No tests of the product."""

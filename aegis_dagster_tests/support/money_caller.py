@@ -1,0 +1,65 @@
+"""A process that asks the gateway many tasks at once: `python -m ... CALLS AT_ONCE SEED`.
+
+It builds everything from the settings, as the stages do, and prints what became of its tasks as JSON.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.errors import BudgetExhausted, Deferred, DocumentError
+from aegis_dagster.llm.gateway import Gateway
+from aegis_dagster.settings import load_settings
+
+SECRET = "the-harbour-master's-secret"  # stands in every prompt, and must stand nowhere else
+
+
+def task(seed: int, number: int) -> LLMTask:
+    """A question of its own; no two cost the same."""
+    words = " ".join(f"w{seed}-{number}-{place}" for place in range(20 + (number * 7) % 50))
+    asked_for = AskedFor(CollectionName("harbour"), f"harbour/{number % 10}.txt", Stage.GRAPH)
+    message = Message("user", f"{SECRET} {words}")
+    return LLMTask(TaskType.SUMMARY, messages=(message,), max_tokens=200, asked_for=asked_for)
+
+
+async def ended_by(gateway: Gateway, asked: LLMTask) -> str:
+    """How a task ends; one that has to wait for a provider comes again, as a document does at the next run."""
+    for _ in range(100):
+        try:
+            await gateway.ask(asked)
+        except BudgetExhausted as error:
+            return error.reason
+        except Deferred:
+            await asyncio.sleep(0.05)
+        except DocumentError as error:
+            return error.code
+        else:
+            return "answered"
+    return "providers"
+
+
+async def ask_all(calls: int, at_once: int, seed: int) -> dict[str, int]:
+    """Ask so many tasks, so many at a time. Counts of how they ended."""
+    models = Project(load_settings()).models(f"caller-{seed}")
+    ended: Counter[str] = Counter()
+    numbers = iter(range(calls))
+
+    async def worker() -> None:
+        for number in numbers:
+            ended[await ended_by(models.gateway, task(seed, number))] += 1
+
+    try:
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+    finally:
+        await models.aclose()
+    return dict(ended)
+
+
+if __name__ == "__main__":
+    calls, at_once, seed = map(int, sys.argv[1:4])
+    print(json.dumps(asyncio.run(ask_all(calls, at_once, seed))))
