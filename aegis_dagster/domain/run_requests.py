@@ -108,7 +108,7 @@ def _why(documents: Sequence[Waiting]) -> str:
     return f"{named}{more}" or "the vector store is gone"
 
 
-_NAMED = 10  # collections that a line names
+_NAMED_COLLECTIONS = 10  # collections that a line names
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Turn:
         parts = []
         for what, names in (("A run is at work on", self.at_work), ("Requested by the next tick", self.later)):
             if names:
-                parts.append(f"{what}: {', '.join(names[:_NAMED])}{_more(names)}.")
+                parts.append(f"{what}: {', '.join(names[:_NAMED_COLLECTIONS])}{_more(names)}.")
         return " ".join(parts)
 
 
@@ -149,4 +149,4 @@ def turn_of(
 
 
 def _more(names: Collection[CollectionName]) -> str:
-    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f" and {len(names) - _NAMED_COLLECTIONS} more" if len(names) > _NAMED_COLLECTIONS else ""
