@@ -309,14 +309,8 @@ def test_a_paid_provider_without_a_budget_is_refused_with_the_line_to_add(
     assert "llm.budgets.providers.mine" in caught.value.remedy
 
 
-def test_the_guide_names_only_commands_and_groups_that_exist() -> None:
-    from typer.main import get_command
-
-    from aegis_dagster.cli.app import app
+def test_the_guide_names_every_group_of_costs() -> None:
     from aegis_dagster.cli.costs import GROUPS
 
-    text = GUIDE.read_text("utf-8")
-    commands = set(getattr(get_command(app), "commands", {}))
-    assert set(re.findall(r"(?:^|`)aegis ([a-z]+)", text, re.MULTILINE)) <= commands
-    (listed,) = re.findall(r"--by collection +# (.*)", text)
+    (listed,) = re.findall(r"--by collection +# (.*)", GUIDE.read_text("utf-8"))
     assert tuple(listed.split(", ")) == tuple(GROUPS)
