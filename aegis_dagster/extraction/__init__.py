@@ -1,1 +1,1 @@
-"""Finding entities and relations in a passage without a language model."""
+"""Adapters that find entities and relations in a passage: by statistics, or by a language model."""
