@@ -52,7 +52,7 @@ def _dashboard(uid: str, title: str, docs: str) -> dashboard.Dashboard:
     made = dashboard.Dashboard(title).uid(uid).tags([_TAG]).timezone("utc").readonly()
     made.tooltip(models.DashboardCursorSync.CROSSHAIR).refresh("30s").time("now-6h", "now")
     made.description(f"Built by scripts/build_dashboards.py. Every panel is explained in {DOCS}/MONITORING.md.")
-    runbook = dashboard.DashboardLink("What the panels tell, and the runbook").type(models.DashboardLinkType.LINK)
+    runbook = dashboard.DashboardLink("What the panels show, and the runbook").type(models.DashboardLinkType.LINK)
     made.link(runbook.url(f"{docs}/MONITORING.md").icon("doc").target_blank(True))
     others = dashboard.DashboardLink("Dashboards of Aegis").type(models.DashboardLinkType.DASHBOARDS)
     made.link(others.tags([_TAG]).keep_time(True))

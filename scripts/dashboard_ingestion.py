@@ -11,7 +11,7 @@ _GLANCE = (
     SOURCES,
     Panel(
         "Oldest waiting document",
-        "Since when the oldest document waits that has not been through all stages.",
+        "How long the oldest document has waited that has not passed all stages.",
         [Query(f"max by (collection) (aegis_queue_age_seconds{_COLLECTION})", "{{collection}}")],
         "s",
         Shape.STAT,
@@ -28,7 +28,7 @@ _GLANCE = (
     ),
     Panel(
         "Pages waiting",
-        "Pages and all-clears that a channel has not taken yet.",
+        "Pages and all-clears not yet delivered to a channel.",
         [Query("max by (channel) (aegis_pages_waiting)", "{{channel}}")],
         "none",
         Shape.STAT,
@@ -40,7 +40,7 @@ _GLANCE = (
 _DOCUMENTS = (
     Panel(
         "Documents by stage and status",
-        "Where documents stand now. Pending: also those that are done under older settings.",
+        "Documents by stage and status now. Pending includes those that are done under older settings.",
         [Query(f"sum by (stage, status) (aegis_documents{_COLLECTION})", "{{stage}} {{status}}")],
         "none",
         Shape.BARS,
@@ -60,20 +60,20 @@ _DOCUMENTS = (
     ),
     Panel(
         "Throughput",
-        "Documents a minute that ended at a stage, by how.",
+        "Documents per minute that ended at a stage, by status.",
         [Query(f"sum by (stage, status) (rate(aegis_stage_documents_total{_RATE})) * 60", "{{stage}} {{status}}")],
         "none",
     ),
     Panel(
         "Failures by reason",
-        "How often documents failed in the last hour, by stage and reason. A retry that fails counts again.",
+        "Failures of the last hour, by stage and reason. A retry that fails counts again.",
         [Query("sum by (stage, reason) (increase(aegis_stage_failures_total[1h]))", "{{stage}} {{reason}}")],
         "none",
         Shape.STACKED,
     ),
     Panel(
         "Documents failed now",
-        "Documents that stand as failed, by stage and reason.",
+        "Documents whose status is failed, by stage and reason.",
         [Query("sum by (stage, reason) (aegis_documents_failed)", "{{stage}} {{reason}}")],
         "none",
         Shape.STACKED,
@@ -86,7 +86,7 @@ _DOCUMENTS = (
     ),
     Panel(
         "Queue age",
-        "Since when the oldest document of a collection waits, over time. A line that climbs for hours: nobody works.",
+        "How long the oldest document of a collection has waited. If a line climbs for hours, nothing is processed.",
         [Query(f"max by (collection) (aegis_queue_age_seconds{_COLLECTION})", "{{collection}}")],
         "s",
         thresholds={21600.0: "red"},
@@ -115,7 +115,7 @@ _STORES = (
     ),
     Panel(
         "Graph in Neo4j",
-        "Entities and relations in the Neo4j view, without provenance. Empty where no Neo4j is configured.",
+        "Entities and relations in the Neo4j view, without provenance. Empty if no Neo4j is configured.",
         [
             Query("max(neo4j_entities_count)", "entities"),
             Query("max(neo4j_relations_count)", "relations"),
@@ -124,7 +124,7 @@ _STORES = (
     ),
     Panel(
         "Stores that do not agree",
-        "Points that Qdrant has too many or too few, and entities and relations that Neo4j has, while nobody works.",
+        "Points missing or surplus in Qdrant, and entities and relations in Neo4j, while no run works on them.",
         [
             Query("aegis:points_off:count", "points in Qdrant"),
             Query("aegis:graph_view_off:count", "entities and relations in Neo4j"),
@@ -139,14 +139,14 @@ _STORES = (
 _RUNS = (
     Panel(
         "Runs by outcome",
-        "Runs in Dagster's storage that ended, by job and status.",
+        "Ended runs in Dagster's storage, by job and status.",
         [Query("sum by (job, status) (aegis_runs)", "{{job}} {{status}}")],
         "none",
         Shape.BARS,
     ),
     Panel(
         "Time since the last success",
-        "Since when each asset was last made, of any collection.",
+        "Time since each asset was last materialized, for any collection.",
         [Query("time() - max by (asset) (aegis_asset_last_success_timestamp_seconds)", "{{asset}}")],
         "s",
         Shape.BARS,
@@ -154,20 +154,20 @@ _RUNS = (
     ),
     Panel(
         "Workers busy",
-        "Seconds that stages worked a second: how many documents are worked on at once.",
+        "Seconds of work per second, by stage: how many documents are processed at once.",
         [Query(f"sum by (stage) (rate(aegis_stage_seconds_total{_RATE}))", "{{stage}}")],
         "none",
         Shape.STACKED,
     ),
     Panel(
         "Stage seconds of the last run",
-        "How long the last run of each collection worked at each stage. Pushed by runs.",
+        "Time that the last run of each collection worked at each stage. Pushed by runs.",
         [Query(f"max by (collection, stage) (aegis_run_stage_seconds{_COLLECTION})", _RUN_STAGE)],
         "s",
     ),
     Panel(
         "Documents of the last run",
-        "How the documents of the last run of each collection ended at each stage. Pushed by runs.",
+        "Documents of the last run of each collection, by resulting status at each stage. Pushed by runs.",
         [
             Query(
                 f"sum by (collection, stage, status) (aegis_run_stage_documents{_COLLECTION})",
@@ -178,7 +178,7 @@ _RUNS = (
     ),
     Panel(
         "Last run ended",
-        "How long ago the last run of each collection finished each stage. Pushed by runs.",
+        "Time since the last run of each collection finished each stage. Pushed by runs.",
         [
             Query(
                 f"time() - max by (collection, stage) (aegis_run_stage_finished_timestamp_seconds{_COLLECTION})",
@@ -190,14 +190,14 @@ _RUNS = (
     ),
     Panel(
         "Peak memory of the last run",
-        "Most memory of the last run at each stage, with its workers. Pushed by runs.",
+        "Peak memory of the last run at each stage, its workers included. Pushed by runs.",
         [Query(f"max by (collection, stage) (aegis_run_stage_peak_memory_bytes{_COLLECTION})", _RUN_STAGE)],
         "bytes",
         width=12,
     ),
     Panel(
         "Peak GPU memory of the last run",
-        "Most GPU memory of the last run at each stage. Empty without a GPU. Pushed by runs.",
+        "Peak GPU memory of the last run at each stage. Empty without a GPU. Pushed by runs.",
         [Query(f"max by (collection, stage) (aegis_run_stage_peak_vram_bytes{_COLLECTION})", _RUN_STAGE)],
         "bytes",
         width=12,
@@ -207,14 +207,14 @@ _RUNS = (
 _EXPORTER = (
     Panel(
         "Age of figures",
-        "How old what the exporter shows of each source is.",
+        "Age of the reading that the exporter shows of each source.",
         [Query("max by (source) (aegis_source_age_seconds)", "{{source}}")],
         "s",
         thresholds={900.0: "red"},
     ),
     Panel(
         "Time to read a source",
-        "How long the exporter took to read each source the last time.",
+        "Duration of the last reading of each source.",
         [Query("max by (source) (aegis_source_read_seconds)", "{{source}}")],
         "s",
     ),

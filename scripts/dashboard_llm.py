@@ -11,7 +11,7 @@ _GLANCE = (
     SOURCES,
     Panel(
         "Share of the budget spent",
-        "Spent of each provider's limit of this UTC month, without what is only reserved. Calls that do not fit are "
+        "Spent share of each provider's limit of this UTC month, without reservations. Calls that do not fit are "
         "refused, so spending ends a little below 100 %.",
         [Query(f"aegis:budget_used:ratio{_PROVIDER}", "{{provider}}")],
         "percentunit",
@@ -21,7 +21,7 @@ _GLANCE = (
     ),
     Panel(
         "Spent this month",
-        "Settled cost since the first of the UTC month.",
+        "Settled cost of the UTC month.",
         [Query(f"max by (provider) (monthly_spend_usd{_PROVIDER})", "{{provider}}")],
         "currencyUSD",
         Shape.STAT,
@@ -29,7 +29,7 @@ _GLANCE = (
     ),
     Panel(
         "Left this month",
-        "Limit less spent less reserved. Below zero: the limit was lowered. Missing: a provider without limit.",
+        "Limit minus spent minus reserved. Below zero: the limit was lowered. Missing: a provider without limit.",
         [Query(f"max by (provider) (monthly_budget_remaining_usd{_PROVIDER})", "{{provider}}")],
         "currencyUSD",
         Shape.STAT,
@@ -48,7 +48,7 @@ _CALLS = (
     ),
     Panel(
         "Latency, p50 and p95",
-        "Half of the calls, and 19 of 20, took at most so long. 30 s stands for everything above.",
+        "Half of the calls, and 19 of 20, took at most this long. 30 s means 30 s or more.",
         [
             Query(
                 f"histogram_quantile({share}, sum by (le, provider, model) "
@@ -74,14 +74,14 @@ _CALLS = (
     ),
     Panel(
         "Requests by task",
-        "What the models are asked for.",
+        "Calls by task, e.g. image_description.",
         [Query(f"sum by (task_type) (rate(llm_requests_total{_MODEL}{_RATE}))", "{{task_type}}")],
         "reqps",
         Shape.STACKED,
     ),
     Panel(
         "Share of failed calls",
-        "Failed of all calls of a quarter of an hour. Nothing is drawn while nobody is asked.",
+        "Failed calls as a share of all calls in 15 minutes. Empty while no model is called.",
         [Query(f"aegis:llm_errors:ratio15m{_PROVIDER}", "{{provider}}")],
         "percentunit",
         thresholds={0.1: "red"},
@@ -89,8 +89,8 @@ _CALLS = (
     ),
     Panel(
         "Documents put off",
-        "Documents that wait for money (budget) or for a provider that answers (providers). They go on with the next "
-        "run that can pay or ask.",
+        "Documents that wait for money (budget) or for a provider that answers (providers). The next run that can pay "
+        "or ask takes them up.",
         [Query("sum by (reason) (aegis_documents_deferred)", "{{reason}}")],
         "none",
     ),
@@ -99,14 +99,14 @@ _CALLS = (
 _MONEY = (
     Panel(
         "Cost per hour",
-        "What calls of the last hour cost, by model.",
+        "Cost of the calls of the last hour, by model.",
         [Query(f"sum by (provider, model) (increase(llm_cost_usd_total{_MODEL}[1h]))", "{{provider}}/{{model}}")],
         "currencyUSD",
         Shape.STACKED,
     ),
     Panel(
         "Spend against the limit",
-        "Spent, reserved for calls under way, and the limit. Reservations are worst cases, several times the cost.",
+        "Spent, reserved for calls in flight, and the limit. Reservations are worst cases, several times the cost.",
         [
             Query(f"max by (provider) (monthly_spend_usd{_PROVIDER})", "{{provider}} spent"),
             Query(f"max by (provider) (monthly_reserved_usd{_PROVIDER})", "{{provider}} reserved"),
@@ -116,7 +116,7 @@ _MONEY = (
     ),
     Panel(
         "Forecast of the month's end",
-        "Spent so far, and for each day left the mean of the last seven days; beside the limit.",
+        "Spent so far, plus the mean of the last seven days for each day left; beside the limit.",
         [
             Query(f"max by (provider) (monthly_forecast_usd{_PROVIDER})", "{{provider}} expected"),
             Query(f"max by (provider) (monthly_budget_limit_usd{_PROVIDER})", "{{provider}} limit"),
@@ -125,7 +125,7 @@ _MONEY = (
     ),
     Panel(
         "Estimated usage",
-        "Calls of the last hour whose tokens the provider did not report: their cost is an estimate.",
+        "Calls of the last hour whose tokens the provider did not report; their cost is an estimate.",
         [
             Query(
                 f"sum by (provider, model) (increase(llm_usage_estimated_total{_MODEL}[1h]))", "{{provider}}/{{model}}"
@@ -135,13 +135,13 @@ _MONEY = (
     ),
     Panel(
         "Unknown usage",
-        "Calls of the last hour that may have been billed without an answer: each cost what was reserved for it.",
+        "Calls of the last hour that may have been billed without an answer; each cost its reservation.",
         [Query(f"sum by (provider, model) (increase(llm_usage_unknown_total{_MODEL}[1h]))", "{{provider}}/{{model}}")],
         "none",
     ),
     Panel(
         "Calls dearer than reserved",
-        "Calls of the last hour that cost more than was reserved. Not one is right: a limit could be passed.",
+        "Calls of the last hour that cost more than their reservation. Must be 0: otherwise a limit can be passed.",
         [
             Query(
                 f"sum by (provider, model) (increase(llm_cost_above_reservation_total{_MODEL}[1h]))",
@@ -156,22 +156,21 @@ _MONEY = (
 _TOKENS = (
     Panel(
         "Tokens in and out",
-        "Tokens a second, input and output.",
+        "Tokens per second, input and output.",
         [Query(f"sum by (token_type) (rate(llm_tokens_used_total{_MODEL}{_RATE}))", "{{token_type}}")],
         "short",
         Shape.STACKED,
     ),
     Panel(
         "Tokens by model",
-        "Tokens a second, input and output together.",
+        "Tokens per second, input and output together.",
         [Query(f"sum by (provider, model) (rate(llm_tokens_used_total{_MODEL}{_RATE}))", "{{provider}}/{{model}}")],
         "short",
         Shape.STACKED,
     ),
     Panel(
         "Cached and reasoning tokens",
-        "Input tokens that the provider had cached, and output tokens spent on reasoning, a second; parts of the sums "
-        "beside.",
+        "Cached input tokens and reasoning output tokens per second; both are included in the panels beside.",
         [
             Query(f"sum by (provider) (rate(llm_cached_tokens_total{_MODEL}{_RATE}))", "{{provider}} cached input"),
             Query(f"sum by (provider) (rate(llm_reasoning_tokens_total{_MODEL}{_RATE}))", "{{provider}} reasoning"),

@@ -50,7 +50,7 @@ class Panel:
 
 SOURCES = Panel(
     "Sources of figures",
-    "What the exporter could read. A source that is down has no figures: its panels are empty, its alerts are blind.",
+    "Which sources the exporter can read. One that is down has no figures: its panels are empty, its alerts blind.",
     [Query("min by (source) (aegis_source_up)", "{{source}}")],
     "none",
     Shape.STAT,

@@ -57,9 +57,9 @@ _LEDGER: tuple[_Row, ...] = (
         "llm_latency_seconds",
         "provider model",
         "seconds",
-        "How long model calls took, successful or not; lost ones do not count.",
+        "Duration of model calls, failed ones included; lost ones are not counted.",
     ),
-    ("llm_cost_usd_total", "provider model", "USD", "What ended model calls cost."),
+    ("llm_cost_usd_total", "provider model", "USD", "Cost of model calls that ended."),
     (
         "llm_tokens_used_total",
         "provider model token_type",
@@ -70,19 +70,19 @@ _LEDGER: tuple[_Row, ...] = (
         "llm_cached_tokens_total",
         "provider model",
         "tokens",
-        "Input tokens that the provider had cached; a part of token_type input.",
+        "Input tokens that the provider had cached; included in token_type input.",
     ),
     (
         "llm_reasoning_tokens_total",
         "provider model",
         "tokens",
-        "Output tokens spent on reasoning; a part of token_type output.",
+        "Output tokens spent on reasoning; included in token_type output.",
     ),
     (
         "llm_errors_total",
         "provider error_type",
         "calls",
-        "Model calls that failed, by type of error; lost: nobody saw the end.",
+        "Model calls that failed, by type of error; lost: the calling process died.",
     ),
     (
         "llm_usage_estimated_total",
@@ -108,7 +108,7 @@ _LEDGER: tuple[_Row, ...] = (
         "monthly_forecast_usd",
         "provider",
         "USD",
-        "Expected spend at the end of the UTC month: spent so far, and for each day left the mean of the last 7 days.",
+        "Expected spend at the end of the UTC month: spent so far, plus the mean of the last 7 days for each day left.",
     ),
     (
         "monthly_budget_limit_usd",
@@ -120,7 +120,7 @@ _LEDGER: tuple[_Row, ...] = (
         "monthly_budget_remaining_usd",
         "provider",
         "USD",
-        "Limit less spent less reserved; below 0 after a limit was lowered; absent for a provider without one.",
+        "Limit minus spent minus reserved; below 0 after a limit was lowered; absent for a provider without one.",
     ),
 )
 
@@ -129,40 +129,45 @@ _CATALOG: tuple[_Row, ...] = (
         "aegis_documents",
         "collection stage status",
         "documents",
-        "Where documents stand at each stage, as `aegis status` shows it; a stale one is pending.",
+        "Documents by status at each stage, as `aegis status` shows them; a stale one is pending.",
     ),
     ("aegis_documents_failed", "stage reason", "documents", "Documents that failed at a stage, by reason."),
     (
         "aegis_documents_deferred",
         "reason",
         "documents",
-        "Documents put off at some stage until there is a budget or a provider again.",
+        "Documents deferred at some stage until a budget or a provider is available again.",
     ),
     (
         "aegis_documents_refused",
         "provider",
         "documents",
-        "Documents put off because the budget of a provider refused them first, in the current UTC month.",
+        "Documents deferred in the current UTC month, by the provider whose budget refused them first.",
     ),
     (
         "aegis_queue_age_seconds",
         "collection",
         "seconds",
-        "Since when the oldest document waits whose current bytes have not been through all stages; 0: none waits.",
+        "How long the oldest document has waited whose current bytes have not passed all stages; 0: none waits.",
     ),
-    ("aegis_stage_documents_total", "stage status", "documents", "Ends of documents at a stage, by how they ended."),
-    ("aegis_stage_seconds_total", "stage", "seconds", "Time that stages worked on documents, over all workers."),
+    (
+        "aegis_stage_documents_total",
+        "stage status",
+        "documents",
+        "Documents that ended at a stage, by resulting status.",
+    ),
+    ("aegis_stage_seconds_total", "stage", "seconds", "Time that stages worked on documents, summed over all workers."),
     (
         "aegis_stage_failures_total",
         "stage reason",
         "documents",
-        "Ends of documents at a stage by a failure, by reason.",
+        "Documents that failed at a stage, by reason; each attempt counts.",
     ),
     (
         "aegis_points_expected",
         "",
         "points",
-        "Points that documents which ended at embed say they have in the vector store.",
+        "Points that the vector store should hold, according to the catalog.",
     ),
 )
 
@@ -176,7 +181,7 @@ _QDRANT: tuple[_Row, ...] = (
         "qdrant_points_count",
         "collection",
         "points",
-        "Points in the vector store, by Qdrant's collection: the active one, and one that is being filled.",
+        "Points in the vector store, by Qdrant collection: the active one, and one that is being filled.",
     ),
 )
 
@@ -185,13 +190,13 @@ _NEO4J: tuple[_Row, ...] = (
         "neo4j_entities_count",
         "",
         "entities",
-        "Entities in the Neo4j view, without provenance; absent where no Neo4j is configured.",
+        "Entities in the Neo4j view, without provenance; absent if no Neo4j is configured.",
     ),
     (
         "neo4j_relations_count",
         "",
         "relations",
-        "Relations between entities in the Neo4j view, without provenance; absent where no Neo4j is configured.",
+        "Relations between entities in the Neo4j view, without provenance; absent if no Neo4j is configured.",
     ),
 )
 
@@ -200,43 +205,43 @@ _DAGSTER: tuple[_Row, ...] = (
         "aegis_asset_last_success_timestamp_seconds",
         "asset",
         "seconds since 1970-01-01 UTC",
-        "When an asset was last materialized, of any collection; absent before its first time.",
+        "When an asset was last materialized, for any collection; absent before the first time.",
     ),
-    ("aegis_runs", "job status", "runs", "Runs in Dagster's storage that ended, by job and status."),
+    ("aegis_runs", "job status", "runs", "Ended runs in Dagster's storage, by job and status."),
 )
 
 _ALERTS: tuple[_Row, ...] = (
-    ("aegis_alerts_firing", "severity", "alerts", "Alerts of Dagster's checks and runs that have not been cleared."),
-    ("aegis_pages_waiting", "channel", "pages", "Pages and all-clears that a channel has not taken yet."),
+    ("aegis_alerts_firing", "severity", "alerts", "Alerts about Dagster's checks and runs that have not been cleared."),
+    ("aegis_pages_waiting", "channel", "pages", "Pages and all-clears not yet delivered to a channel."),
 )
 
 _EXPORTER: tuple[_Row, ...] = (
-    ("aegis_source_up", "source", "", "1: the source answered; 0: it could not be asked, and its metrics are absent."),
-    ("aegis_source_age_seconds", "source", "seconds", "How old what is shown of a source is."),
-    ("aegis_source_read_seconds", "source", "seconds", "How long reading a source took the last time."),
+    ("aegis_source_up", "source", "", "1: the source was read; 0: it could not be read, and its metrics are absent."),
+    ("aegis_source_age_seconds", "source", "seconds", "Age of the reading that is shown of a source."),
+    ("aegis_source_read_seconds", "source", "seconds", "Duration of the last reading of a source."),
     ("aegis_build_info", "version", "", "Always 1; the version of this project."),
 )
 
 # Of the last run of each collection and stage: grouped by job="aegis_ingestion", collection, stage.
 _PUSHGATEWAY: tuple[_Row, ...] = (
-    ("aegis_run_stage_seconds", "collection stage", "seconds", "How long the last run worked at a stage."),
+    ("aegis_run_stage_seconds", "collection stage", "seconds", "Time that the last run worked at a stage."),
     (
         "aegis_run_stage_documents",
         "collection stage status",
         "documents",
-        "Documents of the last run at a stage, by how they ended.",
+        "Documents of the last run at a stage, by resulting status.",
     ),
     (
         "aegis_run_stage_peak_memory_bytes",
         "collection stage",
         "bytes",
-        "Most memory of the last run at a stage, with its workers.",
+        "Peak memory of the last run at a stage, its workers included.",
     ),
     (
         "aegis_run_stage_peak_vram_bytes",
         "collection stage",
         "bytes",
-        "Most GPU memory of the last run at a stage; absent without a GPU.",
+        "Peak GPU memory of the last run at a stage; absent without a GPU.",
     ),
     (
         "aegis_run_stage_finished_timestamp_seconds",
