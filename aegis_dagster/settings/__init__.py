@@ -47,27 +47,29 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default=Path(".aegis"), description="All state: catalog, artifacts, vectors, the Dagster instance."
+        default=Path(".aegis"), description="Folder of all state: catalog, artifacts, vectors, the Dagster instance."
     )
     root: RootUrl | Path | None = Field(
         default=None,
         union_mode="left_to_right",
-        description="The watched root: a folder, or an fsspec URL such as `s3://bucket/prefix`. Without it the first folder given to `aegis ingest` is remembered.",
+        description="The watched root: a folder, or an fsspec URL such as `s3://bucket/prefix`. Default: the first folder given to `aegis ingest`.",
     )
     root_options: dict[str, Any] = Field(
         default_factory=dict,
         repr=False,
-        description='What fsspec is given for a root that is a URL, e.g. `{"endpoint_url": "http://127.0.0.1:9000"}`. Keys belong in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, or fsspec\'s own configuration), not here.',
+        description='Options passed to fsspec if the root is a URL, e.g. `{"endpoint_url": "http://127.0.0.1:9000"}`. Keys belong in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, or fsspec\'s own configuration), not here.',
     )
     model_cache: Path | None = Field(
         default=None,
-        description="Where the exported embedding model is kept. Default: the user's cache folder, shared by all homes.",
+        description="Folder of the exported embedding model. Default: the user's cache folder, shared by all homes.",
     )
     lease_seconds: float = Field(
-        default=600.0, gt=0, description="A claim of a document by a process that stopped answering expires after this."
+        default=600.0,
+        gt=0,
+        description="Time after which the claim of a document expires whose process no longer renews it.",
     )
     memory_needed_mb: int = Field(
-        default=1024, ge=0, description="`IngestionPipeline` refuses to start with less free memory."
+        default=1024, ge=0, description="Free memory that `IngestionPipeline` needs to start."
     )
     database: str | None = Field(
         default=None,
@@ -87,7 +89,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     neo4j: Neo4jSettings = Neo4jSettings()
     collections: dict[str, CollectionPolicy] = Field(
-        default_factory=dict, description="Policy by collection name; a collection without one has the defaults."
+        default_factory=dict, description="Policy by collection name; a collection without a policy has the defaults."
     )
 
     @classmethod

@@ -1,6 +1,6 @@
 """The section `llm` of the settings: providers, models, tiers, prices and budgets, in one place.
 
-What is written in `aegis.yaml` is laid over the defaults provider by provider, so that one line changes one thing.
+Fields in `aegis.yaml` replace those of the default providers one by one, so that one line changes one thing.
 """
 
 from datetime import date
@@ -23,17 +23,17 @@ class LlmSection(BaseModel):
 class ModelSettings(LlmSection):
     """One model of a provider."""
 
-    tasks: tuple[TaskType, ...] = Field(description="What it is asked for.")
-    quality: Quality = Field(default=Quality.STANDARD, description="`high` models answer tasks of high quality.")
+    tasks: tuple[TaskType, ...] = Field(description="Tasks that it is used for.")
+    quality: Quality = Field(default=Quality.STANDARD, description="Tasks of high quality go to `high` models first.")
     picture_tokens: int | None = Field(
-        default=None, ge=0, description="The most input tokens one picture counts for; none: by our table, else 3000."
+        default=None, ge=0, description="Most input tokens that one picture counts for; none: from our table, or 3000."
     )
-    max_input_tokens: int | None = Field(default=None, ge=1, description="Longer texts are cut before embedding.")
+    max_input_tokens: int | None = Field(default=None, ge=1, description="Longer texts are cut off before embedding.")
     dimensions: int | None = Field(default=None, ge=1, description="Length of its vectors; embedding models need it.")
-    texts_per_call: int = Field(default=10, ge=1, description="Texts in one embedding call.")
+    texts_per_call: int = Field(default=10, ge=1, description="Texts per embedding call.")
     parameters: dict[str, Any] = Field(
         default_factory=dict,
-        description="Sent along with every call, e.g. `{enable_thinking: false}`. `{temperature: null}` leaves one out.",
+        description="Parameters added to every call, e.g. `{enable_thinking: false}`; `{temperature: null}` removes one.",
     )
 
 
@@ -42,26 +42,28 @@ class ProviderSettings(LlmSection):
 
     enabled: bool | None = Field(
         default=None,
-        description="None: as soon as its key is set, or for one without a key, its address.",
+        description="Whether it is used. Default: if its key is set, or its address if it needs no key.",
     )
-    base_url: str | None = Field(default=None, description="Address of its OpenAI-compatible API, to `/v1`.")
+    base_url: str | None = Field(default=None, description="Address of its OpenAI-compatible API, including `/v1`.")
     base_url_variable: str | None = Field(
-        default=None, description="Environment variable with its address; goes before `base_url`."
+        default=None, description="Environment variable with its address; takes precedence over `base_url`."
     )
     api_key_variable: str | None = Field(default=None, description="Environment variable with its key; none: no key.")
     local: bool = Field(
-        default=False, description="Content does not leave the company: confidential collections may use it."
+        default=False,
+        description="Whether content sent to it stays in the company; confidential collections use only such providers.",
     )
     free: bool = Field(
-        default=False, description="Calls cost nothing; otherwise every model needs a price and the provider a budget."
+        default=False,
+        description="Whether its calls cost nothing; otherwise every model needs a price and the provider a budget.",
     )
-    concurrency: int = Field(default=8, ge=1, description="Calls at once, in each process.")
+    concurrency: int = Field(default=8, ge=1, description="Concurrent calls, in each process.")
     requests_per_minute: int | None = Field(default=None, ge=1, description="In each process; none: no limit.")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="In each process; none: no limit.")
-    timeout_seconds: float = Field(default=120.0, gt=0, description="Limit of one call.")
-    attempts: int = Field(default=3, ge=1, description="Calls at most for one task, before the next tier.")
+    timeout_seconds: float = Field(default=120.0, gt=0, description="Time limit of one call.")
+    attempts: int = Field(default=3, ge=1, description="Most calls for one task before the next tier is tried.")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        default="max_tokens", description="How the provider calls the limit of an answer."
+        default="max_tokens", description="The provider's name for the limit of an answer."
     )
     models: dict[str, ModelSettings] = Field(default_factory=dict, description="Its models by name.")
 
@@ -71,19 +73,19 @@ class RateSettings(LlmSection):
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0, description="`0` for an embedding model.")
-    cached: Decimal | None = Field(default=None, ge=0, description="Cached input; none: as input.")
-    reasoning: Decimal | None = Field(default=None, ge=0, description="Reasoning; none: as output.")
-    up_to: int | None = Field(default=None, ge=1, description="Calls with up to so many input tokens; none: any.")
+    cached: Decimal | None = Field(default=None, ge=0, description="Rate of cached input; none: the input rate.")
+    reasoning: Decimal | None = Field(default=None, ge=0, description="Rate of reasoning; none: the output rate.")
+    up_to: int | None = Field(default=None, ge=1, description="Most input tokens of a call at these rates; none: any.")
 
 
 class PriceSettings(LlmSection):
-    """What a model costs."""
+    """The price of a model."""
 
     tiers: tuple[RateSettings, ...] = Field(
-        min_length=1, description="By ascending `up_to`; one without is for any call."
+        min_length=1, description="Rates by ascending `up_to`; one without `up_to` holds for any call."
     )
-    per_picture: Decimal = Field(default=Decimal(0), ge=0, description="USD on top for each picture.")
-    source: str = Field(default="", description="Where the rates stand.")
+    per_picture: Decimal = Field(default=Decimal(0), ge=0, description="USD added for each picture.")
+    source: str = Field(default="", description="Where the rates come from.")
     as_of: date | None = None
 
     @model_validator(mode="before")
@@ -106,18 +108,18 @@ class PriceSettings(LlmSection):
 
 
 class BudgetSettings(LlmSection):
-    """Who may spend how much, in USD. Months are calendar months in UTC."""
+    """Spending limits in USD. Months are calendar months in UTC."""
 
     providers: dict[str, Usd] = Field(
         default_factory=lambda: {"dashscope": Decimal(10), "openai": Decimal(20)},
-        description="Limit a month by provider. A paid provider without one is refused.",
+        description="Limit per month, by provider. A paid provider without one is refused.",
     )
     collections: dict[str, Usd] = Field(
-        default_factory=dict, description="Limit a month by collection, over all providers; none: no limit."
+        default_factory=dict, description="Limit per month, by collection, over all providers; none: no limit."
     )
     per_run: Decimal | None = Field(default=None, ge=0, description="Limit of one run; none: no limit.")
     soft_share: float = Field(
-        default=0.8, gt=0, le=1, description="Beyond this share of a limit the asset check warns."
+        default=0.8, gt=0, le=1, description="Share of a limit above which the asset check warns."
     )
 
 
@@ -180,7 +182,7 @@ def _over(default: dict[str, Any], given: Any) -> Any:
 
 
 class LlmSettings(LlmSection):
-    """Model calls: who answers, in which order, at what price, up to which limit."""
+    """Model calls: which providers answer, in which order, at what price, up to which limit."""
 
     tiers: tuple[str, ...] = Field(
         default=("local", "dashscope", "openai"),
@@ -192,14 +194,16 @@ class LlmSettings(LlmSection):
     )
     prices: dict[str, PriceSettings] = Field(
         default_factory=dict,
-        description="USD per million tokens by `provider/model`: `{input, output, cached, reasoning, per_picture}` or `{tiers: [...]}`. Goes before our own table and litellm's.",
+        description="USD per million tokens by `provider/model`: `{input, output, cached, reasoning, per_picture}` or `{tiers: [...]}`. Takes precedence over our own table and litellm's.",
     )
     budgets: BudgetSettings = BudgetSettings()
-    max_wait_seconds: float = Field(
-        default=60.0, ge=0, description="A provider that asks for a longer wait (Retry-After) rests instead."
+    max_wait_seconds: float = Field(default=60.0, ge=0, description="A provider that asks for a longer wait rests.")
+    rest_after_failures: int = Field(default=5, ge=1, description="A provider rests after this many failures in a row.")
+    rest_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long it rests; doubles with each rest, up to 16 times.",
     )
-    rest_after_failures: int = Field(default=5, ge=1, description="A provider that fails so often in a row rests.")
-    rest_seconds: float = Field(default=60.0, gt=0, description="How long; twice as long each time, up to 16 times.")
 
     @model_validator(mode="before")
     @classmethod

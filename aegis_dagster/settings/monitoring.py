@@ -27,54 +27,54 @@ class MonitoringSection(BaseModel):
 
 
 class MetricsSettings(MonitoringSection):
-    """Where `aegis metrics` serves, and where runs push their gauges."""
+    """Where `aegis metrics` listens, and where runs push their gauges."""
 
-    host: str = Field(default="127.0.0.1", description="Address that `aegis metrics` listens at.")
-    port: int = Field(default=9464, ge=0, le=65535, description="Its port; 0: any free one.")
+    host: str = Field(default="127.0.0.1", description="Address that `aegis metrics` listens on.")
+    port: int = Field(default=9464, ge=0, le=65535, description="Port of `aegis metrics`; 0: any free one.")
     refresh_seconds: float = Field(
         default=15.0,
         gt=0,
         le=300,
-        description="What takes long to count (documents, vectors, the graph, Dagster's runs) is counted in the background, this often at most. Figures are as old as that.",
+        description="Shortest interval between background readings of what is slow to count (documents, vectors, the graph, Dagster's runs).",
     )
     most_collections: int = Field(
         default=100,
         ge=1,
-        description="More collections than this share the label `(others)`: each costs some 30 series.",
+        description="Number of collections with a label of their own, some 30 series each; all others share the label `(others)`.",
     )
     pushgateway: HttpUrl | None = Field(
-        default=None, description="Pushgateway that gets each run's gauges, e.g. `http://127.0.0.1:9091`."
+        default=None, description="Pushgateway to which runs push their gauges, e.g. `http://127.0.0.1:9091`."
     )
 
 
 class AlertSettings(MonitoringSection):
-    """Who is told when a check fails or a run breaks. Channels with a secret: the variable `AEGIS_NOTIFY`."""
+    """Who is paged when a check or a run fails. Addresses with a secret belong in the variable `AEGIS_NOTIFY`."""
 
     alertmanager: HttpUrl | None = Field(
-        default=None, description="Alertmanager that is told, e.g. `http://127.0.0.1:9093`."
+        default=None, description="Alertmanager that receives pages, e.g. `http://127.0.0.1:9093`."
     )
     dagster_url: HttpUrl = Field(
-        default="http://127.0.0.1:3000", description="Where people open Dagster: pages link to runs there."
+        default="http://127.0.0.1:3000", description="Address at which people open Dagster; pages link to runs there."
     )
     runbook_url: str = Field(
         default="docs/guides/MONITORING.md",
         min_length=1,
-        description="Where pages say what to do: the address at which you show that guide.",
+        description="Address of the monitoring guide, to which pages link.",
     )
-    seconds: int = Field(default=30, ge=1, description="How often checks and runs are looked at.")
+    seconds: int = Field(default=30, ge=1, description="Seconds between two looks at checks and runs.")
     stands_seconds: float = Field(
         default=15.0,
         ge=0,
-        description="So long a page stands in Alertmanager before its all-clear may follow: longer than `group_wait` of the route that takes it, or a short failure is told to nobody.",
+        description="Shortest time between a page in Alertmanager and its all-clear. Must be longer than `group_wait` of the page's route; otherwise nobody hears of a short failure.",
     )
 
 
 class Neo4jSettings(MonitoringSection):
-    """The Neo4j view of the graph, where there is one. Its password: the variable `AEGIS_NEO4J_PASSWORD`."""
+    """The Neo4j view of the graph, if there is one. Its password belongs in the variable `AEGIS_NEO4J_PASSWORD`."""
 
     uri: Annotated[str, AfterValidator(_without_secret)] | None = Field(
-        default=None, description="E.g. `bolt://127.0.0.1:7687`; none: there is no such view."
+        default=None, description="Address of the server, e.g. `bolt://127.0.0.1:7687`; none: there is no such view."
     )
-    user: str = Field(default="neo4j", description="Who asks.")
-    database: str = Field(default="neo4j", description="Which database of the server.")
+    user: str = Field(default="neo4j", description="User name on the server.")
+    database: str = Field(default="neo4j", description="Database on the server.")
     workspace: str = Field(default="aegis", description="Label of the graph's nodes.")

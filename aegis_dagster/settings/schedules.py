@@ -1,6 +1,6 @@
 """The section `schedules` of the settings: what starts by itself, when, and whether.
 
-Dagster's switch in the UI goes before `enabled`: that is only where a new instance begins.
+Dagster's switch in the UI takes precedence over `enabled`, which is only the initial state.
 """
 
 from typing import Annotated
@@ -37,17 +37,17 @@ class _Section(BaseModel):
 class WatchedFolderSettings(_Section):
     """The sensor `watched_folder`: new, changed, moved and deleted files."""
 
-    enabled: bool = Field(default=False, description="Whether it is on in a new Dagster instance.")
+    enabled: bool = Field(default=False, description="Whether it is on unless switched in Dagster's UI.")
     seconds: int = Field(
         default=4,
         ge=1,
-        description="How often it looks, at most. Dagster's daemon comes by every 5 s; with 5 here it would look every 10 s as often as not. A bucket is better asked every few minutes: listing it takes time and may cost money.",
+        description="Shortest interval between two scans. Dagster's daemon evaluates sensors every 5 s, so that 5 here often means 10 s. For a bucket choose a few minutes: listing it takes time and may cost money.",
     )
     read_seconds: float = Field(
         default=20.0,
         gt=0,
         le=45,
-        description="How long one look reads new files. The rest waits for the next; Dagster gives up a look after 60 s.",
+        description="How long one scan reads new files; the rest waits for the next scan. Dagster aborts a scan after 60 s.",
     )
 
 
@@ -55,12 +55,12 @@ class TimedSettings(_Section):
     """One schedule."""
 
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
-    time_zone: Zone = Field(default="UTC", description="Name of a time zone, e.g. `Europe/Berlin`.")
-    enabled: bool = Field(default=False, description="Whether it is on in a new Dagster instance.")
+    time_zone: Zone = Field(default="UTC", description="Time zone of the schedule, e.g. `Europe/Berlin`.")
+    enabled: bool = Field(default=False, description="Whether it is on unless switched in Dagster's UI.")
 
 
 class NightlyCatchUpSettings(TimedSettings):
-    """The schedule `nightly_catch_up`: documents that are stale, wait, or may succeed when tried again."""
+    """The schedule `nightly_catch_up`: documents that are stale, wait, or may succeed on a retry."""
 
     cron: Cron = Field(default="0 2 * * *", description="Five fields: minute, hour, day of month, month, day of week.")
 
@@ -75,18 +75,18 @@ class CheckCostsSettings(TimedSettings):
     """The schedule `check_costs_hourly`: budgets and the ledger."""
 
     cron: Cron = Field(default="5 * * * *", description="Five fields: minute, hour, day of month, month, day of week.")
-    enabled: bool = Field(default=True, description="Whether it is on in a new Dagster instance.")
+    enabled: bool = Field(default=True, description="Whether it is on unless switched in Dagster's UI.")
 
 
 class MonthlyReportSettings(TimedSettings):
-    """The schedule `monthly_cost_report`: what the month before has cost."""
+    """The schedule `monthly_cost_report`: the costs of the previous month."""
 
     cron: Cron = Field(default="0 6 1 * *", description="Five fields: minute, hour, day of month, month, day of week.")
-    enabled: bool = Field(default=True, description="Whether it is on in a new Dagster instance.")
+    enabled: bool = Field(default=True, description="Whether it is on unless switched in Dagster's UI.")
 
 
 class ScheduleSettings(_Section):
-    """What starts by itself. The switches in Dagster's UI go before `enabled`."""
+    """What starts by itself. The switches in Dagster's UI take precedence over `enabled`."""
 
     watched_folder: WatchedFolderSettings = WatchedFolderSettings()
     nightly_catch_up: NightlyCatchUpSettings = NightlyCatchUpSettings()

@@ -9,7 +9,7 @@ from aegis_dagster.domain.llm import Quality
 
 
 class Section(BaseModel):
-    """A group of settings; unknown names are refused, so that a typing error is not a silent default."""
+    """A group of settings; unknown names are refused, so that a typing error does not silently leave a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,22 +20,22 @@ class ListingSettings(Section):
     settle_seconds: float = Field(
         default=1.0,
         ge=0,
-        description="A file younger than this is looked at twice, this far apart; one that changed meanwhile is still being written and waits.",
+        description="A file younger than this is looked at twice, this far apart; if it changed in between, it is still being written and waits.",
     )
     patience_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="A root that gives no sign of life for so long is taken for unreadable: a mount whose server is gone, a server that accepts and never answers. It is silence that counts, not how long a listing takes; only the listing of a bucket that is no S3 bucket is one answer. Dagster gives up a look after 60 s: above 45, nobody is told of the silence.",
+        description="A root that does not respond for this long counts as unreadable: a mount whose server is gone, a server that accepts and never answers. What counts is silence, not how long a listing takes; only for buckets other than S3 the whole listing is one response. Dagster aborts a scan after 60 s: above 45, nobody is told of the silence.",
     )
     ignore: tuple[str, ...] = Field(
         default=("*.part", "*.tmp", "*~", "*.swp", "*.crdownload", "~$*", "Thumbs.db", "desktop.ini"),
-        description="Names (fnmatch patterns) that are never documents. Names that begin with a dot never are.",
+        description="Names (fnmatch patterns) that are not documents. Names that begin with a dot never are.",
     )
     max_deleted_share: float = Field(
         default=0.2,
         ge=0,
         le=1,
-        description="Deletions beyond this share of the known documents and beyond `max_deleted_count` are held until confirmed.",
+        description="If more than this share of the known documents and more than `max_deleted_count` are gone, deletions are held until confirmed.",
     )
     max_deleted_count: int = Field(default=10, ge=0, description="See `max_deleted_share`.")
 
@@ -45,25 +45,25 @@ class ParseSettings(Section):
 
     workers: int = Field(default=2, ge=1, description="Worker processes.")
     timeout_seconds: float = Field(
-        default=300.0, gt=0, description="One document's limit; its worker is killed after it."
+        default=300.0, gt=0, description="Time limit for one document; then its worker is killed."
     )
-    memory_mb: int = Field(default=2000, ge=256, description="One worker's limit (resident); it is killed above it.")
+    memory_mb: int = Field(default=2000, ge=256, description="A worker with more resident memory is killed.")
     documents_per_worker: int = Field(
         default=50,
         ge=1,
-        description="A worker is replaced after so many documents: docling grows by about 5 MB a conversion.",
+        description="A worker is replaced after this many documents: docling grows by about 5 MB per conversion.",
     )
-    max_pages: int = Field(default=1000, ge=1, description="A document with more pages is refused before work.")
-    max_megabytes: int = Field(default=200, ge=1, description="A larger file is refused before work.")
+    max_pages: int = Field(default=1000, ge=1, description="A document with more pages is refused before it is parsed.")
+    max_megabytes: int = Field(default=200, ge=1, description="A larger file is refused before it is parsed.")
     pdf_route: Literal["auto", "models", "rules"] = Field(
         default="auto",
-        description="`models`: docling's own layout and table models; `rules`: layout by rules, no weights; `auto`: models where their weights are in `docling_models`, else rules.",
+        description="`models`: docling's own layout and table models; `rules`: layout by rules, no weights; `auto`: models if their weights are in `docling_models`, otherwise rules.",
     )
     docling_models: Path | None = Field(
         default=None,
         description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`.",
     )
-    ocr: bool = Field(default=True, description="Read scans by OCR.")
+    ocr: bool = Field(default=True, description="Whether scans are read by OCR.")
 
 
 class EnrichSettings(Section):
@@ -71,17 +71,17 @@ class EnrichSettings(Section):
 
     describer: Literal["auto", "model", "ocr"] = Field(
         default="auto",
-        description="`model`: a vision model of `llm`; `ocr`: the text in the picture; `auto`: a model where one is configured, else OCR.",
+        description="`model`: a vision model of `llm`; `ocr`: the text in the picture; `auto`: a model if one is configured, otherwise OCR.",
     )
-    quality: Quality = Field(default=Quality.STANDARD, description="Which vision models are wanted.")
-    max_side_pixels: int = Field(default=1024, ge=64, description="A larger picture is made smaller before it is sent.")
-    max_answer_tokens: int = Field(default=500, ge=16, description="Limit of a description.")
-    enabled: bool = Field(default=True, description="Describe pictures at all; a collection can differ.")
-    min_side_pixels: int = Field(default=48, ge=1, description="A picture with a shorter side is decoration.")
+    quality: Quality = Field(default=Quality.STANDARD, description="Wanted quality of vision models.")
+    max_side_pixels: int = Field(default=1024, ge=64, description="A larger picture is scaled down before it is sent.")
+    max_answer_tokens: int = Field(default=500, ge=16, description="Most tokens of a description.")
+    enabled: bool = Field(default=True, description="Describe pictures; a collection can turn it off.")
+    min_side_pixels: int = Field(default=48, ge=1, description="A picture with a shorter side counts as decoration.")
     max_aspect: float = Field(
-        default=12.0, ge=1, description="A picture longer than this many times its width is a rule or a banner."
+        default=12.0, ge=1, description="A picture longer than this many times its width counts as a rule or a banner."
     )
-    min_colors: int = Field(default=3, ge=1, description="A picture with fewer colours is a box or a line.")
+    min_colors: int = Field(default=3, ge=1, description="A picture with fewer colours counts as a box or a line.")
 
 
 class ChunkSettings(Section):
@@ -90,19 +90,19 @@ class ChunkSettings(Section):
     max_tokens: int = Field(
         default=240,
         ge=32,
-        description="Tokens of a chunk with its headings, by the embedding model's tokenizer. MiniLM cuts off what is beyond 256.",
+        description="Most tokens of a chunk with its headings, by MiniLM's tokenizer. MiniLM ignores tokens beyond 256.",
     )
-    merge_peers: bool = Field(default=True, description="Merge short neighbours under the same headings.")
+    merge_peers: bool = Field(default=True, description="Whether short neighbours under the same headings are merged.")
     timeout_seconds: float = Field(
         default=120.0,
         gt=0,
-        description="One document's limit; after it the plain chunker takes over, which is recorded.",
+        description="Time limit for one document; then the plain chunker takes over, which is recorded.",
     )
     min_coverage: float = Field(
         default=0.99,
         ge=0,
         le=1,
-        description="Share of a document's text that must be found in its chunks; below it the document is marked.",
+        description="Share of a document's text that must be in its chunks; below it the document is marked.",
     )
 
 
@@ -111,11 +111,11 @@ class EmbedSettings(Section):
 
     model: str = Field(
         default="all-MiniLM-L6-v2",
-        description="The embedding model: `all-MiniLM-L6-v2`, which runs here, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
+        description="The embedding model: `all-MiniLM-L6-v2`, which runs locally, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
     )
-    batch_size: int = Field(default=32, ge=1, description="Texts per call of the model.")
-    window_chunks: int = Field(default=4096, ge=1, description="Chunks sorted by length and held in memory together.")
-    threads: int = Field(default=0, ge=0, description="Threads of the model; 0: all cores.")
+    batch_size: int = Field(default=32, ge=1, description="Texts per call of MiniLM.")
+    window_chunks: int = Field(default=4096, ge=1, description="Chunks held in memory together, sorted by length.")
+    threads: int = Field(default=0, ge=0, description="Threads of MiniLM; 0: one for each core.")
 
 
 class GraphSettings(Section):
@@ -123,13 +123,13 @@ class GraphSettings(Section):
 
     extractor: Literal["auto", "model", "statistical"] = Field(
         default="auto",
-        description="`model`: a language model of `llm`; `statistical`: key phrases and co-occurrence; `auto`: a model where one is configured, else statistical.",
+        description="`model`: a language model of `llm`; `statistical`: key phrases and co-occurrence; `auto`: a model if one is configured, otherwise statistical.",
     )
-    quality: Quality = Field(default=Quality.STANDARD, description="Which language models are wanted.")
-    max_answer_tokens: int = Field(default=4096, ge=64, description="Limit of what a model says of one chunk.")
-    enabled: bool = Field(default=True, description="Extract entities and relations at all; a collection can differ.")
-    max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities of one chunk (statistical).")
-    max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations of one chunk (statistical).")
+    quality: Quality = Field(default=Quality.STANDARD, description="Wanted quality of language models.")
+    max_answer_tokens: int = Field(default=4096, ge=64, description="Most tokens of a model's answer about one chunk.")
+    enabled: bool = Field(default=True, description="Extract entities and relations; a collection can turn it off.")
+    max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities per chunk (statistical).")
+    max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations per chunk (statistical).")
 
 
 class QdrantSettings(Section):
@@ -137,7 +137,7 @@ class QdrantSettings(Section):
 
     collection: str = Field(
         default="aegis_documents",
-        description="Alias that readers use; behind it stands one collection per embedding model.",
+        description="Alias that readers use; it points to the collection of the current embedding model.",
     )
     lock_timeout_seconds: float = Field(
         default=120.0, gt=0, description="How long to wait for another process that writes the local store."
@@ -145,8 +145,8 @@ class QdrantSettings(Section):
 
 
 class CollectionPolicy(Section):
-    """What differs for one collection."""
+    """The policy of one collection."""
 
-    local_only: bool = Field(default=False, description="Never send content of this collection to a provider.")
+    local_only: bool = Field(default=False, description="Send its content only to providers with `local: true`.")
     enrich: bool = Field(default=True, description="Describe its pictures.")
     graph: bool = Field(default=True, description="Extract entities and relations from it.")
