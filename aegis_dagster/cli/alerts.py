@@ -1,4 +1,4 @@
-"""The commands of `aegis` that are about paging, and what they print."""
+"""The paging commands of `aegis`, and what they print."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,17 +20,17 @@ alerts_app = typer.Typer(invoke_without_command=True)
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `aegis`."""
-    app.add_typer(alerts_app, name="alerts", help="Which checks and runs fail now, and who was not told yet.")
+    app.add_typer(alerts_app, name="alerts", help="List failing checks and runs, and pages not delivered yet.")
 
 
 @alerts_app.callback()
 def alerts(context: typer.Context, as_json: Json = False) -> None:
-    """Which checks and runs fail now, and who was not told yet."""
+    """List failing checks and runs, and pages not delivered yet."""
     from aegis_dagster.composition.project import Project
 
     if context.invoked_subcommand is not None:
         if as_json:
-            raise typer.BadParameter("--json stands after the command: `aegis alerts test --json`.")
+            raise typer.BadParameter("--json goes after the command: `aegis alerts test --json`.")
         return
     with errors_shown(as_json):
         values = alert_values(Project())
@@ -42,7 +42,7 @@ def alerts(context: typer.Context, as_json: Json = False) -> None:
 
 @alerts_app.command()
 def test(as_json: Json = False) -> None:
-    """Send a test page through every channel, and say which took it."""
+    """Send a test page through every channel, and show the results."""
     from aegis_dagster.composition.project import Project
     from aegis_dagster.monitoring.paging.pager import send_test
 
@@ -61,11 +61,11 @@ def test(as_json: Json = False) -> None:
 
 @alerts_app.command()
 def clear(
-    alert: Annotated[str, typer.Argument(help="Its id, as `aegis alerts` shows it.")], as_json: Json = False
+    alert: Annotated[str, typer.Argument(help="The alert's id, as `aegis alerts` shows it.")], as_json: Json = False
 ) -> None:
-    """End an alert that nothing will end by itself: its asset, check, job or partition is gone. Tells everybody.
+    """End an alert that cannot end by itself, because its asset, check, job or partition is gone; send the all-clear.
 
-    When its check fails once more, or its job, it pages again.
+    If its check or job fails again, it pages again.
     """
     from aegis_dagster.composition.project import Project
     from aegis_dagster.domain.alerts import AlertEvent, Told
@@ -76,27 +76,27 @@ def clear(
         stored = Alerts(project.engine, project.clock)
         found = [page for page in stored.firing() if page.key.short == alert]
         if not found:
-            raise ConfigurationError(f"No alert with the id {alert} fires.", remedy="`aegis alerts` shows what does.")
+            raise ConfigurationError(f"No alert with the id {alert} fires.", remedy="`aegis alerts` lists what fires.")
         told = Told("Somebody ended it with `aegis alerts clear`.")
         stored.apply([AlertEvent(page.key, now_us(project.clock), None, told) for page in found])
         if as_json:
             print_json({"cleared": [page.key.title for page in found]})
         else:
-            out.print(escape(f"{found[0].key.title}: the all-clear is sent at the next look of the sensor."))
+            out.print(escape(f"{found[0].key.title}: the sensor sends the all-clear at its next tick."))
 
 
 @alerts_app.command()
 def forget(
     channel: Annotated[str, typer.Argument(help="Its name, as `aegis alerts` shows it.")], as_json: Json = False
 ) -> None:
-    """Drop a channel that is not configured any more, and what it was not told."""
+    """Drop a channel that is no longer configured, with its undelivered pages."""
     from aegis_dagster.composition.project import Project
     from aegis_dagster.stores.alerts.alerts import Alerts
 
     with errors_shown(as_json):
         project = Project()
         if not Alerts(project.engine, project.clock).forget(channel):
-            raise ConfigurationError(f"There is no channel {channel}.", remedy="`aegis alerts` shows all.")
+            raise ConfigurationError(f"There is no channel {channel}.", remedy="`aegis alerts` lists all channels.")
         if as_json:
             print_json({"forgotten": channel})
         else:
@@ -160,7 +160,7 @@ def print_alerts(values: dict[str, Any]) -> None:
     else:
         out.print("Nothing fires.")
     for name, count in values["waiting"].items():
-        out.print(f"{name}: {f'{count} not delivered' if count else 'has everything'}")
+        out.print(f"{name}: {f'{count} not delivered' if count else 'everything delivered'}")
     if values["undelivered"]:
         table = Table("channel", "created", "page", "attempts", "last error")
         for one in values["undelivered"]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aegis_dagster.composition.project import Project
 
 app = typer.Typer(
-    help="Folders of documents, kept searchable and askable.",
+    help="Turns folders of documents into searchable knowledge, and keeps it up to date.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,17 +63,17 @@ def ingest(
         typer.Argument(parser=Path, metavar="[PATHS]...", help="Parts of the watched root; default: all of it."),
     ] = None,
     confirm_deletions: Annotated[
-        bool, typer.Option("--confirm-deletions", help="Delete as many documents as are gone from the root.")
+        bool, typer.Option("--confirm-deletions", help="Delete the missing documents, however many they are.")
     ] = False,
     force_from: Annotated[
-        Stage | None, typer.Option("--force-from", help="Do again from this stage on; caches answer, no call twice.")
+        Stage | None, typer.Option("--force-from", help="Repeat from this stage on; what is cached is not paid again.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done and what it costs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what a run would do and cost.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring documents up to date: parse, describe pictures, chunk, embed, extract; remove what was deleted.
 
-    The first folder ever given becomes the home's watched root. A folder runs the Dagster job on its
+    The first folder you give becomes the home's watched root. A folder runs the Dagster job on its
     collections, a file runs the pipeline.
     """
     from aegis_dagster.cli import ingestion as ingesting
@@ -102,10 +102,10 @@ def _show_plan(paths: list[Path], confirm_deletions: bool, force_from: Stage | N
 
 @app.command()
 def retry(
-    documents: Annotated[list[str] | None, typer.Argument(help="Document ids; default: all that failed.")] = None,
+    documents: Annotated[list[str] | None, typer.Argument(help="Document ids; default: all failed ones.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Try failed documents again, also those that failed for good or too often."""
+    """Try failed documents again, also after permanent failures or too many attempts."""
     from aegis_dagster.cli import ingestion as ingesting
 
     with errors_shown(as_json):
@@ -131,7 +131,7 @@ def _finish(project: "Project", done: "Ingestion", as_json: bool) -> None:
     for failure in done.failed_runs:
         err.print(f"[bold red]error:[/] {escape(failure)}")
     if done.failed_runs:
-        err.print(f"The runs are recorded in {project.settings.dagster_home}; run again when it is mended.")
+        err.print(f"The runs are recorded in {project.settings.dagster_home}; run again when the cause is fixed.")
         raise typer.Exit(EXIT_SERVICE)
     if done.held:
         raise typer.Exit(EXIT_OPERATOR)
@@ -144,7 +144,7 @@ def status(
     failed: Annotated[bool, typer.Option("--failed", help="List failed documents with reasons and remedies.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Where the documents stand, by collection, stage and status."""
+    """Show how many documents have which status, by collection and stage."""
     from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
@@ -157,10 +157,10 @@ def status(
 
 @app.command()
 def search(
-    question: Annotated[str, typer.Argument(help="What to look for, in your own words.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many passages.")] = 5,
+    question: Annotated[str, typer.Argument(help="Your question, in your own words.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of passages.")] = 5,
     mode: Annotated[str, typer.Option(help="fused, dense or sparse.")] = "fused",
-    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Search only this collection.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find the passages that answer a question."""
@@ -178,12 +178,12 @@ def search(
 @app.command()
 def show(
     document: Annotated[str, typer.Argument(help="A document's id, or an unambiguous part of it.")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="Only its text as Markdown.")] = False,
-    chunks: Annotated[bool, typer.Option("--chunks", help="Only its chunks.")] = False,
-    pictures: Annotated[bool, typer.Option("--pictures", help="Only its pictures.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Show only its text as Markdown.")] = False,
+    chunks: Annotated[bool, typer.Option("--chunks", help="Show only its chunks.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Show only its pictures.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What was understood of a document."""
+    """Show what was extracted from a document: text, chunks, pictures."""
     from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
@@ -200,10 +200,10 @@ def show(
 @app.command()
 def graph(
     entity: Annotated[str | None, typer.Argument(help="An entity's name; default: the biggest entities.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many neighbours and passages.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of neighbours and passages.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """An entity with its neighbours and the passages they come from."""
+    """Show an entity, its neighbours, and the passages they come from."""
     from aegis_dagster.composition.project import Project
 
     with errors_shown(as_json):
@@ -217,7 +217,7 @@ def graph(
 
 @app.command()
 def digest(as_json: Json = False) -> None:
-    """One hash a store over what it holds: equal digests, equal knowledge."""
+    """Print one hash per store: equal digests mean equal knowledge."""
     from aegis_dagster.composition.project import Project
     from aegis_dagster.digests import digests
 
@@ -238,10 +238,10 @@ serving.add_to(app)
 
 @app.command()
 def doctor(
-    call: Annotated[bool, typer.Option("--call", help="Ask each provider for one token; this costs a little.")] = False,
+    call: Annotated[bool, typer.Option("--call", help="Ask each provider for one token; costs a little.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What is configured, what is reachable, what each default stands in for, and how to move up."""
+    """Show what is configured and reachable, which defaults are in use, and how to upgrade."""
     from aegis_dagster.cli.doctor import examine, print_findings
 
     with errors_shown(as_json):

@@ -1,4 +1,4 @@
-"""`aegis budget`: who may spend how much this month."""
+"""`aegis budget`: this month's budgets."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -142,7 +142,7 @@ def print_budgets(shown: Budgets) -> None:
 def _next(shown: Budgets) -> str:
     """What happens next, in a line."""
     if not shown.deferred:
-        return "No document waits for money. Limits begin anew each month (UTC)."
+        return "No document waits for money. Limits start anew each month (UTC)."
     waiting = "1 document is" if shown.deferred == 1 else f"{shown.deferred} documents are"
     spent = [account.key.name for account in shown.accounts if _used_up(account)]
     if not spent:

@@ -1,4 +1,4 @@
-"""`aegis costs`: what was spent, on what, by whom."""
+"""`aegis costs`: what was spent, and on what."""
 
 import csv
 import re
@@ -44,7 +44,7 @@ def chosen_groups(by: Sequence[str]) -> tuple[str, ...]:
     names = [name.strip() for part in by for name in part.split(",") if name.strip()]
     for name in names:
         if name not in GROUPS:
-            raise ConfigurationError(f"Costs are not kept by {name!r}.", remedy=f"use some of {', '.join(GROUPS)}.")
+            raise ConfigurationError(f"Costs have no group {name!r}.", remedy=f"use some of {', '.join(GROUPS)}.")
     return tuple(dict.fromkeys(names))
 
 
@@ -53,7 +53,7 @@ def chosen_month(project: Project, month: str | None, *, every: bool) -> Month |
     if every and month is not None:
         raise ConfigurationError("--month and --all exclude each other.", remedy="give one of them.")
     if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
-        raise ConfigurationError(f"{month!r} is no month.", remedy="write it as 2026-11.")
+        raise ConfigurationError(f"{month!r} is not a month.", remedy="write it as 2026-11.")
     return None if every else Month(month) if month else month_of(project.clock.now())
 
 
@@ -95,8 +95,8 @@ def print_costs(project: Project, by: Sequence[str], month: Month | None) -> Non
     if not rows:
         out.print(f"No model was called in {when}.")
         out.print(
-            "A provider is configured by OLLAMA_HOST, DASHSCOPE_API_KEY or OPENAI_API_KEY, or in aegis.yaml "
-            "(docs/guides/COSTS.md); `aegis doctor` shows which are."
+            "Configure a provider with OLLAMA_HOST, DASHSCOPE_API_KEY or OPENAI_API_KEY, or in aegis.yaml "
+            "(docs/guides/COSTS.md); `aegis doctor` shows them."
         )
         return
     out.print(_usage_table(rows, groups, f"Model calls and their tokens, {when} (UTC)"))
@@ -191,13 +191,11 @@ def _notes(rows: Sequence[UsageRow]) -> list[str]:
     notes = []
     unknown = sum(row.unknown_calls for row in rows)
     if unknown:
-        notes.append(
-            f"{unknown:,} calls ended without an answer and may have been billed; they cost what was reserved for them."
-        )
+        notes.append(f"{unknown:,} calls ended without an answer and may have been billed; each cost its reservation.")
     estimated = sum(row.estimated_calls for row in rows)
     if estimated:
         notes.append(
-            f"{estimated:,} calls have estimated tokens, because the provider did not say; compare with its bill."
+            f"{estimated:,} calls have estimated tokens, which the provider did not report; compare with its bill."
         )
     over = sum(row.over_reservation_calls for row in rows)
     if over:

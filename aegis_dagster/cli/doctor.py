@@ -1,4 +1,4 @@
-"""`aegis doctor`: what is configured, reachable, a stand-in, and how to move up."""
+"""`aegis doctor`: what is configured and reachable, which defaults are in use, and how to upgrade."""
 
 import importlib.util
 import shutil
@@ -55,7 +55,7 @@ def examine(*, call: bool = False) -> list[Finding]:
 
 def print_findings(findings: list[Finding]) -> None:
     """A table for people."""
-    table = Table("component", "", "state", "what it stands in for, how to move up")
+    table = Table("component", "", "state", "what it stands in for, how to upgrade")
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[red]!![/]"
         table.add_row(finding.component, mark, escape(finding.state), escape(finding.move_up))
@@ -104,8 +104,8 @@ def _collections(project: Project) -> Finding:
         small = {name.lower() for name in known}
         if misspelt := [name for name in without if name.lower() in small]:
             raise ConfigurationError(
-                f"Settings for {', '.join(misspelt)} hold for no collection.",
-                remedy="write the name as the folder has it, letter by letter, also upper and lower case.",
+                f"Settings for {', '.join(misspelt)} apply to no collection.",
+                remedy="spell the name exactly like the folder, in upper and lower case, too.",
             )
         return f"{len(known)} known, settings for {len(names)}"
 
@@ -117,7 +117,7 @@ def _collections(project: Project) -> Finding:
 
 def _vectors(project: Project) -> str:
     points = project.vectors.count()
-    slow = "; opening it takes seconds now, a server is due" if points > _LOCAL_POINTS else ""
+    slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS else ""
     return f"{project.settings.qdrant_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
 
 

@@ -61,12 +61,12 @@ def provider_findings(project: Project) -> list[Finding]:
             remedy = f"set llm.providers.{name}.base_url or the variable that its base_url_variable names."
             findings.append(Finding(component, False, "switched on, but has no address", remedy))
         elif access is not None and name not in project.settings.llm.tiers:
-            findings.append(Finding(component, True, "configured, but never asked", f"Add {name} to llm.tiers."))
+            findings.append(Finding(component, True, "configured, but not used", f"Add {name} to llm.tiers."))
         elif access is not None:
             findings.append(tried(component, partial(_provider, project, name, chosen, access)))
     if findings:
         return findings
-    return [Finding("providers", True, "none: no model is asked, nothing is spent", f"To ask models, {_CONFIGURE}.")]
+    return [Finding("providers", True, "none: no model is called, nothing is spent", f"To ask models, {_CONFIGURE}.")]
 
 
 def pictures_finding(project: Project) -> Finding:

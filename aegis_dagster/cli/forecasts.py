@@ -1,4 +1,4 @@
-"""`aegis forecast`: what the next run would ask of models."""
+"""`aegis forecast`: which model calls the next run would make."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +42,13 @@ def print_forecast(shown: Forecast) -> None:
     """A table by stage and model, and what is to be known of it."""
     rows = shown.to_json()["rows"]
     if not rows:
-        out.print("The next run asks no model anything: 0 calls, 0 USD.")
+        out.print("The next run calls no model: 0 calls, 0 USD.")
     else:
         out.print(_table(shown, rows))
     if any(row["basis"] == "guess" and row["cost_nanousd"] for row in rows):
         out.print(
-            f"~ guessed by the length of texts and usual answers; after {ENOUGH_CALLS} calls to a model the forecast "
-            "goes by them."
+            f"~ estimated from the length of texts and usual answers; after {ENOUGH_CALLS} calls to a model the "
+            "forecast uses their mean."
         )
     if shown.estimated_documents:
         out.print(
@@ -60,7 +60,7 @@ def print_forecast(shown: Forecast) -> None:
 
 
 def _table(shown: Forecast, rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="Expected of the next run", show_footer=True)
+    table = Table(title="Forecast of the next run", show_footer=True)
     table.add_column("stage", footer="all")
     table.add_column("model", no_wrap=True)
     totals = {"documents": shown.documents, "calls": shown.totals.calls}

@@ -146,7 +146,7 @@ def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
         for stage in ARTIFACT_STAGES:
             if stage in states:
                 project.artifacts.delete(stage, states[stage].fingerprint)
-        err.print(f"{escape(document_id)} is parsed anew: what was stored of it could not be read.")
+        err.print(f"{escape(document_id)} is parsed again: its stored result could not be read.")
 
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:

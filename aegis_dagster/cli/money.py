@@ -1,4 +1,4 @@
-"""The commands of `aegis` that are about money, and their options."""
+"""The money commands of `aegis`, and their options."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aegis_dagster.cli.budgets import Budgets
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A provider; with --collection a collection.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A provider, or with --collection a collection.")]
 Usd = Annotated[str, typer.Argument(metavar="USD", help="E.g. 25 or 12.50.")]
 OfCollection = Annotated[bool, typer.Option("--collection", help="NAME is a collection.")]
 
@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to `aegis`."""
     app.command()(costs)
     app.command()(forecast)
-    app.add_typer(budget_app, name="budget", help="Who may spend how much this month.")
+    app.add_typer(budget_app, name="budget", help="Show or change this month's budgets.")
 
 
 def costs(
@@ -37,7 +37,7 @@ def costs(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV on stdout.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What was spent, on what, and what is left."""
+    """Show what was spent, on what, and what is left."""
     from aegis_dagster.cli import costs as work
     from aegis_dagster.composition.project import Project
 
@@ -62,7 +62,7 @@ def forecast(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What `aegis ingest` would ask of models now, and what that would cost. Asks nothing, changes nothing."""
+    """Estimate which model calls `aegis ingest` would make now, and their cost. Calls no model, changes nothing."""
     from aegis_dagster.cli import forecasts
 
     with errors_shown(as_json):
@@ -75,16 +75,16 @@ def forecast(
 
 @budget_app.callback()
 def budget(context: typer.Context, as_json: Json = False) -> None:
-    """Who may spend how much this month: `show`, when nothing else is said."""
+    """Show or change this month's budgets; without a command, show them."""
     if context.invoked_subcommand is None:
         show(as_json)
     elif as_json:
-        raise typer.BadParameter("--json stands after the command: `aegis budget show --json`.")
+        raise typer.BadParameter("--json goes after the command: `aegis budget show --json`.")
 
 
 @budget_app.command()
 def show(as_json: Json = False) -> None:
-    """Who may spend how much this month, what is spent and what is left."""
+    """Show this month's budgets, what is spent and what is left."""
     from aegis_dagster.cli import budgets
     from aegis_dagster.composition.project import Project
 
@@ -94,7 +94,7 @@ def show(as_json: Json = False) -> None:
 
 @budget_app.command("set", context_settings=_AMOUNTS)
 def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
-    """Make the limit of this month so many USD, whatever aegis.yaml says."""
+    """Set this month's limit in USD, whatever aegis.yaml says."""
     from aegis_dagster.cli import budgets
     from aegis_dagster.composition.project import Project
 
@@ -104,7 +104,7 @@ def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: J
 
 @budget_app.command("raise", context_settings=_AMOUNTS)
 def raise_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
-    """Add so many USD to the limit of this month."""
+    """Raise this month's limit by an amount in USD."""
     from aegis_dagster.cli import budgets
     from aegis_dagster.composition.project import Project
 

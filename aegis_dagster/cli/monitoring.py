@@ -1,4 +1,4 @@
-"""The commands that serve until they are ended: `aegis metrics` and `aegis dev`."""
+"""The commands that serve until Ctrl-C: `aegis metrics` and `aegis dev`."""
 
 import sys
 from pathlib import Path
@@ -20,13 +20,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def metrics(
-    host: Annotated[str | None, typer.Option(help="Address to listen at; default: metrics.host.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: metrics.host.")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port, 0 for any free one; default: metrics.port.")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print the metrics once and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the metrics once and exit.")] = False,
 ) -> None:
-    """Serve metrics for Prometheus, until Ctrl-C: documents, stages, stores, runs, and all that models cost."""
+    """Serve metrics for Prometheus until Ctrl-C: documents, stages, stores, runs and model costs."""
     from aegis_dagster.composition.exporter import build_exporter
     from aegis_dagster.monitoring.metrics.server import MetricsServer, exposition
     from aegis_dagster.settings import load_settings
@@ -54,9 +54,9 @@ def _read_runs(home: Path) -> "RunNumbers":
 
 
 def dev(
-    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Where the webserver listens.")] = 3000,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port of the webserver.")] = 3000,
 ) -> None:
-    """Dagster over this home: webserver, daemon and code location, on loopback. Ctrl-C ends all of it."""
+    """Run Dagster over this home: webserver, daemon and code location, on loopback. Ctrl-C ends all of it."""
     from aegis_dagster.cli import dev as work
     from aegis_dagster.composition.project import Project
 

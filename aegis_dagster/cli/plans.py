@@ -1,4 +1,4 @@
-"""`aegis ingest --dry-run`: what would be done, and what it would cost."""
+"""`aegis ingest --dry-run`: what a run would do and cost."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -89,7 +89,7 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
     nothing = "none" if open_ends else "none, all up to date"
     out.print(f"{summary['documents']} documents in {summary['seconds']:.1f} s. Work: {work or nothing}.")
     if summary["ignored"]:
-        out.print(f"{summary['ignored']} hidden or temporary names were not taken for documents.")
+        out.print(f"{summary['ignored']} hidden or temporary files were ignored.")
     if summary["deleted"]:
         out.print(f"{summary['deleted']} deleted documents removed from every store.")
     for item in summary["waiting"]:

@@ -116,8 +116,8 @@ def test_what_is_half_configured_needs_attention(
     [
         ("collections: {Contracts: {local_only: true}}", True, ""),
         ("collections: {letters: {local_only: true}}", True, "No document is in letters"),
-        ("collections: {contracts: {local_only: true}}", False, "letter by letter"),
-        ("llm: {budgets: {collections: {CONTRACTS: 5}}}", False, "letter by letter"),
+        ("collections: {contracts: {local_only: true}}", False, "exactly like the folder"),
+        ("llm: {budgets: {collections: {CONTRACTS: 5}}}", False, "exactly like the folder"),
     ],
 )
 def test_settings_for_a_collection_that_is_none_are_told(
