@@ -2,16 +2,16 @@
 
 AegisError
 ├── DocumentError        one document cannot be processed; the others go on
-├── Deferred             cannot be done now, is nobody's fault, and comes again by itself
-│   ├── BudgetExhausted      no money is left in any tier that may answer
+├── Deferred             cannot be done now, is nobody's fault, and is tried again by every run
+│   ├── BudgetExhausted      no tier that may answer has a budget left
 │   └── ModelsUnavailable    every provider that may answer is down, resting or refuses the key
 ├── ServiceError         a service the stage needs is broken (store down, disk full); the step is retried
 │   ├── StoreBusy        another process holds the store's lock
-│   └── NotDelivered     a channel did not take a page; it is tried again
-└── OperatorError        somebody has to decide or mend something; retrying changes nothing
+│   └── NotDelivered     a channel did not accept a page; it is tried again
+└── OperatorError        somebody must decide or fix something; retrying changes nothing
     ├── ConfigurationError   a setting is missing or wrong
-    ├── RootUnreadable       the watched root cannot be read (never taken for an empty folder)
-    ├── OutsideRoot          a path that is not under the watched root
+    ├── RootUnreadable       the watched root cannot be read (never treated as an empty folder)
+    ├── OutsideRoot          a path is not under the watched root
     ├── DeletionsHeld        the guard against mass deletion stopped a listing
     └── UnknownDocument      no such document, entity or collection
 """
@@ -68,9 +68,9 @@ class DocumentError(AegisError):
 
 
 class Deferred(AegisError):
-    """Cannot be done now. Every later run tries it again, as often as it takes.
+    """Cannot be done now. Every later run tries it again, without a limit.
 
-    reason: a word for counting. until: when it can be done at the earliest, ISO 8601 UTC, "" where nobody knows.
+    reason: a word for counting. until: the earliest time at which it can be done, ISO 8601 UTC, or "" if unknown.
     """
 
     retryable = True
@@ -82,7 +82,7 @@ class Deferred(AegisError):
 
 
 class BudgetExhausted(Deferred):
-    """No money is left in any tier that may answer."""
+    """No tier that may answer has a budget left."""
 
     reason = "budget"
 
@@ -90,8 +90,8 @@ class BudgetExhausted(Deferred):
 class ModelsUnavailable(Deferred):
     """Every provider that may answer is down, resting, or refuses the key.
 
-    perhaps_content: nobody is known to be down; each was called and broke off or timed out, as for a content that it
-    cannot stand. Then a document must not wait for ever: `as_failure` counts the attempt.
+    perhaps_content: no provider is known to be down, and each call broke off or timed out, so the content may be the
+    cause. Such a document must not wait for ever: `as_failure` counts the attempt.
     """
 
     reason = "providers"
@@ -106,37 +106,37 @@ class ModelsUnavailable(Deferred):
 
 
 class ServiceError(AegisError):
-    """A service that a stage needs does not work now. The step stops and is retried."""
+    """A service that a stage needs does not work. The step stops and is retried."""
 
     retryable = True
 
 
 class StoreBusy(ServiceError):
-    """Another process holds the lock of an embedded store for longer than the time-out."""
+    """Another process holds the lock of an embedded store longer than the time-out."""
 
 
 class NotDelivered(ServiceError):
-    """A channel did not take a page. The text never holds the channel's address, which may be a secret."""
+    """A channel did not accept a page. The text never contains the channel's address, which may be a secret."""
 
 
 class Unconfirmed(NotDelivered):
-    """A channel did not say in time whether it took a page; perhaps it did."""
+    """A channel did not say in time whether it accepted a page."""
 
 
 class OperatorError(AegisError):
-    """Somebody has to decide or mend something before this can go on."""
+    """Somebody must decide or fix something before this can go on."""
 
 
 class ConfigurationError(OperatorError):
-    """A setting is missing, wrong, or names something that is not there."""
+    """A setting is missing, wrong, or names something that does not exist."""
 
 
 class RootUnreadable(OperatorError):
-    """The watched root cannot be read. Nothing is taken for deleted."""
+    """The watched root cannot be read. Nothing counts as deleted."""
 
 
 class OutsideRoot(OperatorError):
-    """A path was given that is not below the watched root."""
+    """A path is not below the watched root."""
 
 
 class DeletionsHeld(OperatorError):

@@ -1,4 +1,4 @@
-"""Progress for who has no screen: none at all, or a line now and then."""
+"""Progress without a terminal: none, or a log line from time to time."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ _LOG_SECONDS = 10.0  # a line in Dagster's event log costs 20-35 ms on Postgres:
 
 
 class Silent:
-    """Progress nobody looks at."""
+    """Shows no progress."""
 
     def start(self, label: str, total: int) -> None: ...
 

@@ -58,7 +58,7 @@ class Project:
     def __init__(
         self, settings: Settings | None = None, clock: Clock | None = None, engine: Engine | None = None
     ) -> None:
-        """engine: on the database of the settings, for who has opened it already."""
+        """engine: an open engine on the database of the settings, used instead of opening one."""
         self.settings = settings or load_settings()
         self.clock = clock or SystemClock()
         self._engine = engine
@@ -104,7 +104,7 @@ class Project:
         return EvidenceQueries(self.engine)
 
     def models(self, run_id: str = "") -> Models:
-        """What asks models, for one run; whoever takes it closes it."""
+        """What asks models, for one run. The caller closes it."""
         return Models(self.settings, self.engine, self.clock, run_id)
 
     @cached_property

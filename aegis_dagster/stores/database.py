@@ -56,10 +56,10 @@ def open_database(url: str) -> Engine:
 
 
 def open_to_read(url: str, *, statement_seconds: float) -> Engine:
-    """An engine for who only looks on: it makes no database, changes none, and refuses to write.
+    """An engine that only reads: it creates no database, changes none, and refuses to write.
 
-    statement_seconds: a server ends a statement that takes longer. Whoever works has no such limit: what writes or
-    migrates much must not be cut off. Raises ServiceError when there is no database, when it is of another version
+    statement_seconds: a server ends a statement that takes longer. Engines that write have no such limit, because a
+    long write or migration must not be cut off. Raises ServiceError when there is no database, when it is of another version
     of this project, and when it does not answer.
     """
     if url.startswith("sqlite"):

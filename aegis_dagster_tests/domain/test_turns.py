@@ -1,4 +1,4 @@
-"""Whose turn it is."""
+"""Which collections get a run at a tick, and which wait for the next."""
 
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.run_requests import Turn, turn_of

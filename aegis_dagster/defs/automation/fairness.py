@@ -1,4 +1,4 @@
-"""What schedules have in common: when they tick, and what Dagster knows of runs."""
+"""What schedules have in common: when they tick, and which collections get a run at a tick."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from aegis_dagster.domain.run_requests import Turn, turn_of
 from aegis_dagster.settings.schedules import TimedSettings
 
 _SCHEDULE_TAG = "dagster/schedule_name"
-_REMEMBERED = 2000  # runs of a schedule that are asked for; who got none of these comes first
+_REMEMBERED = 2000  # runs of a schedule that are read; a collection without one of these comes first
 
 
 def when(times: TimedSettings) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def turn(
     at_work: Collection[CollectionName],
     most: int,
 ) -> Turn:
-    """Who gets a run at this tick. documents: how many of each collection have work."""
+    """The collections that get a run at this tick. documents: how many of each collection have work."""
     last_ms = _last_ms(instance, schedule) if len(documents) > most else {}
     return turn_of(documents, at_work=at_work, last_ms=last_ms, most=most)
 
