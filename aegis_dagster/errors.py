@@ -12,7 +12,6 @@ AegisError
     ├── ConfigurationError   a setting is missing or wrong
     ├── RootUnreadable       the watched root cannot be read (never treated as an empty folder)
     ├── OutsideRoot          a path is not under the watched root
-    ├── DeletionsHeld        the guard against mass deletion stopped a listing
     └── UnknownDocument      no such document, entity or collection
 """
 
@@ -137,10 +136,6 @@ class RootUnreadable(OperatorError):
 
 class OutsideRoot(OperatorError):
     """A path is not below the watched root."""
-
-
-class DeletionsHeld(OperatorError):
-    """A listing would delete so many documents that somebody must confirm it."""
 
 
 class UnknownDocument(OperatorError):

@@ -266,11 +266,11 @@ class ExtractionCache(Protocol):
 class EvidenceStore(Protocol):
     """Evidence of documents, and the entities and relations it adds up to."""
 
-    def replace_documents(self, batch: Sequence[DocumentEvidence]) -> object:
+    def replace_documents(self, batch: Sequence[DocumentEvidence]) -> None:
         """Make these documents' evidence exactly this, in one transaction."""
         ...
 
-    def delete_documents(self, document_ids: Sequence[DocumentId]) -> object:
+    def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Forget what these documents say."""
         ...
 

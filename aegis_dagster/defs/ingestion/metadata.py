@@ -13,6 +13,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage, Status
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.catalog.reports import FailedDocument
 
+# Views can be dropped: they are published again from the truth, without one paid call.
 _HOLDS: Mapping[Stage, str] = dict.fromkeys(Stage, "truth") | {Stage.EMBED: "view"}
 
 _COLUMNS: Mapping[Stage, Sequence[tuple[str, str, str]]] = {
@@ -177,6 +178,3 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> st
 def only_text(text: str) -> str:
     """Markdown of a document without what a browser would fetch or obey: its pictures and HTML become text."""
     return text.replace("![", "!\\[").replace("<", "&lt;")
-
-
-# Views can be dropped: they are published again from the truth, without one paid call.

@@ -1,6 +1,6 @@
 """Samples of metrics on their way from a source to prometheus_client."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from prometheus_client import Metric as Family
@@ -47,11 +47,6 @@ class Samples:
             bounds = [(_bound(upper), float(count)) for upper, count in buckets]
             family.add_metric(labels, bounds, total)
         return family
-
-
-def names_of(families: Iterable[Family]) -> set[str]:
-    """Names of the families in an exposition."""
-    return {family.name for family in families}
 
 
 def _key(name: str, labels: Sequence[str]) -> tuple[str, ...]:

@@ -66,11 +66,6 @@ class EvidenceQueries:
         remedy = f"did you mean {', '.join(similar)}?" if similar else "ingest documents that mention it."
         raise UnknownDocument(f"No entity is called {name!r}.", remedy=remedy)
 
-    def suggestions(self, name: str) -> tuple[str, ...]:
-        """Names of entities that are written similarly, the most similar first. Raises ServiceError."""
-        with read(self._engine) as connection:
-            return _similar(connection, entity_key(name))
-
     def neighbours(self, entity: Entity, limit: int) -> tuple[Neighbour, ...]:
         """What it is related to, by descending weight. Raises ServiceError."""
         near = sa.or_(relations.c.source_key == entity.key, relations.c.target_key == entity.key)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.domain.aggregation import CanonicalEvidence, canonical_evidence, chunk_mark
-from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
+from aegis_dagster.domain.evidence import DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.stores.database import read, upsert, write
 from aegis_dagster.stores.evidence.aggregates import KINDS, refresh, slices
@@ -29,14 +29,6 @@ from aegis_dagster.stores.evidence.schema import (
 
 # Any number that no other part of the project locks; Postgres only.
 _ADVISORY_LOCK = 0x6AE6_15E7
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceChange:
-    """What one write changed."""
-
-    chunks_written: int  # new, or with other evidence than before
-    chunks_removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +49,7 @@ class EvidenceStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def replace_document(
-        self, document_id: DocumentId, fingerprint: str, evidence: Sequence[tuple[ChunkId, ChunkEvidence]]
-    ) -> EvidenceChange:
-        """Make `evidence` all that this document says. Idempotent. Raises ServiceError."""
-        return self.replace_documents([DocumentEvidence(document_id, fingerprint, evidence)])
-
-    def replace_documents(self, batch: Sequence[DocumentEvidence]) -> EvidenceChange:
+    def replace_documents(self, batch: Sequence[DocumentEvidence]) -> None:
         """Replace the evidence of several documents in one transaction; a document stands in it once.
 
         Chunks whose evidence is as stored are not written. An entity that many of the documents mention
@@ -86,9 +72,8 @@ class EvidenceStore:
             for kind, old, new in zip(KINDS, touched, inserted, strict=True):
                 refresh(connection, kind, [*old, *new])
             _record_documents(connection, batch)
-        return EvidenceChange(len(written), len(removed))
 
-    def delete_documents(self, document_ids: Sequence[DocumentId]) -> EvidenceChange:
+    def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Forget what these documents say; what others say of the same entities stays. Idempotent.
 
         Raises ServiceError.
@@ -100,7 +85,6 @@ class EvidenceStore:
                 refresh(connection, kind, keys)
             for part in slices(document_ids):
                 connection.execute(sa.delete(evidence_documents).where(evidence_documents.c.document_id.in_(part)))
-        return EvidenceChange(0, len(removed))
 
     def counts(self) -> EvidenceCounts:
         """How much the store holds now."""

@@ -7,7 +7,6 @@ and reads them at opening (about 0.1 s for 1,000 points): use `opened()` around 
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -178,15 +177,6 @@ class QdrantStore:
             for other in client.get_collections().collections:
                 if other.name.startswith(f"{self._alias}__") and other.name != self._collection:
                     client.delete_collection(other.name)
-
-    def drop(self) -> None:
-        """Delete the store with all models' collections. Raises ServiceError when it is open in this process."""
-        with self._guard:
-            if self._client is not None:
-                raise ServiceError(f"{self._path} is in use.", remedy="end `opened()` before dropping the store.")
-            if self._path.is_dir():
-                with self._locked():
-                    shutil.rmtree(self._path)
 
     @contextmanager
     def _operation(self) -> Iterator[QdrantClient]:

@@ -6,7 +6,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
+from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence, Mention, RelationEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.caches import ExtractionCache
@@ -30,16 +30,13 @@ def store(engine: Engine) -> EvidenceStore:
     )
     made = RelationEvidence("Guido van Rossum", "Python", "author", "He made it.", 2.0)
     knew = RelationEvidence("ABC", "Guido van Rossum", "experience", "", 1.5)
-    store.replace_document(PEPS, "1", [(ChunkId("p1"), ChunkEvidence((guido, python), (made,)))])
-    store.replace_document(
-        HISTORY,
-        "1",
-        [
-            (ChunkId("h1"), ChunkEvidence((guido, python), (made,))),
-            (ChunkId("h2"), ChunkEvidence((guido, abc), (knew,))),
-            (ChunkId("h3"), ChunkEvidence()),
-        ],
-    )
+    history = [
+        (ChunkId("h1"), ChunkEvidence((guido, python), (made,))),
+        (ChunkId("h2"), ChunkEvidence((guido, abc), (knew,))),
+        (ChunkId("h3"), ChunkEvidence()),
+    ]
+    peps = [(ChunkId("p1"), ChunkEvidence((guido, python), (made,)))]
+    store.replace_documents([DocumentEvidence(PEPS, "1", peps), DocumentEvidence(HISTORY, "1", history)])
     return store
 
 
@@ -58,8 +55,10 @@ def test_an_entity_is_found_however_it_is_written(queries: EvidenceQueries) -> N
 def test_a_misspelt_name_is_answered_with_similar_ones(queries: EvidenceQueries) -> None:
     with pytest.raises(UnknownDocument, match=r"did you mean Guido van Rossum\?"):
         queries.find_entity("Guido van Rosum")
-    assert queries.suggestions("pyton") == ()
-    assert queries.suggestions("pythn") == ("Python",)
+    with pytest.raises(UnknownDocument, match=r"did you mean Python\?"):
+        queries.find_entity("pythn")
+    with pytest.raises(UnknownDocument, match="ingest documents that mention it"):
+        queries.find_entity("pyton")
 
 
 def test_a_name_like_nothing_else_is_answered_plainly(queries: EvidenceQueries) -> None:
@@ -89,7 +88,7 @@ def test_the_biggest_entities_come_first(queries: EvidenceQueries) -> None:
 
 
 def test_chunks_that_say_nothing_are_counted_too(store: EvidenceStore) -> None:
-    store.replace_document(DocumentId("empty.txt"), "1", [])
+    store.replace_documents([DocumentEvidence(DocumentId("empty.txt"), "1", [])])
 
     assert store.chunk_counts_by_document() == {HISTORY: 3, PEPS: 1, DocumentId("empty.txt"): 0}
 
