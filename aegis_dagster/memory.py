@@ -9,10 +9,22 @@ from dataclasses import dataclass
 
 import psutil
 
+from aegis_dagster.errors import ServiceError
+
 
 def free_memory_mb() -> float:
     """MiB that new work could use without swapping."""
     return float(psutil.virtual_memory().available) / 2**20
+
+
+def memory_shortage(free_mb: float, needed_mb: int) -> ServiceError | None:
+    """The error of work that must not begin with so little memory; None: there is enough."""
+    if free_mb >= needed_mb:
+        return None
+    return ServiceError(
+        f"{free_mb:.0f} MiB of memory are free, {needed_mb} are needed.",
+        remedy="end other programs, or lower AEGIS_MEMORY_NEEDED_MB.",
+    )
 
 
 def free_vram_mb() -> float:

@@ -22,7 +22,7 @@ BELOW_SHELLS = {"composition", "memory", "monitoring", "planning", *BELOW_COMPOS
 ALLOWED: dict[str, set[str]] = {
     "environment": set(),
     "errors": set(),
-    "memory": set(),
+    "memory": BASE,
     "pins": set(),
     "process_identity": set(),
     "progress": set(),
@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"composition", "memory", *BELOW_COMPOSITION},
     "defs": BELOW_SHELLS,
     "definitions": {"defs"},
-    "cli": {"search", "digests", "pipeline", "definitions", "defs", *BELOW_SHELLS},
+    "cli": {"search", "digests", "definitions", "defs", *BELOW_SHELLS},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -73,8 +73,7 @@ def ingest(
 ) -> None:
     """Bring documents up to date: parse, describe pictures, chunk, embed, extract; remove what was deleted.
 
-    The first folder you give becomes the home's watched root. A folder runs the Dagster job on its
-    collections, a file runs the pipeline.
+    The first folder you give becomes the home's watched root. The Dagster job `ingest` runs for each collection.
     """
     from aegis_dagster.cli import ingestion as ingesting
 

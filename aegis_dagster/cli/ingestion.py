@@ -16,7 +16,8 @@ from aegis_dagster.cli.output import err
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
-from aegis_dagster.errors import ConfigurationError, FailureCode, ServiceError, UnknownDocument
+from aegis_dagster.errors import ConfigurationError, FailureCode, UnknownDocument
+from aegis_dagster.memory import free_memory_mb, memory_shortage
 from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
 from aegis_dagster.sources.hang_guard import Patience
@@ -119,10 +120,7 @@ def ingest(
     done, since = Ingestion(progress), project.clock.now()
     scopes = [_scope(project, path) for path in paths] or [""]
     for scope in scopes:
-        if project.source.is_file(scope) and force_from is None:
-            _run_pipeline(project, scope, done)
-        else:
-            _bring_up(project, scope, done, confirm_deletions, force_from)
+        _bring_up(project, scope, done, confirm_deletions, force_from)
     _check_costs(project, since, done)
     return done
 
@@ -150,6 +148,9 @@ def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
 
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:
+    single_file = project.source.is_file(scope)
+    if single_file and (shortage := memory_shortage(free_memory_mb(), project.settings.memory_needed_mb)):
+        raise shortage
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
     done.ignored += listing.ignored
     if listing.held_message:
@@ -160,6 +161,8 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
     if project.documents.deleted() or not project.vectors.exists():
         done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)
+    if single_file and not documents:
+        raise project.not_a_document(DocumentId(scope))
     done.cover(documents)
     work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
     patterns = _patterns(project, scope)
@@ -177,20 +180,6 @@ def _patterns(project: Project, scope: str) -> list[str]:
 async def _tidy_up(project: Project, done: Ingestion) -> int:
     async with project.workbench(done.shown) as bench:
         return await tidy_up(project.documents, bench)
-
-
-def _run_pipeline(project: Project, scope: str, done: Ingestion) -> None:
-    from aegis_dagster.pipeline import IngestionPipeline
-
-    pipeline = IngestionPipeline(project, done.shown)
-    state = asyncio.run(pipeline.run(f"{project.watched_root}/{scope}"))
-    done.reports.extend(pipeline.reports)
-    done.cover(project.documents.get([DocumentId(scope)]))
-    if not state["memory_check_passed"]:
-        raise ServiceError(
-            f"{state['current_memory_mb']:.0f} MiB of memory are free, {project.settings.memory_needed_mb} are needed.",
-            remedy="end other programs, or lower AEGIS_MEMORY_NEEDED_MB.",
-        )
 
 
 def _run_jobs(

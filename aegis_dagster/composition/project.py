@@ -14,11 +14,11 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition.models import Models
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
-from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import tokenizer_file
-from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError
+from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError, UnknownDocument
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
@@ -257,6 +257,16 @@ class Project:
         raise OutsideRoot(
             f"{path} is not below the watched root {root}.",
             remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
+        )
+
+    def not_a_document(self, document_id: DocumentId) -> UnknownDocument:
+        """The error of a file below the root that the catalog does not list after a scan."""
+        for item in self.documents.passed_over():
+            if item.path == document_id:
+                return UnknownDocument(f"{document_id} was passed over: {item.reason}.", remedy=item.remedy)
+        return UnknownDocument(
+            f"There is no document {self.watched_root}/{document_id}.",
+            remedy="check the path; hidden and temporary names are never documents.",
         )
 
     @cached_property

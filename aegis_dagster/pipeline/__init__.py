@@ -14,7 +14,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.memory import free_memory_mb, free_vram_mb
+from aegis_dagster.memory import free_memory_mb, free_vram_mb, memory_shortage
 from aegis_dagster.pipeline.results import parsed_values, picture_boxes, shown_chunk
 from aegis_dagster.pipeline.session import (
     Session,
@@ -51,21 +51,9 @@ async def memory_check_node(state: IngestionState) -> IngestionState:
     """Measure free memory; without enough the graph ends here, before any work."""
     needed = load_settings().memory_needed_mb
     memory, vram = free_memory_mb(), await asyncio.to_thread(free_vram_mb)
-    passed = memory >= needed
-    problem = (
-        []
-        if passed
-        else [
-            f"{memory:.0f} MiB of memory are free, {needed} are needed. "
-            "Remedy: end other programs, or lower AEGIS_MEMORY_NEEDED_MB."
-        ]
-    )
-    return advanced(
-        state,
-        "memory_check",
-        problem,
-        {"memory_check_passed": passed, "current_memory_mb": memory, "current_vram_mb": vram},
-    )
+    shortage = memory_shortage(memory, needed)
+    measured = {"memory_check_passed": shortage is None, "current_memory_mb": memory, "current_vram_mb": vram}
+    return advanced(state, "memory_check", [] if shortage is None else [str(shortage)], measured)
 
 
 async def docling_extraction_node(state: IngestionState) -> IngestionState:
@@ -160,10 +148,10 @@ class IngestionPipeline:
         Raises OutsideRoot, UnknownDocument, ConfigurationError, ServiceError. A document that cannot be
         processed raises nothing: its statuses and `errors` say why.
         """
-        self.reports = []
         project = self._project or project_for(Path(path))
         async with project.workbench(self._progress) as bench:
-            token = current_session.set(Session(project, bench, self.reports))
+            self.reports = bench.reports
+            token = current_session.set(Session(project, bench))
             try:
                 final = await compiled_graph().ainvoke(create_initial_state(path))
             finally:

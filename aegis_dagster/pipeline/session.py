@@ -11,11 +11,11 @@ from typing import Any, cast
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
-from aegis_dagster.errors import AegisError, UnknownDocument
+from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.pipeline.state import PROGRESS, STATUS_KEYS, STATUS_WORDS, IngestionState
 from aegis_dagster.settings import load_settings, normalized, remember_root
 from aegis_dagster.stages.cleanup import tidy_up
-from aegis_dagster.stages.context import StageReport, Workbench
+from aegis_dagster.stages.context import Workbench
 from aegis_dagster.stages.registry import STAGES
 from aegis_dagster.stages.sync import update_listing
 
@@ -26,7 +26,6 @@ class Session:
 
     project: Project
     bench: Workbench
-    reports: list[StageReport]
 
 
 current_session: ContextVar[Session | None] = ContextVar("aegis_pipeline_session", default=None)
@@ -44,16 +43,6 @@ def project_for(path: Path) -> Project:
     return Project(settings)
 
 
-def _not_a_document(project: Project, document_id: DocumentId) -> AegisError:
-    for item in project.documents.passed_over():
-        if item.path == document_id:
-            return UnknownDocument(f"{document_id} was passed over: {item.reason}.", remedy=item.remedy)
-    return UnknownDocument(
-        f"There is no document {project.watched_root}/{document_id}.",
-        remedy="check the path; hidden and temporary names are never documents.",
-    )
-
-
 @asynccontextmanager
 async def session_for(path: Path) -> AsyncIterator[Session]:
     """The run's session, or one of its own for a node that is called alone."""
@@ -63,7 +52,7 @@ async def session_for(path: Path) -> AsyncIterator[Session]:
         return
     project = project_for(path)
     async with project.workbench() as bench:
-        yield Session(project, bench, [])
+        yield Session(project, bench)
 
 
 async def take_in(session: Session, path: Path) -> DocumentId:
@@ -73,7 +62,7 @@ async def take_in(session: Session, path: Path) -> DocumentId:
     await asyncio.to_thread(update_listing, project.source, project.documents, project.guard(), document_id)
     await tidy_up(project.documents, session.bench)
     if not project.documents.get([document_id]):
-        raise _not_a_document(project, document_id)
+        raise project.not_a_document(document_id)
     return document_id
 
 
@@ -86,7 +75,7 @@ async def run_stage(
 ) -> IngestionState:
     """Run a stage for the state's document and report what the catalog says of it then."""
     document = _document(session, state)
-    session.reports.append(await STAGES[stage]([document], session.bench))
+    await STAGES[stage]([document], session.bench)
     states, wanted = session.project.reports.wanted(document)
     mine = states.get(stage)
     update: dict[str, Any] = {STATUS_KEYS[stage]: STATUS_WORDS[_status(mine, wanted[stage])]}
@@ -107,7 +96,7 @@ def _document(session: Session, state: IngestionState) -> Document:
     document_id = state["document_id"] or session.project.scope_of(Path(state["document_path"]))
     found = session.project.documents.get([DocumentId(document_id)])
     if not found:
-        raise _not_a_document(session.project, DocumentId(document_id))
+        raise session.project.not_a_document(DocumentId(document_id))
     return found[0]
 
 

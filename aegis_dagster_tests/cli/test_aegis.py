@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from aegis_dagster_tests.support.cli_process import Aegis
@@ -106,6 +107,12 @@ def test_a_path_outside_the_root_is_refused_with_the_command_that_takes_it(aegis
     assert f"aegis ingest {tmp_path}" in answer.json["error"]["remedy"]
 
 
+def test_a_single_file_that_is_no_document_is_refused(aegis: Aegis) -> None:
+    answer = aegis("ingest", aegis.home.parent / "root" / "survey" / ".hidden.txt", "--json")
+    assert answer.code == 2
+    assert "hidden and temporary names" in answer.json["error"]["remedy"]
+
+
 def test_a_command_without_a_root_says_how_to_get_one(tmp_path: Path) -> None:
     answer = Aegis(tmp_path / "home")("ingest", cwd=tmp_path)
     assert answer.code == 2
@@ -147,10 +154,13 @@ def small(tmp_path: Path) -> Iterator[Aegis]:
     yield Aegis(tmp_path / "home", tmp_path / "root")
 
 
-def test_a_single_file_runs_the_pipeline_and_a_part_of_the_root_only_that_part(small: Aegis) -> None:
+def test_a_single_file_and_a_part_of_the_root_are_taken_alone(small: Aegis) -> None:
     assert small.root is not None
     one = small("ingest", Path(small.root) / "harbour" / "ant.txt", "--json")
     assert (one.code, one.json["documents"], one.json["work"]["parsed"]) == (0, 1, 1)
+    with dg.DagsterInstance.from_config(str(small.home / "dagster")) as instance:
+        (run,) = instance.get_runs()
+    assert run.tags["aegis/outcome"] == "succeeded" and run.tags["dagster/partition"] == "harbour"
     part = small("ingest", Path(small.root) / "harbour", "--json").json
     assert (part["documents"], part["work"]["parsed"]) == (2, 1)
     (Path(small.root) / "loose.txt").unlink()

@@ -38,7 +38,7 @@ def test_a_url_is_ingested_as_a_whole_in_part_and_by_one_document(aegis: InProce
     filesystem.pipe_file(f"/{bucket}/docs/d/three.txt", b"The euphonium of the ferry was counted.")
     folder = aegis.json("ingest", f"{root}/c")
     assert (folder["documents"], folder["work"]["parsed"]) == (2, 1)
-    single = aegis.json("ingest", f"{root}/d/three.txt")  # the pipeline
+    single = aegis.json("ingest", f"{root}/d/three.txt")
     assert (single["documents"], single["work"]["parsed"]) == (1, 1)
     assert aegis.json("search", "euphonium", "--mode", "sparse")["hits"][0]["document"] == "d/three.txt"
     assert not list((load_settings().home / "downloads").glob("*"))

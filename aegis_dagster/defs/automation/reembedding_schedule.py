@@ -52,7 +52,7 @@ def reembedding(times: TimedSettings) -> dg.ScheduleDefinition:
             if expected.short:
                 return dg.SkipReason(f"{len(stale)} documents are stale. Expected: {expected.told}. {expected.short}")
             fail_dead_runs(context.instance, JOB_NAMES)
-            put_partitions_right(context.instance, opened)  # `aegis ingest FILE` makes none
+            put_partitions_right(context.instance, opened)  # `IngestionPipeline` makes none
             counts = Counter(document.collection for document in stale)
             this = turn(
                 context.instance, NAME, counts, at_work=_embedded_already(context.instance, opened), most=MOST_RUNS
