@@ -7,20 +7,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from aegis_dagster.domain.llm import Quality, TaskType
+from aegis_dagster.settings.stages import Section
 
 Usd = Annotated[Decimal, Field(ge=0)]
 
 
-class LlmSection(BaseModel):
-    """A group of settings; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(LlmSection):
+class ModelSettings(Section):
     """One model of a provider."""
 
     tasks: tuple[TaskType, ...] = Field(description="Tasks that it is used for.")
@@ -37,7 +32,7 @@ class ModelSettings(LlmSection):
     )
 
 
-class ProviderSettings(LlmSection):
+class ProviderSettings(Section):
     """One provider: anything that speaks OpenAI's protocol."""
 
     enabled: bool | None = Field(
@@ -68,7 +63,7 @@ class ProviderSettings(LlmSection):
     models: dict[str, ModelSettings] = Field(default_factory=dict, description="Its models by name.")
 
 
-class RateSettings(LlmSection):
+class RateSettings(Section):
     """Rates in USD per million tokens."""
 
     input: Decimal = Field(ge=0)
@@ -78,7 +73,7 @@ class RateSettings(LlmSection):
     up_to: int | None = Field(default=None, ge=1, description="Most input tokens of a call at these rates; none: any.")
 
 
-class PriceSettings(LlmSection):
+class PriceSettings(Section):
     """The price of a model."""
 
     tiers: tuple[RateSettings, ...] = Field(
@@ -107,7 +102,7 @@ class PriceSettings(LlmSection):
         return self
 
 
-class BudgetSettings(LlmSection):
+class BudgetSettings(Section):
     """Spending limits in USD. Months are calendar months in UTC."""
 
     providers: dict[str, Usd] = Field(
@@ -181,7 +176,7 @@ def _over(default: dict[str, Any], given: Any) -> Any:
     return {**default, **({"base_url_variable": None} if "base_url" in given else {}), **given}
 
 
-class LlmSettings(LlmSection):
+class LlmSettings(Section):
     """Model calls: which providers answer, in which order, at what price, up to which limit."""
 
     tiers: tuple[str, ...] = Field(

@@ -3,7 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+
+from aegis_dagster.settings.stages import Section
 
 
 def _without_secret(address: str) -> str:
@@ -20,13 +22,7 @@ def _without_secret(address: str) -> str:
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+\S*$"), AfterValidator(_without_secret)]
 
 
-class MonitoringSection(BaseModel):
-    """A group of settings; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class MetricsSettings(MonitoringSection):
+class MetricsSettings(Section):
     """Where `aegis metrics` listens, and where runs push their gauges."""
 
     host: str = Field(default="127.0.0.1", description="Address that `aegis metrics` listens on.")
@@ -47,7 +43,7 @@ class MetricsSettings(MonitoringSection):
     )
 
 
-class AlertSettings(MonitoringSection):
+class AlertSettings(Section):
     """Who is paged when a check or a run fails. Addresses with a secret belong in the variable `AEGIS_NOTIFY`."""
 
     alertmanager: HttpUrl | None = Field(
@@ -69,7 +65,7 @@ class AlertSettings(MonitoringSection):
     )
 
 
-class Neo4jSettings(MonitoringSection):
+class Neo4jSettings(Section):
     """The Neo4j view of the graph, if there is one. Its password belongs in the variable `AEGIS_NEO4J_PASSWORD`."""
 
     uri: Annotated[str, AfterValidator(_without_secret)] | None = Field(

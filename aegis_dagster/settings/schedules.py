@@ -3,17 +3,32 @@
 Dagster's switch in the UI takes precedence over `enabled`, which is only the initial state.
 """
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field
 
-from aegis_dagster.settings.cron import cron_problem
+from aegis_dagster.settings.stages import Section
+
+_LAST_DAY = re.compile(r"\dL|LW", re.IGNORECASE)  # cronsim knows them, Dagster does not
 
 
 def _valid_cron(expression: str) -> str:
-    if problem := cron_problem(expression):
+    """What Dagster takes as a time: five fields, on days that there are, also where a day of the week is named."""
+    fields = expression.split()
+    if len(fields) != 5:
+        problem = f"it has {len(fields)} fields, a schedule has five: minute, hour, day of month, month, day of week"
         raise ValueError(f"`{expression}` is no cron expression: {problem}")
+    try:
+        for tried in (expression, " ".join([*fields[:4], "*"])):
+            CronSim(tried, datetime(2000, 1, 1, tzinfo=UTC))
+        if found := _LAST_DAY.search(expression):
+            raise CronSimError(f"Dagster knows no `{found[0]}`")
+    except CronSimError as error:
+        raise ValueError(f"`{expression}` is no cron expression: {error}") from error
     return expression
 
 
@@ -26,18 +41,19 @@ def _valid_zone(name: str) -> str:
     return name
 
 
-Cron = Annotated[str, AfterValidator(_valid_cron)]
+Cron = Annotated[
+    str,
+    AfterValidator(_valid_cron),
+    Field(description="Five fields: minute, hour, day of month, month, day of week."),
+]
+Switch = Annotated[bool, Field(description="Whether it is on unless switched in Dagster's UI.")]
 Zone = Annotated[str, AfterValidator(_valid_zone)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WatchedFolderSettings(_Section):
+class WatchedFolderSettings(Section):
     """The sensor `watched_folder`: new, changed, moved and deleted files."""
 
-    enabled: bool = Field(default=False, description="Whether it is on unless switched in Dagster's UI.")
+    enabled: Switch = False
     seconds: int = Field(
         default=4,
         ge=1,
@@ -51,41 +67,41 @@ class WatchedFolderSettings(_Section):
     )
 
 
-class TimedSettings(_Section):
+class TimedSettings(Section):
     """One schedule."""
 
-    cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
+    cron: Cron
     time_zone: Zone = Field(default="UTC", description="Time zone of the schedule, e.g. `Europe/Berlin`.")
-    enabled: bool = Field(default=False, description="Whether it is on unless switched in Dagster's UI.")
+    enabled: Switch = False
 
 
 class NightlyCatchUpSettings(TimedSettings):
     """The schedule `nightly_catch_up`: documents that are stale, wait, or may succeed on a retry."""
 
-    cron: Cron = Field(default="0 2 * * *", description="Five fields: minute, hour, day of month, month, day of week.")
+    cron: Cron = "0 2 * * *"
 
 
 class ReembeddingSettings(TimedSettings):
     """The schedule `reembedding`: documents whose points are not those of the current model and settings."""
 
-    cron: Cron = Field(default="0 4 * * 0", description="Five fields: minute, hour, day of month, month, day of week.")
+    cron: Cron = "0 4 * * 0"
 
 
 class CheckCostsSettings(TimedSettings):
     """The schedule `check_costs_hourly`: budgets and the ledger."""
 
-    cron: Cron = Field(default="5 * * * *", description="Five fields: minute, hour, day of month, month, day of week.")
-    enabled: bool = Field(default=True, description="Whether it is on unless switched in Dagster's UI.")
+    cron: Cron = "5 * * * *"
+    enabled: Switch = True
 
 
 class MonthlyReportSettings(TimedSettings):
     """The schedule `monthly_cost_report`: the costs of the previous month."""
 
-    cron: Cron = Field(default="0 6 1 * *", description="Five fields: minute, hour, day of month, month, day of week.")
-    enabled: bool = Field(default=True, description="Whether it is on unless switched in Dagster's UI.")
+    cron: Cron = "0 6 1 * *"
+    enabled: Switch = True
 
 
-class ScheduleSettings(_Section):
+class ScheduleSettings(Section):
     """What starts by itself. The switches in Dagster's UI take precedence over `enabled`."""
 
     watched_folder: WatchedFolderSettings = WatchedFolderSettings()

@@ -11,7 +11,7 @@ from aegis_dagster.domain.llm import Quality
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typing error does not silently leave a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ListingSettings(Section):

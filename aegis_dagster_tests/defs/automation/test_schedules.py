@@ -234,7 +234,7 @@ def test_times_zones_and_switches_are_settings(project: Project, tmp_path: Path)
     ("schedule", "told"),
     [
         ({"cron": "every night"}, "schedules.nightly_catch_up.cron"),
-        ({"cron": "0 0 31 2 *"}, "no such day"),
+        ({"cron": "0 0 31 2 *"}, "Bad day-of-month"),
         ({"time_zone": "Europe/Berlni"}, "schedules.nightly_catch_up.time_zone"),
         ({"time_zone": "berlin"}, "perhaps Europe/Berlin"),
     ],
