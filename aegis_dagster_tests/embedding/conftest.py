@@ -1,4 +1,4 @@
-"""The real embedding model, exported once per machine into the cache that users have."""
+"""The real embedding model, exported anew: a cache may hold the file of an older version."""
 
 from pathlib import Path
 
@@ -6,12 +6,11 @@ import pytest
 
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import ensure_model
-from aegis_dagster.settings import load_settings
 
 
 @pytest.fixture(scope="session")
-def model_folder() -> Path:
-    return ensure_model(load_settings().model_cache)
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure_model(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

@@ -37,22 +37,24 @@ def test_processes_that_ask_at_once_share_one_export(tmp_path: Path) -> None:
 def test_a_killed_export_leaves_no_model_behind(tmp_path: Path) -> None:
     target = model_dir(tmp_path)
     exporting = subprocess.Popen(
-        [sys.executable, "-m", "aegis_dagster.embedding.export", str(target)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", ASK, str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(f".{target.name}-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     exporting.send_signal(signal.SIGKILL)
     exporting.wait()
-    assert list(tmp_path.iterdir()), "the export never began"
+    assert list(tmp_path.glob(f".{target.name}-*")), "the export never began"
     assert not target.exists()
+    assert ensure_model(tmp_path) == target
+    assert not list(tmp_path.glob(f".{target.name}-*"))
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)  # Python's way to say: not installed
-    with pytest.raises(ConfigurationError, match=r"onnxscript not installed.*aegis_dagster\[ingestion\]"):
+    monkeypatch.setitem(sys.modules, "onnx", None)  # Python's way to say: not installed
+    with pytest.raises(ConfigurationError, match=r"onnx not installed.*aegis_dagster\[ingestion\]"):
         ensure_model(tmp_path)
 
 
