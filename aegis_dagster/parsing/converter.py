@@ -1,8 +1,11 @@
-"""docling's converter: built once in a process for each set of options, fed with bytes.
+"""docling's pipelines, built once in a process for each set of options, fed with bytes.
 
-No option allows docling to fetch anything: pictures that a document links to stay links.
+They are built here and not by docling's DocumentConverter, which imports every pipeline, and with the one for sound
+torch. No option allows docling to fetch anything: pictures that a document links to stay links.
 """
 
+import importlib
+import importlib.util
 import io
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,13 +18,30 @@ from aegis_dagster.parsing.formats import IMAGE_FORMATS
 from aegis_dagster.parsing.identity import has_weights
 
 if TYPE_CHECKING:
-    from docling.document_converter import DocumentConverter
+    from docling.datamodel.document import ConversionResult, InputDocument
+    from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
+    from docling.pipeline.base_pipeline import BasePipeline
     from docling_core.types.doc.document import DoclingDocument
+
+# The reader of each format: docling's name of the format, module and class. Only those that a worker meets are loaded.
+_BACKENDS = {
+    "pdf": ("PDF", "docling_parse_backend", "ThreadedDoclingParseDocumentBackend"),
+    **dict.fromkeys(IMAGE_FORMATS, ("IMAGE", "image_backend", "ImageDocumentBackend")),
+    "docx": ("DOCX", "msword_backend", "MsWordDocumentBackend"),
+    "pptx": ("PPTX", "mspowerpoint_backend", "MsPowerpointDocumentBackend"),
+    "xlsx": ("XLSX", "msexcel_backend", "MsExcelDocumentBackend"),
+    "html": ("HTML", "html_backend", "HTMLDocumentBackend"),
+    "md": ("MD", "md_backend", "MarkdownDocumentBackend"),
+    "csv": ("CSV", "csv_backend", "CsvDocumentBackend"),
+    "eml": ("EMAIL", "email_backend", "EmailDocumentBackend"),
+    "epub": ("EPUB", "epub_backend", "EpubDocumentBackend"),
+}
+_MODEL_MODULES = ("torch", "torchvision", "transformers", "docling_ibm_models")
 
 
 @dataclass(frozen=True, slots=True)
 class ConverterOptions:
-    """What a converter is built for."""
+    """What a pipeline for PDFs and pictures is built for."""
 
     pdf_route: str  # "models" or "rules"
     docling_models: str | None  # folder of docling's weights; None: the hub's cache
@@ -42,14 +62,12 @@ def convert(data: bytes, *, name: str, kind: str, options: ConverterOptions) -> 
 
     Raises DocumentError: CORRUPT_FILE, MEMORY_LIMIT; ConfigurationError where the models cannot be loaded.
     """
-    from docling.datamodel.base_models import ConversionStatus, DocumentStream
+    from docling.datamodel.base_models import ConversionStatus
 
-    if kind != "pdf" and kind not in IMAGE_FORMATS:
-        # The other formats know no route and no OCR: one converter serves them all.
-        options = ConverterOptions("rules", None, False)
-    converter = _converter(options)
+    paginated = kind == "pdf" or kind in IMAGE_FORMATS
+    pipeline = _paginated_pipeline(options) if paginated else _simple_pipeline()
     try:
-        result = converter.convert(DocumentStream(name=name, stream=io.BytesIO(data)), raises_on_error=False)
+        result = _execute(pipeline, _open(data, name, kind))
     except MemoryError as error:
         raise DocumentError(
             FailureCode.MEMORY_LIMIT,
@@ -74,66 +92,82 @@ def _short(message: str) -> str:
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 
-@lru_cache(maxsize=4)
-def _converter(options: ConverterOptions) -> "DocumentConverter":
+def _open(data: bytes, name: str, kind: str) -> "InputDocument":
+    from docling.datamodel.base_models import InputFormat
+    from docling.datamodel.document import InputDocument
+
+    input_format, module, backend = _BACKENDS[kind]
+    return InputDocument(
+        io.BytesIO(data),
+        format=InputFormat[input_format],
+        backend=getattr(importlib.import_module(f"docling.backend.{module}"), backend),
+        backend_options=_backend_options(kind),
+        filename=name,
+    )
+
+
+def _backend_options(kind: str) -> Any:
     from docling.datamodel.backend_options import (
         EpubBackendOptions,
         HTMLBackendOptions,
         MarkdownBackendOptions,
         ThreadedDoclingParseBackendOptions,
     )
-    from docling.datamodel.base_models import InputFormat
-    from docling.document_converter import (
-        DocumentConverter,
-        EpubFormatOption,
-        HTMLFormatOption,
-        ImageFormatOption,
-        MarkdownFormatOption,
-        PdfFormatOption,
-    )
 
-    pipeline: dict[str, Any] = {"pipeline_options": _pdf_options(options)}
-    if options.pdf_route == "rules":
-        from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
-
-        pipeline["pipeline_cls"] = RulesPdfPipeline
-    # Two pages at a time: more only compete for the cores that other workers use.
-    backend = ThreadedDoclingParseBackendOptions.model_validate({"parser_threads": 2, "max_concurrent_results": 8})
     # Pictures inside the file (data: addresses) are read, everything outside it is not. What stands before the
     # first heading of a page is text like any other: inferred furniture would be in no chunk.
     inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
-    converter = DocumentConverter(
-        allowed_formats=[
-            InputFormat.PDF,
-            InputFormat.IMAGE,
-            InputFormat.DOCX,
-            InputFormat.PPTX,
-            InputFormat.XLSX,
-            InputFormat.HTML,
-            InputFormat.MD,
-            InputFormat.CSV,
-            InputFormat.EMAIL,
-            InputFormat.EPUB,
-        ],
-        format_options={
-            InputFormat.PDF: PdfFormatOption(backend_options=backend, **pipeline),
-            InputFormat.IMAGE: ImageFormatOption(**pipeline),
-            InputFormat.HTML: HTMLFormatOption(backend_options=HTMLBackendOptions(infer_furniture=False, **inside)),
-            InputFormat.MD: MarkdownFormatOption(backend_options=MarkdownBackendOptions(**inside)),
-            InputFormat.EPUB: EpubFormatOption(backend_options=EpubBackendOptions(**inside)),
-        },
-    )
-    if options.pdf_route == "models":
-        _load_models(converter)
-    return converter
+    match kind:
+        case "pdf":
+            # Two pages at a time: more only compete for the cores that other workers use.
+            threads = {"parser_threads": 2, "max_concurrent_results": 8}
+            return ThreadedDoclingParseBackendOptions.model_validate(threads)
+        case "html":
+            return HTMLBackendOptions(infer_furniture=False, **inside)
+        case "md":
+            return MarkdownBackendOptions(**inside)
+        case "epub":
+            return EpubBackendOptions(**inside)
+    return None
 
 
-def _load_models(converter: "DocumentConverter") -> None:
-    """Load them now, so that weights which cannot be loaded are not blamed on the document."""
-    from docling.datamodel.base_models import InputFormat
+def _execute(pipeline: "BasePipeline", document: "InputDocument") -> "ConversionResult":
+    from docling.datamodel.base_models import ConversionStatus
+    from docling.datamodel.document import ConversionResult, build_invalid_input_errors
+
+    if document.valid:
+        return pipeline.execute(document, raises_on_error=False)
+    reasons = build_invalid_input_errors(document)
+    return ConversionResult(input=document, status=ConversionStatus.FAILURE, errors=reasons)
+
+
+@lru_cache(maxsize=1)
+def _simple_pipeline() -> "BasePipeline":
+    from docling.pipeline.simple_pipeline import SimplePipeline
+
+    return SimplePipeline(SimplePipeline.get_default_options())
+
+
+@lru_cache(maxsize=4)
+def _paginated_pipeline(options: ConverterOptions) -> "BasePipeline":
+    if options.pdf_route == "rules":
+        from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
+
+        return RulesPdfPipeline(pdf_options(options))
+    return _model_pipeline(options)
+
+
+def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
+    """docling's own pipeline. Its models are loaded now: that they cannot be is not to be blamed on a document."""
+    if missing := [name for name in _MODEL_MODULES if importlib.util.find_spec(name) is None]:
+        raise ConfigurationError(
+            f"PDFs are to be read by docling's models, but {', '.join(missing)} is not installed.",
+            remedy="pip install 'aegis_dagster[docling-models]', or set parse.pdf_route to `rules`.",
+        )
+    from docling.pipeline.standard_pdf_pipeline import StandardPdfPipeline
 
     try:
-        converter.initialize_pipeline(InputFormat.PDF)
+        return StandardPdfPipeline(pdf_options(options))
     except Exception as error:
         # From missing files over broken weights to CUDA: nothing common to catch.
         raise ConfigurationError(
@@ -143,7 +177,8 @@ def _load_models(converter: "DocumentConverter") -> None:
         ) from error
 
 
-def _pdf_options(options: ConverterOptions) -> Any:
+def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
+    """The options of docling's pipeline for PDFs and pictures."""
     from docling.datamodel.pipeline_options import HeadingHierarchyOptions, RapidOcrOptions, ThreadedPdfPipelineOptions
 
     from aegis_dagster.parsing.ocr_weights import shipped_ocr_weights

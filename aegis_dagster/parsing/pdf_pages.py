@@ -3,12 +3,13 @@
 Import it inside functions only: it imports docling.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from typing import Any
 
 from docling.datamodel.base_models import Cluster, LayoutPrediction, Page, Table, TableStructurePrediction
 from docling.datamodel.document import ConversionResult
+from docling.datamodel.pipeline_options import RapidOcrOptions, ThreadedPdfPipelineOptions
+from docling.models.stages.ocr.rapid_ocr_model import RapidOcrModel
 from docling_core.types.doc.base import BoundingBox, CoordOrigin
 from docling_core.types.doc.labels import DocItemLabel
 from docling_core.types.doc.page import BoundingRectangle, TextCell
@@ -62,9 +63,9 @@ def _needs_ocr(page: Page) -> bool:
 class OcrWhereNeeded:
     """docling's OCR model, built when the first scan comes: most documents have none."""
 
-    def __init__(self, build: Any) -> None:
+    def __init__(self, build: Callable[[], RapidOcrModel]) -> None:
         self._build = build
-        self._model: Any = None
+        self._model: RapidOcrModel | None = None
 
     def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
         for page in pages:
@@ -73,8 +74,30 @@ class OcrWhereNeeded:
                 yield page
                 continue
             if self._model is None:
-                self._model = self._build(None)
+                self._model = self._build()
             yield from self._model(conv_res, [page])
+
+
+class OcrOnCpu(RapidOcrModel):
+    """docling's OCR model, whose own constructor asks torch for a GPU."""
+
+    def __init__(self, options: ThreadedPdfPipelineOptions) -> None:
+        from rapidocr import EngineType, RapidOCR
+
+        ocr, accelerator = options.ocr_options, options.accelerator_options
+        assert isinstance(ocr, RapidOcrOptions)
+        # Switched off, the constructor sets the options and leaves out the engine.
+        super().__init__(enabled=False, artifacts_path=None, options=ocr, accelerator_options=accelerator)
+        self.enabled = True
+        params = {
+            "Global.text_score": ocr.text_score,
+            "Global.log_level": "warning",
+            "EngineConfig.onnxruntime.intra_op_num_threads": accelerator.num_threads,
+        }
+        weights = {"Det": ocr.det_model_path, "Rec": ocr.rec_model_path, "Cls": ocr.cls_model_path}
+        for part, path in weights.items():
+            params |= {f"{part}.engine_type": EngineType.ONNXRUNTIME, f"{part}.model_path": path}
+        self.reader = RapidOCR(params=params)
 
 
 class RuleTables:

@@ -32,6 +32,7 @@ from aegis_dagster.parsing.layout_rules import (
     runs_right_to_left,
 )
 from aegis_dagster.parsing.pdf_pages import (
+    OcrOnCpu,
     OcrWhereNeeded,
     RuleLayout,
     RuleTables,
@@ -61,7 +62,7 @@ class RulesPdfPipeline(StandardPdfPipeline):
         # docling declares these attributes as its own classes; all it does with them is call them.
         seams: Any = self
         seams.layout_model = ScanRegions()
-        seams.ocr_model = OcrWhereNeeded(self._make_ocr_model) if options.do_ocr else pass_through
+        seams.ocr_model = OcrWhereNeeded(lambda: OcrOnCpu(options)) if options.do_ocr else pass_through
         self.table_finding = RuleTables()
         seams.layout_postprocessing_model = RuleLayout(self.table_finding)
         seams.table_model = pass_through  # tables are found with the layout, whose text they take

@@ -1,10 +1,12 @@
 """The route is chosen by the weights on this machine, and the identity names what decides the output."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.parsing.converter import ConverterOptions, pdf_options
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.parsing.ocr_weights import shipped_ocr_weights
 from aegis_dagster_tests.parsing.conftest import Parse
@@ -53,7 +55,36 @@ def test_the_ocr_weights_are_on_this_machine() -> None:
         assert path is not None and Path(path).stat().st_size > 100_000
 
 
-def test_weights_that_cannot_be_loaded_are_not_blamed_on_the_document(parse: Parse, tmp_path: Path) -> None:
+def read_by_models(parse: Parse, tmp_path: Path) -> None:
     folder = with_weights(tmp_path / "models")
+    parse(samples.one_page_pdf(), "a.pdf", pdf_route="models", docling_models=str(folder))
+
+
+def test_weights_without_the_libraries_that_run_them_name_the_extra(
+    parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # Python's way to say: not installed
+    with pytest.raises(ConfigurationError, match=r"torch.* not installed") as caught:
+        read_by_models(parse, tmp_path)
+    assert "aegis_dagster[docling-models]" in caught.value.remedy
+
+
+def test_weights_that_cannot_be_loaded_are_not_blamed_on_the_document(
+    parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where the extra is installed the empty files of weights fail, elsewhere these.
+    for name in ("torch", "torchvision", "transformers", "docling_ibm_models"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('built for another machine')", "utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     with pytest.raises(ConfigurationError, match="models cannot be loaded"):
-        parse(samples.one_page_pdf(), "a.pdf", pdf_route="models", docling_models=str(folder))
+        read_by_models(parse, tmp_path)
+
+
+def test_the_models_are_asked_for_tables_and_taken_from_their_folder(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path / "models")
+    options = pdf_options(ConverterOptions("models", str(folder), ocr=False))
+    assert (options.artifacts_path, options.do_table_structure, options.do_ocr) == (folder, True, False)
+    elsewhere = pdf_options(ConverterOptions("models", str(tmp_path / "empty"), ocr=True))
+    assert (elsewhere.artifacts_path, elsewhere.do_table_structure, elsewhere.do_ocr) == (None, True, True)
+    by_rules = pdf_options(ConverterOptions("rules", str(folder), ocr=True))
+    assert (by_rules.artifacts_path, by_rules.do_table_structure) == (None, False)
