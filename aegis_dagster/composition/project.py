@@ -321,7 +321,7 @@ class Project:
 
     def _pool(self) -> WorkerPool:
         parse = self.settings.parse
-        return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb, tasks_per_worker=parse.documents_per_worker)
+        return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb)
 
     def _ocr(self, pool: WorkerPool) -> OcrDescriber:
         return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)

@@ -48,10 +48,10 @@ class ParseSettings(Section):
         default=300.0, gt=0, description="Time limit for one document; then its worker is killed."
     )
     memory_mb: int = Field(default=2000, ge=256, description="A worker with more resident memory is killed.")
-    documents_per_worker: int = Field(
-        default=50,
+    documents_per_worker: int | None = Field(
+        default=None,
         ge=1,
-        description="A worker is replaced after this many documents: docling grows by about 5 MB per conversion.",
+        description="Has no effect; still accepted, so that older files stay valid. A worker is replaced when it has grown beyond half of `memory_mb`.",
     )
     max_pages: int = Field(default=1000, ge=1, description="A document with more pages is refused before it is parsed.")
     max_megabytes: int = Field(default=200, ge=1, description="A larger file is refused before it is parsed.")

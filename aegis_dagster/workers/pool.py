@@ -25,10 +25,9 @@ _LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
 class WorkerPool:
     """Runs tasks in up to `workers` processes, started when first needed."""
 
-    def __init__(self, *, workers: int, memory_mb: int, tasks_per_worker: int) -> None:
+    def __init__(self, *, workers: int, memory_mb: int) -> None:
         self.workers = workers
         self._memory_bytes = memory_mb * 1024 * 1024
-        self._tasks_per_worker = tasks_per_worker
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
@@ -56,7 +55,7 @@ class WorkerPool:
                 raise
             finally:
                 self._busy.discard(worker)
-                if healthy and worker.tasks_done < self._tasks_per_worker and not worker.above(self._memory_bytes // 2):
+                if healthy and not worker.above(self._memory_bytes // 2):
                     self._idle.append(worker)
                 else:
                     await worker.kill()
@@ -84,7 +83,6 @@ class _Worker:
     """One process."""
 
     def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
-        self.tasks_done = 0
         self._process = process
         self._errors = errors
 
@@ -129,7 +127,6 @@ class _Worker:
                 remedy="`aegis retry` tries again; if it happens again the file upsets a library: convert or split it.",
                 retryable=True,
             )
-        self.tasks_done += 1
         result: dict[str, Any] = json.loads(line)
         return result
 

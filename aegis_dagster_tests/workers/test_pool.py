@@ -19,8 +19,8 @@ from aegis_dagster.workers.pool import WorkerPool
 
 
 @asynccontextmanager
-async def pool(workers: int = 1, memory_mb: int = 2000, tasks_per_worker: int = 10) -> AsyncIterator[WorkerPool]:
-    made = WorkerPool(workers=workers, memory_mb=memory_mb, tasks_per_worker=tasks_per_worker)
+async def pool(workers: int = 1, memory_mb: int = 2000) -> AsyncIterator[WorkerPool]:
+    made = WorkerPool(workers=workers, memory_mb=memory_mb)
     try:
         yield made
     finally:
@@ -76,10 +76,15 @@ async def test_a_task_answers_and_its_worker_is_used_again(tmp_path: Path) -> No
     assert children() == []
 
 
-async def test_a_worker_is_replaced_after_its_share_of_tasks(tmp_path: Path) -> None:
-    async with pool(tasks_per_worker=1) as workers:
+async def test_a_worker_is_replaced_when_it_has_grown_beyond_half_of_its_limit(tmp_path: Path) -> None:
+    async with pool() as workers:
         await workers.run("parse", request(tmp_path), timeout_seconds=60)
-        assert children() == []
+        (worker,) = children()
+        resident = worker.memory_info().rss / 2**20
+    for memory_mb, kept in ((resident * 3, 1), (resident * 1.5, 0)):
+        async with pool(memory_mb=int(memory_mb)) as workers:
+            await workers.run("parse", request(tmp_path), timeout_seconds=60)
+            assert len(children()) == kept
 
 
 async def test_a_task_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
@@ -147,7 +152,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import asyncio, json, sys\n"
         "from aegis_dagster.workers.pool import WorkerPool\n"
-        "pool = WorkerPool(workers=1, memory_mb=2000, tasks_per_worker=9)\n"
+        "pool = WorkerPool(workers=1, memory_mb=2000)\n"
         "asyncio.run(pool.run('parse', json.loads(sys.argv[1]), timeout_seconds=60))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, json.dumps(hanging(tmp_path))])
