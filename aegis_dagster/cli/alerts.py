@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from aegis_dagster.cli.options import Json
 from aegis_dagster.cli.output import EXIT_SERVICE, errors_shown, out, print_json
 from aegis_dagster.errors import ConfigurationError
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from aegis_dagster.domain.alerts import Links, Page
     from aegis_dagster.ports import PageChannel
 
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 
 alerts_app = typer.Typer(invoke_without_command=True)
 

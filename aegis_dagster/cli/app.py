@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from aegis_dagster.cli import alerts, money, monitoring, views
-from aegis_dagster.cli import monitoring as serving
+from aegis_dagster.cli.options import Json, Paths
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
     EXIT_INTERRUPTED,
@@ -35,8 +35,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
-
 
 def main() -> None:
     """Run the command line. Ctrl-C ends it at once."""
@@ -58,10 +56,7 @@ def _end_at_interrupt() -> None:
 
 @app.command()
 def ingest(
-    paths: Annotated[
-        list[Path] | None,  # the parser: typer's own asks the disk, which may never answer, before we can
-        typer.Argument(parser=Path, metavar="[PATHS]...", help="Parts of the watched root; default: all of it."),
-    ] = None,
+    paths: Paths = None,
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Delete the missing documents, however many they are.")
     ] = False,
@@ -232,7 +227,6 @@ def digest(as_json: Json = False) -> None:
 money.add_to(app)
 monitoring.add_to(app)
 alerts.add_to(app)
-serving.add_to(app)
 
 
 @app.command()

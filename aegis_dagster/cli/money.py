@@ -1,17 +1,16 @@
 """The money commands of `aegis`, and their options."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aegis_dagster.cli.options import Json, Paths
 from aegis_dagster.cli.output import errors_shown, print_json
 from aegis_dagster.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from aegis_dagster.cli.budgets import Budgets
 
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A provider, or with --collection a collection.")]
 Usd = Annotated[str, typer.Argument(metavar="USD", help="E.g. 25 or 12.50.")]
 OfCollection = Annotated[bool, typer.Option("--collection", help="NAME is a collection.")]
@@ -56,10 +55,7 @@ def costs(
 
 
 def forecast(
-    paths: Annotated[
-        list[Path] | None,  # the parser: typer's own asks the disk, which may never answer, before we can
-        typer.Argument(parser=Path, metavar="[PATHS]...", help="Parts of the watched root; default: all of it."),
-    ] = None,
+    paths: Paths = None,
     as_json: Json = False,
 ) -> None:
     """Estimate which model calls `aegis ingest` would make now, and their cost. Calls no model, changes nothing."""
