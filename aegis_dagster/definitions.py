@@ -5,13 +5,13 @@ import dagster as dg
 from aegis_dagster.defs.alerting.sensor import paging_sensor
 from aegis_dagster.defs.automation.schedules import schedules
 from aegis_dagster.defs.automation.watched_folder_sensor import watched_folder_sensor
-from aegis_dagster.defs.costs.assets import cost_checks, llm_costs
+from aegis_dagster.defs.costs.assets import check_costs_after_calls, cost_checks, llm_costs
 from aegis_dagster.defs.costs.monthly_report import monthly_cost_report
 from aegis_dagster.defs.ingestion.asset_checks import CHECKS
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
-from aegis_dagster.defs.jobs import JOBS, SENSORS
+from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
 
 
@@ -30,7 +30,7 @@ def build_definitions(
         jobs=JOBS,
         schedules=schedules(settings.schedules),
         sensors=[
-            *SENSORS,
+            check_costs_after_calls,
             watched_folder_sensor(settings.schedules.watched_folder),
             paging_sensor(settings.alerts.seconds),
         ],

@@ -52,10 +52,7 @@ def budgets(project: Project) -> Budgets:
     ledger = project.choices.ledger
     ledger.expire()
     month = month_of(project.clock.now())
-    order = {AccountKind.PROVIDER: 0, AccountKind.COLLECTION: 1}
-    accounts = [account for account in ledger.accounts(month) if account.key.kind in order]
-    accounts.sort(key=lambda account: (order[account.key.kind], account.key.name))
-    return Budgets(month, tuple(accounts), len(waiting_for_money(project)))
+    return Budgets(month, tuple(ledger.accounts(month)), len(waiting_for_money(project)))
 
 
 def set_budget(project: Project, name: str, usd: str, *, collection: bool) -> Budgets:

@@ -1,7 +1,6 @@
 """`aegis costs`: what was spent, and on what."""
 
 import csv
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from rich.table import Table
 from aegis_dagster.cli.output import out
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
-from aegis_dagster.domain.money import Month, month_of, shown_usd
+from aegis_dagster.domain.money import Month, is_month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError
 
 # What `--by` knows, and the field of a row. The first five are always in the rows that programs get.
@@ -52,7 +51,7 @@ def chosen_month(project: Project, month: str | None, *, every: bool) -> Month |
     """The month that is meant; None: all. Raises ConfigurationError for what is no month."""
     if every and month is not None:
         raise ConfigurationError("--month and --all exclude each other.", remedy="give one of them.")
-    if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+    if month is not None and not is_month(month):
         raise ConfigurationError(f"{month!r} is not a month.", remedy="write it as 2026-11.")
     return None if every else Month(month) if month else month_of(project.clock.now())
 

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.dead_runs import done_by
 from aegis_dagster.defs.ingestion.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
+from aegis_dagster.defs.runs import done_by
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.stores.ledger.audit import LedgerAudit

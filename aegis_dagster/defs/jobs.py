@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
-from aegis_dagster.defs.costs.assets import check_budgets, check_costs, check_costs_after_calls
+from aegis_dagster.defs.costs.assets import check_budgets, check_costs
 from aegis_dagster.defs.costs.monthly_report import report_month
 from aegis_dagster.defs.ingestion.assets import ASSETS, scan_and_remove
 from aegis_dagster.defs.ingestion.cleanup import clean_up
@@ -13,7 +13,6 @@ from aegis_dagster.defs.ingestion.config import ScanConfig, for_collection
 from aegis_dagster.defs.ingestion.dry_run import plan_ingestion
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 
 # What a step of its own process would otherwise import anew, 3-4 s each time.
 PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition.project", "qdrant_client", "alembic"]
@@ -46,7 +45,7 @@ ingest_parallel = dg.define_asset_job(
 @dg.op(description="Compare the watched root with the catalog; new collections become partitions.")
 async def scan_watched_root(context: dg.OpExecutionContext, config: ScanConfig, project: ProjectResource) -> None:
     """Record what is new, changed, moved and deleted; parse nothing."""
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         listing = await scan_and_remove(project.open(), project, config.confirm_deletions, context)
     diff = listing.diff
     context.log.info(
@@ -69,4 +68,3 @@ JOBS: list[Any] = [
 ]
 ASSET_JOB = IMPLICIT_ASSET_JOB_NAME  # what the UI's button Materialize launches: Dagster's own job for chosen assets
 JOB_NAMES = (*(str(job.name) for job in JOBS), ASSET_JOB)
-SENSORS = [check_costs_after_calls]

@@ -19,9 +19,11 @@ from aegis_dagster.settings import Settings, load_settings
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.ledger.reports import LedgerReports
 
+_MAX_RETRIES = 3
+
 
 class RunObserver(Protocol):
-    """Somebody who wants to see a run from inside its process: the command line."""
+    """Somebody who wants to see a run from inside its process: the command line, which nothing here may import."""
 
     def progress(self) -> Progress: ...
 
@@ -53,17 +55,26 @@ def settings_or_defaults(home: str | None) -> Settings:
         return Settings.model_construct()
 
 
-class ProjectResource(dg.ConfigurableResource[None]):
-    """Opens the project: catalog, artifacts, vector store, evidence."""
+class _HomeResource(dg.ConfigurableResource[None]):
+    """Opens something of one home."""
 
     home: str | None = Field(default=None, description="The project's home; default: AEGIS_HOME.")
+
+    def loaded(self) -> Settings:
+        """The settings of this home. Raises ConfigurationError."""
+        return load_settings(Path(self.home) if self.home else None)
+
+
+class ProjectResource(_HomeResource):
+    """Opens the project: catalog, artifacts, vector store, evidence."""
+
     seconds_before_retry: float = Field(
         default=10.0, description="How long a step waits before it tries again when a service is broken."
     )
 
     def open(self) -> Project:
         """The project of these settings. Raises ConfigurationError."""
-        return Project(load_settings(Path(self.home) if self.home else None))
+        return Project(self.loaded())
 
     @contextmanager
     def opened(self) -> Iterator[Project]:
@@ -73,6 +84,19 @@ class ProjectResource(dg.ConfigurableResource[None]):
             yield project
         finally:
             project.close()
+
+    @contextmanager
+    def dagster_errors(self) -> Iterator[None]:
+        """The one place where the project's errors become Dagster's.
+
+        A broken service makes the step retry; anything else an operator must mend fails it at once.
+        """
+        try:
+            yield
+        except AegisError as error:
+            if error.retryable:
+                raise dg.RetryRequested(max_retries=_MAX_RETRIES, seconds_to_wait=self.seconds_before_retry) from error
+            raise dg.Failure(description=str(error), allow_retries=False) from error
 
     def progress(self, log: Callable[[str], None]) -> Progress:
         """Where the stages report how far they are."""
@@ -86,10 +110,9 @@ class ProjectResource(dg.ConfigurableResource[None]):
             observer.stage_finished(report)
 
 
-class LlmResource(dg.ConfigurableResource[None]):
+class LlmResource(_HomeResource):
     """Builds the gateway, the only way to a model: routed, reserved, paid once and accounted to the run."""
 
-    home: str | None = Field(default=None, description="The project's home; default: AEGIS_HOME.")
     tiers: list[str] | None = Field(
         default=None,
         description="Providers in the order in which they are tried, e.g. ['local']; default: `llm.tiers`.",
@@ -113,7 +136,7 @@ class LlmResource(dg.ConfigurableResource[None]):
 
     def settings(self) -> Settings:
         """The settings with what is narrowed here. Raises ConfigurationError."""
-        settings = load_settings(Path(self.home) if self.home else None)
+        settings = self.loaded()
         llm = settings.llm
         if self.tiers is not None:
             unknown = [name for name in self.tiers if name not in llm.providers]
@@ -129,11 +152,9 @@ class LlmResource(dg.ConfigurableResource[None]):
         return settings.model_copy(update={"llm": llm})
 
 
-class LedgerResource(dg.ConfigurableResource[None]):
+class LedgerResource(_HomeResource):
     """Opens what the ledger says: what was used and what it cost."""
-
-    home: str | None = Field(default=None, description="The project's home; default: AEGIS_HOME.")
 
     def open(self) -> LedgerReports:
         """The reports over this home's ledger. Raises ConfigurationError."""
-        return Project(load_settings(Path(self.home) if self.home else None)).ledger_reports
+        return Project(self.loaded()).ledger_reports

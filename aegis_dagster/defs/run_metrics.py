@@ -11,11 +11,11 @@ import yaml
 from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.jobs import JOBS
+from aegis_dagster.defs.runs import OVER
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
 
 OTHER_JOBS = "(others)"  # what was materialized by hand in the UI, jobs of other projects in the same instance
-_ENDS = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage")  # keys of dagster.yaml
 _SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
@@ -27,7 +27,7 @@ def read_runs(home: Path) -> RunNumbers:
     """
     try:
         if not _is_there(home):
-            return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in _ENDS})
+            return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in OVER})
         with dg.DagsterInstance.from_config(str(home)) as instance:
             return RunNumbers(_last_success(instance), _runs(instance))
     except Exception as error:  # of whatever storage dagster.yaml names
@@ -71,7 +71,7 @@ def _last_success(instance: dg.DagsterInstance) -> dict[str, float]:
 
 def _runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
-    for end in _ENDS:
+    for end in OVER:
         of_ours = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[end])) for job in _job_names()}
         counts.update({(job, _word(end)): count for job, count in of_ours.items()})
         everything = instance.get_runs_count(dg.RunsFilter(statuses=[end]))

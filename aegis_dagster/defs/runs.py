@@ -1,12 +1,24 @@
-"""Dagster's runs as the sensors and schedules ask about them: which are over, which partitions they work on."""
+"""Dagster's runs as sensors and schedules ask about them: which are over, and whose process is gone.
 
-from collections.abc import Callable
+After a power failure or an out-of-memory kill Dagster believes that a run goes on. Whose process does a run stands in
+a tag of it. The command line writes the tag when it makes a run. Of a run that Dagster launched only the id of the
+process is known, and that it is on the host of its code location, where the sensors of that location run, too. So the
+first sensor that sees it alive writes the tag.
+"""
+
+import re
+from collections.abc import Callable, Collection
 
 import dagster as dg
+
+from aegis_dagster.process_identity import is_dead, owner_seen
 
 PARTITION_TAG = "dagster/partition"
 OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 NOT_OVER = tuple(status for status in dg.DagsterRunStatus if status not in OVER)
+_OWNER_TAG = ".dagster/aegis_owner"  # hidden in the UI
+_STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
+_EVENTS = 20  # engine events of a run that are looked at: its process is among the first
 
 
 def partitions_at_work(
@@ -15,3 +27,62 @@ def partitions_at_work(
     """The partitions of runs of any job that are queued or in progress. about: asked of each run whether it counts."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_OVER))
     return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags and about(run)}
+
+
+def done_by(run_id: str, owner: str) -> dict[str, str]:
+    """The tag of a run that says whose process does it.
+
+    It names the run: Dagster copies the tags of a run to the one that tries it again.
+    """
+    return {_OWNER_TAG: f"{run_id} {owner}"}
+
+
+def location_of(context: dg.SensorEvaluationContext) -> str:
+    """The code location of a sensor; "" outside of one."""
+    origin = context.code_location_origin
+    return origin.location_name if origin else ""
+
+
+def fail_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str], location: str = "") -> list[str]:
+    """Mark the runs of these jobs that nobody works on any more as failed. Returns their ids.
+
+    location: the code location that asks; of runs launched by another one only what their tag says is believed. Runs on
+    another host are not judged.
+    """
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if run.job_name in jobs and _nobody_does(instance, run, location) and _started_still(instance, run.run_id):
+            instance.report_run_failed(run, "Its process is gone without a word: killed, or the machine went down.")
+            dead.append(run.run_id)
+    return dead
+
+
+def _nobody_does(instance: dg.DagsterInstance, run: dg.DagsterRun, location: str) -> bool:
+    named, _, owner = run.tags.get(_OWNER_TAG, "").partition(" ")
+    if named == run.run_id:
+        return is_dead(owner)
+    launched_by = run.remote_job_origin.location_name if run.remote_job_origin else ""
+    process = _process_of(instance, run.run_id) if launched_by == location else None
+    if process is None:
+        return False
+    seen = owner_seen(*process)
+    if seen is not None:
+        instance.add_run_tags(run.run_id, done_by(run.run_id, seen))
+    return seen is None
+
+
+def _process_of(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] | None:
+    """The id of the process that a run was launched in, and when it said so, seconds since 1970-01-01 UTC."""
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return None
+    found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=_EVENTS)
+    for record in found.records:
+        if match := _STARTED.match(record.event_log_entry.message):
+            return int(match[1]), record.timestamp
+    return None
+
+
+def _started_still(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """It may have ended well a moment ago. Once its process is gone it writes nothing more: what stands there is so."""
+    again = instance.get_run_by_id(run_id)
+    return again is not None and again.status is dg.DagsterRunStatus.STARTED

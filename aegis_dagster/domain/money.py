@@ -1,5 +1,6 @@
 """Money and months."""
 
+import re
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import NewType
@@ -31,6 +32,11 @@ def shown_usd(nano: int) -> str:
 def month_of(time: datetime) -> Month:
     """The UTC calendar month of a timezone-aware time."""
     return Month(time.astimezone(UTC).strftime("%Y-%m"))
+
+
+def is_month(written: str) -> bool:
+    """Whether it is a month as "2026-11"."""
+    return re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", written) is not None
 
 
 def start_of_next_month(time: datetime) -> datetime:

@@ -59,8 +59,8 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
     """An engine that only reads: it creates no database, changes none, and refuses to write.
 
     statement_seconds: a server ends a statement that takes longer. Engines that write have no such limit, because a
-    long write or migration must not be cut off. Raises ServiceError when there is no database, when it is of another version
-    of this project, and when it does not answer.
+    long write or migration must not be cut off. Raises ServiceError when there is no database, when it is of another
+    version of this project, and when it does not answer.
     """
     if url.startswith("sqlite"):
         engine = _existing_file(url)

@@ -22,8 +22,8 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_ne
 from aegis_dagster.cli.dagster_runs import put_dagster_yaml
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
-from aegis_dagster.defs.dead_runs import done_by, fail_dead_runs
 from aegis_dagster.defs.jobs import ASSET_JOB, JOB_NAMES
+from aegis_dagster.defs.runs import done_by, fail_dead_runs
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.dagster_daemon import Daemon

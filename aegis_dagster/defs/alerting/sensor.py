@@ -7,9 +7,9 @@ import dagster as dg
 from aegis_dagster.composition.pager import paging_channels
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.alerting.events import READ_AGAIN, batches_after, start_of
-from aegis_dagster.defs.dead_runs import fail_dead_runs, location_of
 from aegis_dagster.defs.jobs import JOB_NAMES
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.runs import fail_dead_runs, location_of
 from aegis_dagster.monitoring.paging.channels import HOW_TO
 from aegis_dagster.monitoring.paging.pager import Delivery, Pager
 from aegis_dagster.ports import PageChannel

@@ -13,10 +13,10 @@ import dagster as dg
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.automation.fairness import turn, when
 from aegis_dagster.defs.automation.watched_folder_sensor import NO_ROOT, WHY_TAG, Log, at_work, list_root, unasked
-from aegis_dagster.defs.dead_runs import fail_dead_runs
 from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.jobs import JOB_NAMES, ingest
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.defs.runs import fail_dead_runs
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings.schedules import TimedSettings

@@ -10,12 +10,11 @@ import dagster as dg
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.automation.fairness import turn, when
 from aegis_dagster.defs.automation.watched_folder_sensor import WHY_TAG, at_work
-from aegis_dagster.defs.dead_runs import fail_dead_runs
 from aegis_dagster.defs.ingestion.cleanup import put_partitions_right
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.jobs import JOB_NAMES, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.runs import partitions_at_work
+from aegis_dagster.defs.runs import fail_dead_runs, partitions_at_work
 from aegis_dagster.domain.accounts import AccountKind
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.money import month_of, shown_usd

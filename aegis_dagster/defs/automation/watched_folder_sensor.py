@@ -14,14 +14,13 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.composition.project import Project
-from aegis_dagster.defs.dead_runs import fail_dead_runs, location_of
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.ingestion.cleanup import clean_up, put_partitions_right
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import DELETIONS_HELD, ROOT_READABLE, record
 from aegis_dagster.defs.jobs import ASSET_JOB, JOB_NAMES, ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.runs import NOT_OVER, OVER, PARTITION_TAG
+from aegis_dagster.defs.runs import NOT_OVER, OVER, PARTITION_TAG, fail_dead_runs, location_of
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.run_requests import Ended, Plan, Request, Waiting, digest_of_work, plan_requests
 from aegis_dagster.errors import RootUnreadable

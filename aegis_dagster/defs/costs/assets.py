@@ -16,7 +16,6 @@ from aegis_dagster.defs.ingestion.assets import OWNERS, embeddings, enriched_ima
 from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, as_usd, month_of, shown_usd
 from aegis_dagster.errors import BudgetExhausted, ModelsUnavailable
@@ -37,7 +36,7 @@ _CHECK_AT_LEAST_EVERY = timedelta(hours=1)  # while models are asked or reservat
 )
 def llm_costs(project: ProjectResource) -> dg.MaterializeResult[None]:
     """Settle what is lost, then write the report."""
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         opened = project.open()
         opened.choices.ledger.expire()
         rows = opened.ledger_reports.usage(cost_report.GROUPED_BY)
@@ -51,7 +50,7 @@ def _metadata(project: Project, rows: Sequence[UsageRow], path: Path) -> Mapping
     month, days = month_of(now), cost_report.plotted_days(now.date())
     months = dict.fromkeys(Month(day[:7]) for day in days)
     by_day = [row for each in months for row in project.ledger_reports.usage(("day", "provider"), month=each)]
-    accounts = _accounts(project, month)
+    accounts = project.choices.ledger.accounts(month)
     this_month = [row for row in rows if row.month == month]
     columns = [
         dg.TableColumn(name, _column_type(name), cost_report.MEANING.get(name))
@@ -103,13 +102,6 @@ def _shown(nano: int | None) -> str:
     return "no limit" if nano is None else shown_usd(nano)
 
 
-def _accounts(project: Project, month: Month) -> list[Account]:
-    """Providers, then collections, of a month."""
-    order = {AccountKind.PROVIDER: 0, AccountKind.COLLECTION: 1}
-    found = [account for account in project.choices.ledger.accounts(month) if account.key.kind in order]
-    return sorted(found, key=lambda account: (order[account.key.kind], account.key.name))
-
-
 def waiting_for_money(project: Project) -> dict[str, int]:
     """How many documents wait for money, by why."""
     return _waiting(project, BudgetExhausted.reason)
@@ -131,7 +123,7 @@ def read_money(project: Project) -> MoneyNow:
         soft_share=Decimal(str(llm.budgets.soft_share)),
         accounts={
             account.key.name: account
-            for account in _accounts(project, month)
+            for account in project.choices.ledger.accounts(month)
             if account.key.kind is AccountKind.PROVIDER
         },
         usage=project.ledger_reports.usage(("provider", "model"), month=month),
@@ -154,7 +146,7 @@ def cost_checks(providers: Sequence[str]) -> dg.AssetChecksDefinition:
     def llm_cost_checks(
         context: dg.AssetCheckExecutionContext, project: ProjectResource
     ) -> Iterator[dg.AssetCheckResult]:
-        with dagster_errors(project.seconds_before_retry):
+        with project.dagster_errors():
             money = read_money(project.open())
         wanted = {key.name for key in context.selected_asset_check_keys}
         yield from (result for result in check_results(money, providers) if result.check_name in wanted)

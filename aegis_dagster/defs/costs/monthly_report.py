@@ -1,6 +1,5 @@
 """The report of a month's costs, as an asset: a page to read and a table to work with."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -8,19 +7,15 @@ import dagster as dg
 from pydantic import Field
 
 from aegis_dagster.composition.project import Project
-from aegis_dagster.defs.atomic_files import written_whole
 from aegis_dagster.defs.costs import report as cost_report
 from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import OWNERS
 from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.domain.accounts import AccountKind, UsageRow
-from aegis_dagster.domain.money import Month, month_of, shown_usd
+from aegis_dagster.domain.money import Month, is_month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError
-
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 class MonthConfig(dg.Config):
@@ -52,7 +47,7 @@ def monthly_cost_report(
     context: dg.AssetExecutionContext, config: MonthConfig, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
     """Settle what is lost, then write the report of the month."""
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         opened = project.open()
         opened.choices.ledger.expire()
         month = _month(opened, config.month)
@@ -60,7 +55,7 @@ def monthly_cost_report(
         page = report_page(opened, month, rows)
         folder = opened.settings.home / "reports"
         cost_report.write_parquet(cost_report.cost_frame(rows), folder / f"costs-{month}.parquet")
-        with written_whole(folder / f"costs-{month}.md") as unfinished:
+        with cost_report.written_whole(folder / f"costs-{month}.md") as unfinished:
             unfinished.write_text(page, "utf-8")
     return dg.MaterializeResult(
         metadata={
@@ -114,7 +109,7 @@ def _by_provider(project: Project, month: Month) -> str:
             "no limit" if account.limit is None else shown_usd(account.limit),
             f"{100 * account.spent / account.limit:.0f} %" if account.limit else "",
         )
-        for account in sorted(accounts, key=lambda account: account.key.name)
+        for account in accounts
     ]
     return markdown_table(("provider", "spent, USD", "limit, USD", "used"), lines)
 
@@ -133,7 +128,7 @@ def _by(project: Project, month: Month, group: str) -> str:
 def _month(project: Project, asked_for: str) -> Month:
     if not asked_for:
         return month_before(project.clock.now())
-    if not _MONTH.fullmatch(asked_for) or asked_for > month_of(project.clock.now()):
+    if not is_month(asked_for) or asked_for > month_of(project.clock.now()):
         raise ConfigurationError(f"`{asked_for}` is no month so far.", remedy="write it as 2026-10.")
     return Month(asked_for)
 

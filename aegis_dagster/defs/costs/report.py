@@ -2,12 +2,13 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from aegis_dagster.defs.atomic_files import written_whole
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.domain.accounts import UsageRow
 from aegis_dagster.domain.money import as_usd, shown_usd
@@ -67,6 +68,21 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
     )
     with written_whole(path) as unfinished:
         pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), unfinished)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write; at the end it becomes `path`. Whoever reads that sees the old file or the new one.
+
+    The folder is made. After an error nothing is left of the new file. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def cost_table(rows: Sequence[UsageRow]) -> str:

@@ -11,7 +11,6 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.ingestion.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.stores.catalog.reports import FailedDocument
@@ -48,7 +47,7 @@ class CollectionCheck:
             description=self.description,
         )
         def evaluated(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
-            with dagster_errors(project.seconds_before_retry):
+            with project.dagster_errors():
                 opened = project.open()
                 return self.evaluate(opened, opened.documents.all(CollectionName(context.partition_key)))
 

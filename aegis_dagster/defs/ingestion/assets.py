@@ -1,6 +1,7 @@
 """The five assets. A materialization brings one collection up to date and touches only what is stale."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -14,7 +15,6 @@ from aegis_dagster.defs.ingestion.previews import preview_of
 from aegis_dagster.defs.ingestion.run_gauges import Gateway, label_of, run_gauges
 from aegis_dagster.defs.ingestion.run_outcome import failure_noted, note_outcome
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
@@ -32,7 +32,7 @@ USED_BY = ("stage", "provider", "model", "task_type")
 async def _run_stage(
     context: dg.AssetExecutionContext, stage: Stage, options: IngestOptions, resource: ProjectResource
 ) -> dg.MaterializeResult[None]:
-    with dagster_errors(resource.seconds_before_retry), failure_noted(context, stage):
+    with resource.dagster_errors(), failure_noted(context, stage):
         project = resource.open()
         collection = CollectionName(context.partition_key)
         picked = _picked(context, project, collection, options)
@@ -123,13 +123,26 @@ async def scan_and_remove(
     return listing
 
 
-@dg.asset(
-    partitions_def=collections,
-    group_name=GROUP,
-    owners=OWNERS,
+def _asset(
+    stage: Stage, *, after: dg.AssetsDefinition | None = None, kinds: set[str], code_version: str, description: str
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The asset of a stage, one partition a collection."""
+    return dg.asset(
+        partitions_def=collections,
+        deps=[after] if after else [],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds=kinds,
+        tags=tags_of(stage),
+        metadata=columns_of(stage),
+        code_version=code_version,
+        description=description,
+    )
+
+
+@_asset(
+    Stage.PARSE,
     kinds={"docling", "python"},
-    tags=tags_of(Stage.PARSE),
-    metadata=columns_of(Stage.PARSE),
     code_version=PARSE_VERSION,
     description="Documents of the collection as DoclingDocuments with pages, boxes and pictures, in the artifact "
     "store. Looks at the watched root first. Repair: `failures` names each file that could not be read, with its "
@@ -140,20 +153,16 @@ async def parsed_documents(
 ) -> dg.MaterializeResult[None]:
     """Parse what is new or changed."""
     if ingest_options.scan_root:
-        with dagster_errors(project.seconds_before_retry), failure_noted(context, Stage.PARSE):
+        with project.dagster_errors(), failure_noted(context, Stage.PARSE):
             confirmed = ingest_options.confirm_deletions
             await scan_and_remove(project.open(), project, confirmed, context.op_execution_context)
     return await _run_stage(context, Stage.PARSE, ingest_options, project)
 
 
-@dg.asset(
-    partitions_def=collections,
-    deps=[parsed_documents],
-    group_name=GROUP,
-    owners=OWNERS,
+@_asset(
+    Stage.ENRICH,
+    after=parsed_documents,
     kinds={"python", "rapidocr"},
-    tags=tags_of(Stage.ENRICH),
-    metadata=columns_of(Stage.ENRICH),
     code_version=ENRICH_VERSION,
     description="Descriptions of the pictures that say something; equal pictures are looked at once over all "
     "collections. Repair: materialize again; a document goes on without descriptions meanwhile. Where OCR stands in "
@@ -166,14 +175,10 @@ async def enriched_images(
     return await _run_stage(context, Stage.ENRICH, ingest_options, project)
 
 
-@dg.asset(
-    partitions_def=collections,
-    deps=[enriched_images],
-    group_name=GROUP,
-    owners=OWNERS,
+@_asset(
+    Stage.CHUNK,
+    after=enriched_images,
     kinds={"docling", "python"},
-    tags=tags_of(Stage.CHUNK),
-    metadata=columns_of(Stage.CHUNK),
     code_version=CHUNKER_VERSION,
     description="Passages with headings, pages, boxes and picture descriptions, below the embedding model's limit. "
     "Repair: a document marked for lost text can be compared with `aegis show DOCUMENT --chunks`; `force_from: chunk` "
@@ -186,14 +191,10 @@ async def chunks(
     return await _run_stage(context, Stage.CHUNK, ingest_options, project)
 
 
-@dg.asset(
-    partitions_def=collections,
-    deps=[chunks],
-    group_name=GROUP,
-    owners=OWNERS,
+@_asset(
+    Stage.EMBED,
+    after=chunks,
     kinds={"qdrant", "onnx"},
-    tags=tags_of(Stage.EMBED),
-    metadata=columns_of(Stage.EMBED),
     code_version=EMBED_VERSION,
     description="Dense and sparse vectors of the chunks in Qdrant, behind the alias `aegis_documents`. A view: "
     "`force_from: embed` publishes it again from the cache, without embedding anything twice; a deleted store is "
@@ -206,14 +207,10 @@ async def embeddings(
     return await _run_stage(context, Stage.EMBED, ingest_options, project)
 
 
-@dg.asset(
-    partitions_def=collections,
-    deps=[chunks],
-    group_name=GROUP,
-    owners=OWNERS,
+@_asset(
+    Stage.GRAPH,
+    after=chunks,
     kinds={"python", "sqlite"},
-    tags=tags_of(Stage.GRAPH),
-    metadata=columns_of(Stage.GRAPH),
     code_version="1",
     description="Evidence of entities and relations, chunk by chunk, and the graph it adds up to. Repair: "
     "`force_from: graph` writes it again; what was extracted is cached, and only chunks that no model could read are "

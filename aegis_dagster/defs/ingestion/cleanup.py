@@ -9,7 +9,6 @@ from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.ingestion.recheck import evaluate_failed_again
 from aegis_dagster.defs.ingestion.run_gauges import Gateway, forget_gauges
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.defs.runs import partitions_at_work
 from aegis_dagster.stages.cleanup import sweep_artifacts, tidy_up
 from aegis_dagster.stages.context import Workbench
@@ -54,7 +53,7 @@ async def remove_and_check(context: dg.OpExecutionContext, project: Project, ben
 @dg.op(description="Remove points, evidence, rows and artifacts of deleted documents; notice a lost vector store.")
 async def remove_deleted(context: dg.OpExecutionContext, project: ProjectResource) -> None:
     """Remove what deleted documents left."""
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         opened = project.open()
         async with opened.workbench(project.progress(context.log.info), run_id=context.run.run_id) as bench:
             removed = await remove_and_check(context, opened, bench)

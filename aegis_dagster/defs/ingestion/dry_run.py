@@ -14,7 +14,6 @@ from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.defs.ingestion.run_outcome import OUTCOME
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.domain.stages import Stage
@@ -33,7 +32,7 @@ def plan_collection(
 ) -> dg.Output[None]:
     """Observe the five assets with the plan."""
     collection = CollectionName(context.partition_key)
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         planned = _plan(project.open(), collection, ingest_options, fail=by_hand(context.run.tags))
     for stage in planned.stages:
         metadata = stage_plan_metadata(stage, planned.forecast)

@@ -7,11 +7,14 @@ until some other document changes.
 from collections.abc import Iterable
 
 import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.asset_checks import COLLECTION_CHECKS, CollectionCheck
-from aegis_dagster.defs.ingestion.check_history import newest_run, passed_last
 from aegis_dagster.domain.identifiers import CollectionName
+
+_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 def evaluate_failed_again(
@@ -28,11 +31,30 @@ def evaluate_failed_again(
             _record(instance, check, check.evaluate(project, documents), run, collection)
 
 
+def passed_last(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str | None = None) -> bool | None:
+    """Whether a check, of a partition where it has some, passed when it was evaluated last; None: it never was.
+
+    One that a run is about to evaluate has not been.
+    """
+    latest = instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=1, status=_EVALUATED, partition_filter=PartitionKeyFilter(key=partition) if partition else None
+    )
+    return latest[0].status is AssetCheckExecutionRecordStatus.SUCCEEDED if latest else None
+
+
 def _fails(
     instance: dg.DagsterInstance, check: CollectionCheck, run: dg.DagsterRun, collection: CollectionName
 ) -> bool:
     failed = passed_last(instance, check.key, collection) is False
-    return failed and newest_run(instance, check.key, collection) != run.run_id
+    return failed and _newest_run(instance, check.key, collection) != run.run_id
+
+
+def _newest_run(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str) -> str:
+    """The run that evaluated a check of a partition last, or is about to; "": none."""
+    newest = instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=1, partition_filter=PartitionKeyFilter(key=partition)
+    )
+    return newest[0].run_id if newest else ""
 
 
 def _record(

@@ -6,9 +6,8 @@ import dagster as dg
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.assets import parsed_documents
-from aegis_dagster.defs.ingestion.check_history import passed_last
+from aegis_dagster.defs.ingestion.recheck import passed_last
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.defs.retries import dagster_errors
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.stages.sync import ListingReport, compare
 
@@ -45,7 +44,7 @@ def watched_root_checks(
     context: dg.AssetCheckExecutionContext, project: ProjectResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Look now, instead of waiting for the sensor."""
-    with dagster_errors(project.seconds_before_retry):
+    with project.dagster_errors():
         opened = project.open()
         problems = _problems(opened)
     for key in context.selected_asset_check_keys:

@@ -84,7 +84,7 @@ class Ledger:
                 return found
 
     def accounts(self, month: Month | None = None) -> list[Account]:
-        """Accounts of providers and of limited collections, sorted; also those that nobody has charged yet.
+        """Accounts of providers, then of limited collections, by name; also those that nobody has charged yet.
 
         month: None: of every month that has any; those nobody has charged are listed for the current month only.
         """
@@ -102,7 +102,8 @@ class Ledger:
                 key = AccountKey(kind, name, month or current)
                 found.setdefault(key, new_account(key, self._limits))
         # The limit of the running month follows the settings at the next reservation: show it already.
-        shown = [self._following(found[key]) if key.period == current else found[key] for key in sorted(found)]
+        order = sorted(found, key=lambda key: (key.kind is not AccountKind.PROVIDER, key))
+        shown = [self._following(found[key]) if key.period == current else found[key] for key in order]
         return [account for account in shown if account.key.kind is AccountKind.PROVIDER or _limited(account)]
 
     def set_limit(self, key: AccountKey, limit: NanoUsd | None) -> Account:
