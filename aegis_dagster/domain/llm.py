@@ -27,13 +27,6 @@ class Quality(StrEnum):
     HIGH = "high"
 
 
-class Complexity(StrEnum):
-    """How hard the task is. A hard one needs a model of high quality."""
-
-    SIMPLE = "simple"
-    HARD = "hard"
-
-
 class Classification(StrEnum):
     """Who may see the content."""
 
@@ -80,7 +73,6 @@ class LLMTask:
     json_mode: bool = False
     classification: Classification = Classification.INTERNAL
     quality: Quality = Quality.STANDARD
-    complexity: Complexity = Complexity.SIMPLE
     asked_for: AskedFor = AskedFor()
     only: tuple[str, str] | None = None  # (provider, model): no other will do; embeddings must not mix models
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aegis_dagster.domain.llm import Classification, Complexity, LLMTask, Quality, TaskType
+from aegis_dagster.domain.llm import Classification, LLMTask, Quality, TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +36,19 @@ class Candidate:
 def candidates(task: LLMTask, tiers: Sequence[ProviderTier]) -> list[Candidate]:
     """The models that may answer, best first; empty: no tier may.
 
-    A confidential task stays with local tiers. A task that asks for high quality, or is hard, goes to models of
-    high quality; models of standard quality answer it only after all of those. A simple task of standard quality
-    prefers, within a tier, the standard model. `task.only` leaves just that model.
+    A confidential task stays with local tiers. A task that asks for high quality goes to models of high quality;
+    models of standard quality answer it only after all of those. A task of standard quality prefers, within a tier,
+    the standard model. `task.only` leaves just that model.
     """
     allowed = [tier for tier in tiers if tier.local or task.classification is not Classification.CONFIDENTIAL]
-    wanted = needed_quality(task)
     first: list[Candidate] = []
     last: list[Candidate] = []
     for tier in allowed:
         able = [choice for choice in tier.models if task.task_type in choice.tasks]
-        for choice in sorted(able, key=lambda choice: choice.quality is not wanted):
+        for choice in sorted(able, key=lambda choice: choice.quality is not task.quality):
             if task.only is not None and task.only != (tier.provider, choice.model):
                 continue
-            lower = wanted is Quality.HIGH and choice.quality is Quality.STANDARD
-            why = f"{task.task_type}, {wanted} quality wanted, {choice.quality} offered"
+            lower = task.quality is Quality.HIGH and choice.quality is Quality.STANDARD
+            why = f"{task.task_type}, {task.quality} quality wanted, {choice.quality} offered"
             (last if lower else first).append(Candidate(tier.provider, choice.model, why))
     return first + last
-
-
-def needed_quality(task: LLMTask) -> Quality:
-    """High when asked for or when the task is hard."""
-    hard = task.complexity is Complexity.HARD
-    return Quality.HIGH if hard or task.quality is Quality.HIGH else Quality.STANDARD

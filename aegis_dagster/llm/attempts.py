@@ -11,7 +11,7 @@ from itertools import groupby
 from aegis_dagster.domain.accounts import AccountKey, AccountKind, BudgetRefusal
 from aegis_dagster.domain.llm import Attempt, Classification, LLMTask
 from aegis_dagster.domain.money import shown_usd, start_of_next_month
-from aegis_dagster.domain.routing import Candidate, ProviderTier, needed_quality
+from aegis_dagster.domain.routing import Candidate, ProviderTier
 from aegis_dagster.errors import (
     AegisError,
     BudgetExhausted,
@@ -101,7 +101,7 @@ def route(trail: Trail) -> str:
         steps.append(f"{name} {outcome}" + (f" x{times}" if times > 1 else ""))
     before = ", ".join(steps) + ", then " if steps else ""
     confidential = "confidential " if task.classification is Classification.CONFIDENTIAL else ""
-    return f"{confidential}{needed_quality(task)} {task.task_type}: {before}{_name(last)}"
+    return f"{confidential}{task.quality} {task.task_type}: {before}{_name(last)}"
 
 
 def error_after(trail: Trail, now: datetime) -> AegisError:

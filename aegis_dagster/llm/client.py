@@ -1,29 +1,26 @@
-"""One call to one model of one provider, over litellm."""
+"""One call to one model of one provider: a chat over litellm, an embedding over HTTP of our own."""
 
 import asyncio
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.llm import LLMTask
-from aegis_dagster.llm.error_mapping import recognise
-from aegis_dagster.llm.litellm_setup import (
-    SEEN,
-    Seen,
-    load_the_rest,
-    new_client,
-    quiet_litellm,
-    silent_log,
-    time_limits,
-)
+from aegis_dagster.llm.error_mapping import broken, refused
+from aegis_dagster.llm.litellm_chat import chat, chat_client, hooks, litellm_is_loaded, load_litellm
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
 if TYPE_CHECKING:
+    import httpx
     import openai
+
+CONNECT_SECONDS = 10.0  # to reach a provider at all
+KEEP_ALIVE_SECONDS = 15.0  # less than servers wait, so that a call seldom meets a connection that is being closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +38,6 @@ SEND_DIMENSIONS = "send_dimensions"  # ours, in a model's parameters: {"send_dim
 NOT_OF_A_MODEL = {SEND_DIMENSIONS, "model", "messages", "input", "stream", "n", "max_tokens", "max_completion_tokens"}
 
 
-class Slot(Protocol):
-    """Leave to be one of the calls that a provider works on."""
-
-    async def send(self) -> None:
-        """Wait for it. A second time, while it is held, it does nothing."""
-        ...
-
-    def done(self) -> None:
-        """Give it back, if it is held."""
-        ...
-
-
 class RefusedAnswer(CallFailed):
     """A 200 without content, because the provider filtered it. It may be billed: its usage is in `answer`."""
 
@@ -64,126 +49,71 @@ class RefusedAnswer(CallFailed):
 class Wire:
     """Makes calls, in one event loop at a time. Keeps connections open; close it at the end of each event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, connect_seconds: float = CONNECT_SECONDS) -> None:
+        self._connect_seconds = connect_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
-        self._preparing = asyncio.Lock()
-        self._loaded = False  # whether litellm has imported all that a call needs
+        self._connections: dict[str, httpx.AsyncClient] = {}  # by base_url
+        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}  # over these connections, by base_url and key
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
-        """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out.
-
-        slot: waited for when the request is ready, given back when the answer is there. The time-out begins with it.
-        """
-        if not quiet_litellm.cache_info().currsize:
-            await asyncio.to_thread(quiet_litellm)  # the import takes seconds, in which other tasks go on
-        seen = Seen()
-        token = SEEN.set(seen)
+    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
+        """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out."""
+        if task.messages and not litellm_is_loaded():
+            await asyncio.to_thread(load_litellm)  # takes seconds, in which other tasks go on
+        connections = self._connections_to(provider.base_url)
         try:
-            await self._ask(seen, provider, model, task, slot)
+            async with asyncio.timeout(provider.timeout_seconds):
+                ask = self._chat if task.messages else self._embedding
+                response = await ask(connections, provider, model, task)
         except TimeoutError:
             seconds = provider.timeout_seconds
             raise CallFailed(ErrorType.TIMEOUT, f"No full answer within {seconds:g} s.") from None
         except Exception as error:
-            if not seen.answered:
-                raise recognise(error) from None
-            # litellm could not read an answer; whether we can is decided below.
-        finally:
-            SEEN.reset(token)
-        if not seen.answered:  # litellm makes answers of some errors
-            raise CallFailed(ErrorType.BAD_REQUEST, f"HTTP {seen.status} instead of an answer.")
-        return _chat_answer(seen.body) if task.messages else _embedding_answer(seen.body, len(task.texts))
-
-    async def _ask(self, seen: Seen, provider: Provider, model: Model, task: LLMTask, slot: Slot | None) -> None:
-        """Let litellm make the call; what comes back is in `seen`.
-
-        One request is prepared at a time, until it is sent. Else many that begin together are all sent at the end
-        of the work of all, and are answered together: in waves, with nothing to do in between.
-        """
-        client = self._client(provider)
-        if not self._loaded:
-            self._loaded = True
-            await load_the_rest()
-        preparing = self._preparing
-        await preparing.acquire()
-        prepared = _Once(preparing.release)
-        try:
-            async with asyncio.timeout(None) as limit:
-
-                async def sending() -> None:
-                    prepared()
-                    if slot is not None:
-                        await slot.send()
-                    limit.reschedule(asyncio.get_running_loop().time() + provider.timeout_seconds)
-
-                seen.on_sending = sending
-                seen.on_answer = slot.done if slot is not None else None
-                ask = quiet_litellm().acompletion if task.messages else quiet_litellm().aembedding
-                await ask(**_arguments(client, provider, model, task))
-        finally:
-            prepared()
+            raise broken(error) from None
+        if not response.is_success:
+            raise refused(response)
+        parsed = _parsed(response.content)
+        return _chat_answer(parsed) if task.messages else _embedding_answer(parsed, len(task.texts))
 
     async def aclose(self) -> None:
         """Close all connections. The wire can be used again, in this event loop or in another."""
         if self._loop is asyncio.get_running_loop():
-            for client in self._clients.values():
-                await client.close()
+            for connections in self._connections.values():
+                await connections.aclose()
+        self._connections.clear()
         self._clients.clear()
-        if quiet_litellm.cache_info().currsize:
-            await quiet_litellm().close_litellm_async_clients()
 
-    def _client(self, provider: Provider) -> "openai.AsyncOpenAI":
+    async def _chat(
+        self, connections: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
+    ) -> "httpx.Response":
+        key = (provider.base_url, provider.api_key)
+        if key not in self._clients:
+            self._clients[key] = chat_client(provider, connections)
+        return await chat(self._clients[key], provider, model.name, chat_body(provider, model, task))
+
+    async def _embedding(
+        self, connections: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
+    ) -> "httpx.Response":
+        # litellm imports for seconds, makes an object of every number and has it thrown away.
+        url = f"{provider.base_url.rstrip('/')}/embeddings"
+        key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
+        return await connections.post(url, headers=key, json=embedding_body(model, task))
+
+    def _connections_to(self, base_url: str) -> "httpx.AsyncClient":
+        import httpx
+
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # connections of another loop are of no use, and can be closed only there
             self._loop = loop
-            self._clients = {}
-            self._preparing = asyncio.Lock()
-        key = (provider.base_url, provider.api_key)
-        if key not in self._clients:
-            self._clients[key] = new_client(provider.base_url, provider.api_key)
-        return self._clients[key]
-
-
-class _Once:
-    """Calls a function the first time it is called itself."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function: Callable[[], None] | None = function
-
-    def __call__(self) -> None:
-        function, self._function = self._function, None
-        if function is not None:
-            function()
-
-
-_NO_MESSAGES: list[dict[str, str]] = [{"role": "user", "content": ""}]  # in place of those in the body
-
-
-def _arguments(client: "openai.AsyncOpenAI", provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
-    """For litellm.
-
-    All but the content goes as `extra_body`, which is sent as it is: the arguments that litellm knows it maps and
-    refuses by the name of a model, whoever serves a model of that name.
-    """
-    # `custom_openai` is the same API and the same code as `openai`, without the rules for names of OpenAI's models.
-    chat = ("custom_openai", "acompletion", chat_body)
-    api, call_type, content = chat if task.messages else ("openai", "aembedding", embedding_body)
-    body = content(provider, model, task)
-    given: dict[str, Any] = {name: body.pop(name) for name in ("input", "encoding_format") if name in body}
-    if task.messages:
-        given["messages"] = _NO_MESSAGES
-    return {
-        "model": f"{api}/{model.name}",
-        **given,
-        "extra_body": body,
-        "api_base": provider.base_url,
-        "api_key": provider.api_key or "none",
-        "client": client,
-        "timeout": time_limits(provider.timeout_seconds),
-        "num_retries": 0,
-        "max_retries": 0,
-        "litellm_logging_obj": silent_log(model.name, call_type),
-    }
+            self._connections, self._clients = {}, {}
+        if base_url not in self._connections:
+            limits = httpx.Timeout(None, connect=self._connect_seconds)  # of the whole call: see `call`
+            self._connections[base_url] = httpx.AsyncClient(
+                timeout=limits,
+                # How many calls run at once is the gateway's business, not the pool's.
+                limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
+                event_hooks=hooks(limits),
+            )
+        return self._connections[base_url]
 
 
 def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
@@ -203,22 +133,22 @@ def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]
     return {name: value for name, value in body.items() if value is not None}
 
 
-def embedding_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
-    """The request of an embedding, without the model.
+def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
+    """The request of an embedding.
 
     `dimensions` is sent only when the model's parameters say {"send_dimensions": True}: many models refuse it.
     """
     wanted = model.dimensions if model.parameters.get(SEND_DIMENSIONS) else None
-    body = {"dimensions": wanted, **_own(model), "input": list(task.texts), "encoding_format": "float"}
-    return {name: value for name, value in body.items() if value is not None}
+    body = {"encoding_format": "float", "dimensions": wanted, **_own(model)}
+    given = {"model": model.name, "input": list(task.texts)}
+    return {**{name: value for name, value in body.items() if value is not None}, **given}
 
 
 def _own(model: Model) -> dict[str, Any]:
     return {name: value for name, value in model.parameters.items() if name not in NOT_OF_A_MODEL}
 
 
-def _chat_answer(body: bytes) -> Answer:
-    parsed = _parsed(body)
+def _chat_answer(parsed: Mapping[str, Any]) -> Answer:
     choices = parsed.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no choices.")
@@ -232,16 +162,16 @@ def _chat_answer(body: bytes) -> Answer:
     return answer
 
 
-def _embedding_answer(body: bytes, texts: int) -> Answer:
-    parsed = _parsed(body)
+def _embedding_answer(parsed: Mapping[str, Any], texts: int) -> Answer:
     try:
         data = sorted(parsed["data"], key=lambda each: each.get("index", 0))
-        vectors = tuple(tuple(float(value) for value in each["embedding"]) for each in data)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        vectors = tuple(tuple(each["embedding"]) for each in data)
+        finite = all(map(math.isfinite, chain.from_iterable(vectors)))  # TypeError: it is no number at all
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no vectors.") from None
     if len(vectors) != texts or not all(vectors):
         raise CallFailed(ErrorType.BAD_RESPONSE, f"{len(vectors)} vectors for {texts} texts.")
-    if not all(math.isfinite(value) for each in vectors for value in each):
+    if not finite:
         raise CallFailed(ErrorType.BAD_RESPONSE, "A vector holds what is no number.")
     return Answer("", "stop", _usage(parsed), vectors)
 

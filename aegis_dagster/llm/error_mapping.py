@@ -1,11 +1,14 @@
-"""Which error it was: from the exceptions that litellm really raises to our error types."""
+"""Which error it was: from what httpx raises, and from an answer's status and code, to our error types."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
+
+if TYPE_CHECKING:
+    import httpx
 
 # Codes and types in the bodies of errors, lower case. They decide before the status does.
 CODES: Mapping[str, ErrorType] = {
@@ -34,57 +37,33 @@ _CODE_SHOWN = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_CODE = 40
 
 
-def recognise(error: BaseException) -> CallFailed:
-    """What kind of failure it is. Raises the error itself when it is none of the wire: a mistake in a program.
+def broken(error: Exception) -> Exception:
+    """What an exception of a call without an answer comes to: CallFailed, or the error itself when it is a mistake
+    of a program.
+
+    The message is ours.
+    """
+    import httpx
+
+    name = type(error).__name__
+    # No host, nobody listening, no TLS, no proxy, no time left to connect, no address.
+    unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.PoolTimeout
+    if isinstance(error, unsent | httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return CallFailed(ErrorType.CONNECTION, f"No connection ({name}).")
+    if isinstance(error, httpx.TimeoutException):
+        return CallFailed(ErrorType.TIMEOUT, f"No full answer in time ({name}).")
+    if isinstance(error, httpx.TransportError):
+        return CallFailed(ErrorType.CONNECTION_LOST, f"The connection broke off ({name}).")
+    if isinstance(error, httpx.HTTPError):
+        return CallFailed(ErrorType.BAD_RESPONSE, f"The answer cannot be read ({name}).")
+    return error
+
+
+def refused(response: "httpx.Response") -> CallFailed:
+    """What an answer with the status of an error comes to.
 
     The message is ours; of what the provider wrote it holds the status and the code.
     """
-    import aiohttp
-    import httpx
-    import openai
-
-    if not isinstance(error, openai.OpenAIError | httpx.HTTPError | httpx.InvalidURL):
-        raise error
-    # No host, nobody listening, no TLS, no proxy, no time left to connect, no address.
-    unsent = (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-        aiohttp.ClientHttpProxyError,
-        aiohttp.InvalidURL,
-        aiohttp.NonHttpUrlClientError,
-        httpx.UnsupportedProtocol,
-        httpx.InvalidURL,
-        httpx.PoolTimeout,
-        httpx.ConnectTimeout,
-    )
-    # The innermost knows best: litellm's transport calls any loss a failed connection, and litellm any failure a 500.
-    for each in reversed(list(_chain(error))):
-        name = type(each).__name__
-        if isinstance(each, openai.APIStatusError) and type(each).__module__.partition(".")[0] == "openai":
-            return _refused(each.response)
-        if isinstance(each, unsent):
-            return CallFailed(ErrorType.CONNECTION, f"No connection ({name}).")
-        if isinstance(each, TimeoutError | httpx.TimeoutException | openai.APITimeoutError):
-            return CallFailed(ErrorType.TIMEOUT, f"No full answer in time ({name}).")
-        if isinstance(each, aiohttp.ClientError | httpx.TransportError):
-            return CallFailed(ErrorType.CONNECTION_LOST, f"The connection broke off ({name}).")
-    if isinstance(error, openai.BadRequestError):  # litellm refuses some requests itself, before anything is sent
-        return CallFailed(ErrorType.BAD_REQUEST, f"Refused before sending ({type(error).__name__}).")
-    return CallFailed(ErrorType.BAD_RESPONSE, f"The answer cannot be read ({type(error).__name__}).")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what caused it, and so on, each once."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _refused(response: Any) -> CallFailed:
-    """From an HTTP answer with a status of an error."""
     status = response.status_code
     try:
         body = response.json()

@@ -17,15 +17,18 @@ from aegis_dagster.domain.prices import FREE, Price, highest_cost
 from aegis_dagster.domain.routing import Candidate, candidates
 from aegis_dagster.llm.attempts import Trail, error_after, nobody_may, route, unpriced
 from aegis_dagster.llm.circuit_breaker import Breaker
-from aegis_dagster.llm.paid_call import Paid, PaidCalls, Transport
+from aegis_dagster.llm.client import Wire
+from aegis_dagster.llm.paid_call import Call, Paid, PaidCalls
 from aegis_dagster.llm.prices import PriceList, lines_to_add
 from aegis_dagster.llm.providers import Model, Provider
-from aegis_dagster.llm.rate_limits import ProviderLimits, Sleep, Turn
+from aegis_dagster.llm.rate_limits import ProviderLimits, Sleep
 from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed
 from aegis_dagster.llm.token_usage import counted_input, most_tokens
 from aegis_dagster.ports import Clock, Ledger
 
-LONGEST_REST = 16
+FIRST_WAIT_SECONDS = 1.0  # at most, before the second call; doubles with every further one
+LONGEST_REST = 16  # times the first
+SETTLE_SECONDS = 300.0  # a reservation lives so long beyond twice the call's time-out
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,8 @@ class GatewayOptions:
     """How patient the gateway is."""
 
     max_wait_seconds: float = 60.0  # a longer Retry-After lets the provider rest, and the next tier answers
-    first_wait_seconds: float = 1.0  # at most, before the second call; doubles with every further one
     rest_after_failures: int = 5  # in a row
     rest_seconds: float = 60.0  # doubles while probes fail, up to LONGEST_REST times
-    settle_seconds: float = 300.0  # a reservation lives so long beyond twice the call's time-out
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,6 @@ class _Choice:
     model: Model
     price: Price
     limits: ProviderLimits
-    most_input_tokens: int
 
 
 class Gateway:
@@ -61,7 +61,7 @@ class Gateway:
         providers: Sequence[Provider],
         prices: PriceList,
         ledger: Ledger,
-        wire: Transport,
+        wire: Wire,
         clock: Clock,
         *,
         run_id: str,
@@ -112,7 +112,7 @@ class Gateway:
         if limits.breaker.resting:
             trail.rests(candidate, 0.0)
             return None
-        choice = self._choice(candidate, trail.task)
+        choice = self._choice(candidate)
         left = max(1, choice.provider.attempts - trail.calls_of(candidate.provider))
         waited = 0.0
         for tries in range(1, left + 1):
@@ -140,9 +140,8 @@ class Gateway:
                 return None
             try:
                 reservation = self._reservation(choice, trail)
-                paid = await self._calls.make_when_it_fits(
-                    reservation, choice.provider, choice.model, task, choice.price, turn
-                )
+                call = Call(choice.provider, choice.model, task, choice.price, reservation, turn)
+                paid = await self._calls.make(call)
             except CallFailed as failure:
                 self._failed(choice, ticket, failure)
                 trail.calls += 1
@@ -156,11 +155,14 @@ class Gateway:
                 trail.refused(choice.candidate, paid, waited)
                 return None
             limits.breaker.answered(ticket)
-            return self._response(choice, trail, reservation, paid, turn, waited)
+            limits.correct(turn, paid.usage.input_tokens + paid.usage.output_tokens)
+            trail.calls += 1
+            trail.answered(choice.candidate, waited)
+            return _response(call, trail, paid)
 
     def _reservation(self, choice: _Choice, trail: Trail) -> Reservation:
         task = trail.task
-        pictures = 1 if task.picture else 0
+        most = most_tokens(task, choice.model)
         return Reservation(
             call_id=uuid4().hex,
             provider=choice.provider.name,
@@ -169,30 +171,9 @@ class Gateway:
             asked_for=task.asked_for,
             run_id=self._run_id,
             attempt=trail.calls + 1,
-            amount=highest_cost(choice.most_input_tokens, task.max_tokens, choice.price, pictures=pictures),
+            amount=highest_cost(most, task.max_tokens, choice.price, pictures=1 if task.picture else 0),
             price_version=choice.price.version,
-            seconds_to_live=2 * choice.provider.timeout_seconds
-            + self._options.settle_seconds,  # it may wait for a slot
-        )
-
-    def _response(
-        self, choice: _Choice, trail: Trail, reservation: Reservation, paid: Paid, turn: Turn, waited: float
-    ) -> LLMResponse:
-        choice.limits.correct(turn, paid.usage.input_tokens + paid.usage.output_tokens)
-        trail.calls += 1
-        trail.answered(choice.candidate, waited)
-        return LLMResponse(
-            content=paid.answer.content,
-            provider=choice.provider.name,
-            model=choice.model.name,
-            usage=paid.usage,
-            cost=paid.cost,
-            latency_seconds=paid.latency_seconds,
-            route=route(trail),
-            attempts=tuple(trail.attempts),
-            call_id=reservation.call_id,
-            finish_reason=paid.answer.finish_reason,
-            vectors=paid.answer.vectors,
+            seconds_to_live=2 * choice.provider.timeout_seconds + SETTLE_SECONDS,  # it may wait for a slot
         )
 
     def _failed(self, choice: _Choice, ticket: int, failure: CallFailed) -> None:
@@ -215,17 +196,17 @@ class Gateway:
             return None
         if failure.retry_after_seconds is not None:
             return failure.retry_after_seconds
-        longest = min(self._options.first_wait_seconds * 2 ** (tries - 1), self._options.max_wait_seconds)
+        longest = min(FIRST_WAIT_SECONDS * 2 ** (tries - 1), self._options.max_wait_seconds)
         return random.uniform(0, longest)  # full jitter: callers that failed together do not come back together
 
-    def _choice(self, candidate: Candidate, task: LLMTask) -> _Choice:
+    def _choice(self, candidate: Candidate) -> _Choice:
         """All that a call needs. Raises ConfigurationError for a paid model without a price."""
         provider = self._providers[candidate.provider]
         model = next(one for one in provider.models.values() if one.name == candidate.model)
         price = FREE if provider.free else self._prices.price(provider.name, model.name)
         if price is None:
             raise unpriced(provider.name, model.name, lines_to_add(provider.name, model.name))
-        return _Choice(candidate, provider, model, price, self._limits[provider.name], most_tokens(task, model))
+        return _Choice(candidate, provider, model, price, self._limits[provider.name])
 
     def _limits_of(self, provider: Provider) -> ProviderLimits:
         options = self._options
@@ -236,3 +217,19 @@ class Gateway:
             longest_rest_seconds=LONGEST_REST * options.rest_seconds,
         )
         return ProviderLimits(provider, self._clock, breaker, self._sleep)
+
+
+def _response(call: Call, trail: Trail, paid: Paid) -> LLMResponse:
+    return LLMResponse(
+        content=paid.answer.content,
+        provider=call.provider.name,
+        model=call.model.name,
+        usage=paid.usage,
+        cost=paid.cost,
+        latency_seconds=paid.latency_seconds,
+        route=route(trail),
+        attempts=tuple(trail.attempts),
+        call_id=call.reservation.call_id,
+        finish_reason=paid.answer.finish_reason,
+        vectors=paid.answer.vectors,
+    )

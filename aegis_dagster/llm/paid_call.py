@@ -9,17 +9,17 @@ import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.domain.prices import Price, Usage, cost
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.client import Answer, RefusedAnswer, Slot
+from aegis_dagster.llm.client import Answer, RefusedAnswer, Wire
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.rate_limits import Sleep, Turn
-from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed, ErrorType
+from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed
 from aegis_dagster.llm.token_usage import read_usage
 from aegis_dagster.ports import Ledger
 
@@ -29,22 +29,25 @@ INTERNAL_ERROR = "internal_error"  # outcome of a call that a bug of ours ended
 
 SETTLE_TRIES = 5
 FIRST_SETTLE_WAIT_SECONDS = 0.5
-GRACE_SECONDS = 10.0  # the wire's own time-out goes first; this one catches an answer that drips in for ever
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Transport(Protocol):
-    """Sends a task to a provider; see `wire.Wire`."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that is to be made: who is asked what, for how much, and when it is its turn."""
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
-        """The answer. Waits for the slot before anything is sent. Raises CallFailed."""
-        ...
+    provider: Provider
+    model: Model
+    task: LLMTask
+    price: Price
+    reservation: Reservation
+    turn: Turn
 
-    async def aclose(self) -> None:
-        """Close what is open."""
-        ...
+    def cost(self, usage: Usage) -> NanoUsd:
+        """What it costs with this usage."""
+        return cost(usage, self.price, pictures=1 if self.task.picture else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +58,6 @@ class Paid:
     usage: Usage
     cost: NanoUsd
     latency_seconds: float
-
-
-class _Sending:
-    """A call's slot, and when it got it: nothing is sent before."""
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self._started: float | None = None
-
-    @property
-    def sent(self) -> bool:
-        """Whether anything may have been sent."""
-        return self._started is not None
-
-    @property
-    def seconds(self) -> float:
-        """Since it was sent."""
-        return 0.0 if self._started is None else time.perf_counter() - self._started
-
-    async def send(self) -> None:
-        await self._turn.send()
-        self._started = self._started or time.perf_counter()
-
-    def done(self) -> None:
-        self._turn.done()
 
 
 class OnTheirWay:
@@ -121,64 +99,52 @@ class PaidCalls:
     """Makes calls that are reserved before and settled after."""
 
     ledger: Ledger
-    wire: Transport
+    wire: Wire
     sleep: Sleep
     on_their_way: OnTheirWay = field(default_factory=OnTheirWay)
 
-    async def make_when_it_fits(
-        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
-    ) -> Paid | BudgetRefusal:
-        """As `make`; what does not fit only because of calls that are on their way waits for them.
-
-        A reservation is several times what a call costs in the end: without waiting, many calls at once would be
-        turned away from an account that is hardly used.
-        """
-        while True:
-            before = self.on_their_way.settled
-            paid = await self.make(reservation, provider, model, task, price, turn)
-            if not isinstance(paid, BudgetRefusal) or not _fits_later(paid):
-                return paid
-            if before == self.on_their_way.settled and not await self.on_their_way.one_is_settled():
-                return paid
-
-    async def make(
-        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
-    ) -> Paid | BudgetRefusal:
+    async def make(self, call: Call) -> Paid | BudgetRefusal:
         """Reserve, wait for a slot, call, give the slot back, settle.
+
+        What does not fit only because of calls that are on their way waits for them: a reservation is several times
+        what a call costs in the end, and many calls at once would be turned away from an account that is hardly used.
 
         Raises CallFailed (settled with 0, or kept as unknown where the provider may bill it), ServiceError (the
         ledger did not take the reservation: nothing was sent). An answer whose settlement the ledger does not take
         is returned all the same: the reservation stays and is never free.
         """
-        refusal = await self._reserve(reservation)
-        if refusal is not None:
-            return refusal
-        with self.on_their_way.call():
-            return await self._send_and_settle(reservation, provider, model, task, price, turn)
+        others = self.on_their_way
+        while True:
+            before = others.settled
+            refusal = await self._reserve(call.reservation)
+            if refusal is None:
+                with others.call():
+                    return await self._send_and_settle(call)
+            if not _fits_later(refusal) or (before == others.settled and not await others.one_is_settled()):
+                return refusal
 
-    async def _send_and_settle(
-        self, reservation: Reservation, provider: Provider, model: Model, task: LLMTask, price: Price, turn: Turn
-    ) -> Paid:
-        sending = _Sending(turn)
-        pictures = 1 if task.picture else 0
+    async def _send_and_settle(self, call: Call) -> Paid:
+        sent: float | None = None
 
         async def settle(outcome: str, usage: Usage | None, paid: NanoUsd | None) -> float:
-            seconds = sending.seconds
-            if paid is None and not sending.sent:  # nothing can have been billed
-                paid = NanoUsd(0)
-            await uninterrupted(self._settle(Settlement(reservation.call_id, outcome, usage, paid, seconds)))
+            """paid: None where nobody knows what was billed. Returns seconds since it was sent."""
+            seconds = 0.0 if sent is None else time.perf_counter() - sent
+            paid = NanoUsd(0) if sent is None else paid
+            await uninterrupted(self._settle(Settlement(call.reservation.call_id, outcome, usage, paid, seconds)))
             return seconds
 
         try:
+            await call.turn.send()
+            sent = time.perf_counter()
             try:
-                answer = await self._send(provider, model, task, sending)
+                answer = await self.wire.call(call.provider, call.model, call.task)
             finally:
-                sending.done()
-            usage = read_usage(task, answer, free=price.free)
-            paid = cost(usage, price, pictures=pictures)
+                call.turn.done()
+            usage = read_usage(call.task, answer, free=call.price.free)
+            paid = call.cost(usage)
         except RefusedAnswer as failure:  # a 200: the model ran, and the provider bills what it says
-            usage = read_usage(task, failure.answer, free=price.free)
-            await settle(failure.error_type, usage, cost(usage, price, pictures=pictures))
+            usage = read_usage(call.task, failure.answer, free=call.price.free)
+            await settle(failure.error_type, usage, call.cost(usage))
             raise
         except CallFailed as failure:
             billed = DECISIONS[failure.error_type].billed
@@ -191,19 +157,12 @@ class PaidCalls:
             await settle(INTERNAL_ERROR, None, None)
             raise
         seconds = await settle(OK, usage, paid)
-        if paid > reservation.amount:  # the ledger counts it; the log says which model it is
+        if paid > call.reservation.amount:  # the ledger counts it; the log says which model it is
             log.warning(
                 "Call %s to %s/%s cost %d nano-USD, more than the %d that were reserved.",
-                *(reservation.call_id, provider.name, model.name, paid, reservation.amount),
+                *(call.reservation.call_id, call.provider.name, call.model.name, paid, call.reservation.amount),
             )
         return Paid(answer, usage, paid, seconds)
-
-    async def _send(self, provider: Provider, model: Model, task: LLMTask, slot: Slot) -> Answer:
-        try:
-            async with asyncio.timeout(2 * provider.timeout_seconds + GRACE_SECONDS):  # it may wait for a slot first
-                return await self.wire.call(provider, model, task, slot)
-        except TimeoutError:
-            raise CallFailed(ErrorType.TIMEOUT, f"{provider.name} did not finish its answer in time.") from None
 
     async def _reserve(self, reservation: Reservation) -> BudgetRefusal | None:
         """Reserve; a caller that gives up meanwhile leaves nothing behind."""

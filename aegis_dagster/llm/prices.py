@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.prices import Price, Tier
 from aegis_dagster.llm import price_table
-from aegis_dagster.llm.litellm_setup import quiet_litellm
 from aegis_dagster.pins import pinned
 
 PER_MILLION = 1_000_000
@@ -23,7 +24,7 @@ class PriceList:
         self._known: dict[tuple[str, str], Price | None] = {}
 
     def price(self, provider: str, model: str) -> Price | None:
-        """What a model costs; None: nobody says. The first question for an unknown model imports litellm (seconds)."""
+        """What a model costs; None: nobody says."""
         key = (provider, model)
         if key not in self._known:
             self._known[key] = self._own.get(key) or price_table.TABLE.get(key) or _of_litellm(provider, model)
@@ -45,11 +46,17 @@ def lines_to_add(provider: str, model: str) -> str:
 
 def _of_litellm(provider: str, model: str) -> Price | None:
     """The price in litellm's map: under `provider/model`, for OpenAI under the plain name."""
-    entries: Mapping[str, Mapping[str, Any]] = quiet_litellm().model_cost
-    entry = entries.get(model if provider == "openai" else f"{provider}/{model}")
+    entry = litellm_prices().get(model if provider == "openai" else f"{provider}/{model}")
     if entry is None or entry.get("litellm_provider") != provider:
         return None
     return price_of_entry(entry, version=f"litellm-{pinned('litellm')}")
+
+
+def litellm_prices() -> Mapping[str, Mapping[str, Any]]:
+    """litellm's own price map, read from its files: to import it takes seconds."""
+    file = distribution("litellm").locate_file("litellm/model_prices_and_context_window_backup.json")
+    entries: Mapping[str, Mapping[str, Any]] = json.loads(Path(str(file)).read_bytes())
+    return entries
 
 
 def price_of_entry(entry: Mapping[str, Any], *, version: str) -> Price | None:

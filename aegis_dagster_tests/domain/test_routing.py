@@ -2,8 +2,8 @@
 
 import pytest
 
-from aegis_dagster.domain.llm import Classification, Complexity, LLMTask, Quality, TaskType
-from aegis_dagster.domain.routing import ModelChoice, ProviderTier, candidates, needed_quality
+from aegis_dagster.domain.llm import Classification, LLMTask, Quality, TaskType
+from aegis_dagster.domain.routing import ModelChoice, ProviderTier, candidates
 
 EXTRACTION = frozenset({TaskType.ENTITY_EXTRACTION})
 BOTH = frozenset({TaskType.ENTITY_EXTRACTION, TaskType.SUMMARY})
@@ -27,15 +27,8 @@ def test_a_standard_task_takes_the_tiers_in_order_and_prefers_standard_models_wi
     assert names(task) == ["local/small", "cloud/cheap", "cloud/big", "other/best"]
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        LLMTask(TaskType.ENTITY_EXTRACTION, quality=Quality.HIGH),
-        LLMTask(TaskType.ENTITY_EXTRACTION, complexity=Complexity.HARD),
-    ],
-)
-def test_a_task_that_wants_quality_or_is_hard_takes_standard_models_only_after_all_others(task: LLMTask) -> None:
-    assert needed_quality(task) is Quality.HIGH
+def test_a_task_that_wants_quality_takes_standard_models_only_after_all_others() -> None:
+    task = LLMTask(TaskType.ENTITY_EXTRACTION, quality=Quality.HIGH)
     assert names(task) == ["cloud/big", "other/best", "local/small", "cloud/cheap"]
 
 
@@ -45,12 +38,9 @@ def test_only_models_that_are_offered_for_the_task_may_answer() -> None:
 
 
 @pytest.mark.parametrize("quality", list(Quality))
-@pytest.mark.parametrize("complexity", list(Complexity))
 @pytest.mark.parametrize("task_type", list(TaskType))
-def test_a_confidential_task_never_leaves_the_local_tiers(
-    task_type: TaskType, quality: Quality, complexity: Complexity
-) -> None:
-    task = LLMTask(task_type, classification=Classification.CONFIDENTIAL, quality=quality, complexity=complexity)
+def test_a_confidential_task_never_leaves_the_local_tiers(task_type: TaskType, quality: Quality) -> None:
+    task = LLMTask(task_type, classification=Classification.CONFIDENTIAL, quality=quality)
     assert {one.provider for one in candidates(task, TIERS)} <= {"local"}
     only = LLMTask(task_type, classification=Classification.CONFIDENTIAL, only=("cloud", "big"))
     assert candidates(only, TIERS) == []

@@ -1,13 +1,14 @@
 """Scripted servers for a module's tests: one on the company's own machines, one outside."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from aegis_dagster.domain.llm import LLMTask, Message, TaskType
 from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster_tests.support.asking import PATIENCE
 from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
 
 
@@ -23,6 +24,14 @@ def _litellm_is_imported() -> None:
             await wire.aclose()
 
     asyncio.run(call())
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    """A client that waits for a server although the machine stands still for a minute."""
+    wire = Wire(connect_seconds=PATIENCE)
+    yield wire
+    await wire.aclose()
 
 
 @pytest.fixture(scope="module")

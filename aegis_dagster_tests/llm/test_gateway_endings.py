@@ -8,12 +8,12 @@ import pytest
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.client import Answer, Slot
+from aegis_dagster.llm.client import Answer, Wire
 from aegis_dagster.llm.paid_call import CANCELLED, INTERNAL_ERROR, SETTLE_TRIES
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.ports import Ledger
 from aegis_dagster_tests.support.asking import ANSWER_COST, ask_for, desk, most, provider
-from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 
 
 async def arrived(server: LLMServer) -> None:
@@ -23,7 +23,7 @@ async def arrived(server: LLMServer) -> None:
 
 
 async def test_a_call_that_is_given_up_on_its_way_keeps_its_reservation(tmp_path: Path, cloud: LLMServer) -> None:
-    cloud.script([Rule(Behaviour(latency_seconds=30))])
+    cloud.script([Rule(Behaviour(Kind.HANG))])
     one = provider("cloud", cloud.v1)
     at = desk(tmp_path, [one])
     asking = asyncio.create_task(at.gateway.ask(ask_for()))
@@ -72,33 +72,31 @@ async def test_a_call_that_is_given_up_before_it_is_sent_costs_nothing_however_o
 
 
 async def test_calls_that_are_given_up_before_they_are_sent_cost_nothing(tmp_path: Path, cloud: LLMServer) -> None:
-    cloud.script([Rule(Behaviour(latency_seconds=0.3))])
+    cloud.script([Rule(Behaviour(Kind.HANG))])
     at = desk(tmp_path, [provider("cloud", cloud.v1, concurrency=1)])
-    await at.gateway.ask(ask_for())  # imports
     first, second, third = (asyncio.create_task(at.gateway.ask(ask_for())) for _ in range(3))
-    await asyncio.sleep(0.1)
+    await arrived(cloud)
+    while len(await asyncio.to_thread(at.rows)) < 2:
+        continue
     second.cancel()  # reserved ahead of its slot
     third.cancel()  # not even that
-    await first
     for given_up in (second, third):
         with pytest.raises(asyncio.CancelledError):
             await given_up
-    answered = ("cloud", "ok", "settled", ANSWER_COST)
-    assert sorted(at.endings()) == [("cloud", "cancelled", "settled", 0), answered, answered]
-    assert len(cloud.records()) == 2
+    statuses = [(row["outcome"], row["status"], row["cost_nanousd"]) for row in at.rows()]
+    assert sorted(statuses) == [("", "reserved", None), ("cancelled", "settled", 0)]
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert len(cloud.records()) == 1
     await at.aclose()
 
 
-class BrokenWire:
+class BrokenWire(Wire):
     """A wire with a mistake in it."""
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
-        assert slot is not None
-        await slot.send()
+    async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
         raise ZeroDivisionError("a bug")
-
-    async def aclose(self) -> None:
-        return None
 
 
 async def test_a_mistake_of_ours_in_a_call_keeps_the_reservation_and_is_not_hidden(tmp_path: Path) -> None:

@@ -4,41 +4,48 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
-from aegis_dagster.domain.llm import LLMTask
+from aegis_dagster.domain.llm import LLMTask, TaskType
 from aegis_dagster.errors import BudgetExhausted
-from aegis_dagster.llm.client import Answer, Slot, Wire
-from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.rate_limits import AHEAD_SHARE
 from aegis_dagster.llm.token_usage import counted_input
 from aegis_dagster_tests.support.asking import MAX_TOKENS, ask_for, desk, provider
-from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 
 
-class CountingWire(Wire):
-    """The real wire, with a count of calls at once."""
+async def test_as_many_calls_are_made_at_once_as_the_provider_allows_and_no_more(
+    tmp_path: Path, cloud: LLMServer
+) -> None:
+    cloud.script([Rule(Behaviour(Kind.HANG))])
+    at = desk(tmp_path, [provider("cloud", cloud.v1, concurrency=16)])
+    asking = [asyncio.create_task(at.gateway.ask(ask_for())) for _ in range(48)]
+    while len(await asyncio.to_thread(cloud.records)) < 16:
+        continue
+    while len(await asyncio.to_thread(at.rows)) < 16 + 16 // AHEAD_SHARE:  # reserved ahead of their slot
+        continue
+    for call in asking:
+        call.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert cloud.counts()["most_at_once"] == 16
+    await at.aclose()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.most = 0
 
-    async def call(self, provider: Provider, model: Model, task: LLMTask, slot: Slot | None = None) -> Answer:
-        assert slot is not None
-        await slot.send()
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            return await super().call(provider, model, task)
-        finally:
-            self.now -= 1
-
-
-async def test_no_more_calls_are_made_at_once_than_the_provider_allows(tmp_path: Path, cloud: LLMServer) -> None:
-    cloud.script([Rule(Behaviour(latency_seconds=0.05))])
-    wire = CountingWire()
-    at = desk(tmp_path, [provider("cloud", cloud.v1, concurrency=4)], wire=wire)
-    await asyncio.gather(*(at.gateway.ask(ask_for()) for _ in range(24)))
-    assert wire.most == 4
+async def test_a_call_is_one_reservation_one_settlement_and_no_connection_of_its_own(
+    tmp_path: Path, cloud: LLMServer
+) -> None:
+    at = desk(tmp_path, [provider("cloud", cloud.v1, concurrency=8)])
+    committed: list[object] = []
+    sa.event.listen(at.engine, "commit", committed.append)
+    await asyncio.gather(*(at.gateway.ask(ask_for()) for _ in range(20)))
+    embedding = LLMTask(TaskType.EMBEDDING, texts=("one", "two"))
+    await asyncio.gather(*(at.gateway.ask(embedding) for _ in range(20)))
+    assert 0 < len(committed) <= 2 * 40
+    counts = cloud.counts()
+    assert counts["answered"] == 40
+    assert counts["most_at_once"] <= 8
+    assert counts["connections"] <= 2 * 8, "at most all of them anew, when the machine stood still"
     await at.aclose()
 
 
@@ -87,9 +94,8 @@ async def test_the_next_call_begins_while_the_one_before_is_settled(tmp_path: Pa
     stuck = StuckLedger()
     gateway = at.with_ledger(stuck)
     asking = asyncio.gather(*(gateway.ask(ask_for()) for _ in range(3)))
-    async with asyncio.timeout(10):
-        while len(await asyncio.to_thread(cloud.records)) < 3:
-            continue
+    while len(await asyncio.to_thread(cloud.records)) < 3:
+        continue
     assert not asking.done()
     stuck.may_end.set()
     assert len(await asking) == 3

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from aegis_dagster.domain.llm import Message
+from aegis_dagster.domain.llm import Message, TaskType
 from aegis_dagster.domain.money import Month
 from aegis_dagster.errors import AegisError
 from aegis_dagster.llm.gateway import GatewayOptions
+from aegis_dagster.llm.providers import Model
 from aegis_dagster.llm.retry_policy import DECISIONS
 from aegis_dagster_tests.llm.test_gateway import FAILURES
 from aegis_dagster_tests.support.asking import (
@@ -54,22 +55,27 @@ def paid(tokens: Tokens) -> int:
 async def test_rows_accounts_rollups_and_the_providers_own_count_are_equal_to_the_nano_usd(
     tmp_path: Path, local: LLMServer, cloud: LLMServer
 ) -> None:
-    cloud.script([Rule(Behaviour(Kind.HANG), times=2), Rule(mixture=MIXTURE, seed=4)])
+    cloud.script([Rule(Behaviour(Kind.HANG), model="slow-model"), Rule(mixture=MIXTURE, seed=4)])
     local.script([Rule(mixture=MIXTURE, seed=5)])
-    providers = [provider("a", cloud.v1, timeout_seconds=2.0, concurrency=16), provider("b", local.v1, attempts=3)]
+    of_its_own = {"slow-model": Model("slow-model", frozenset({TaskType.ENTITY_EXTRACTION}))}
+    slow = provider("slow", cloud.v1, timeout_seconds=0.5, models=of_its_own)
+    providers = [provider("a", cloud.v1, concurrency=16), provider("b", local.v1, attempts=3), slow]
     at = desk(tmp_path, providers, options=NEVER_REST)
     tasks = [ask_for(messages=(Message("user", " ".join(["word"] * (1 + n % 15))),)) for n in range(TASKS)]
+    tasks += [ask_for(TaskType.ENTITY_EXTRACTION, only=("slow", "slow-model"))] * 2
     ended = await asyncio.gather(*(at.gateway.ask(task) for task in tasks), return_exceptions=True)
     await at.aclose()
     assert all(isinstance(one, AegisError) for one in ended if isinstance(one, BaseException))
 
     rows = at.rows()
-    records = [*cloud.records(), *local.records()]
-    assert len(rows) == len(records) > TASKS, "one row a request"
+    timed_out = [row for row in rows if row["provider"] == "slow"]  # perhaps before the server was reached
+    assert [(row["outcome"], row["status"]) for row in timed_out] == [("timeout", "unknown")] * 4
+    records = [one for one in (*cloud.records(), *local.records()) if one.model != "slow-model"]
+    assert len(rows) == len(records) + 4 > TASKS, "one row a request"
     assert at.left_over() == []
     unknown = [row for row in rows if row["status"] == "unknown"]
     billed = {kind for kind, error in FAILURES if DECISIONS[error].billed}
-    assert len(unknown) == sum(record.kind in billed for record in records)
+    assert len(unknown) == 4 + sum(record.kind in billed for record in records)
     assert all(row["cost_nanousd"] == row["reserved_nanousd"] > 0 for row in unknown)
     answered = [record.billed for record in records if record.kind in (Kind.ANSWER, Kind.FILTERED) and record.billed]
     settled = [row for row in rows if row["status"] == "settled"]
@@ -79,7 +85,7 @@ async def test_rows_accounts_rollups_and_the_providers_own_count_are_equal_to_th
     accounts = at.ledger.accounts(Month("2026-01"))
     assert sum(account.spent for account in accounts) == sum(row["cost_nanousd"] for row in rows)
     assert at.rolled_up() == sum(row["cost_nanousd"] for row in rows)
-    assert [account.reserved for account in accounts] == [0, 0]
+    assert [account.reserved for account in accounts] == [0, 0, 0]
 
 
 async def test_no_key_prompt_or_text_is_logged_raised_or_kept_whatever_goes_wrong(

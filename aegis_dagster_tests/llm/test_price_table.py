@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from aegis_dagster.domain.prices import Price, Tier, Usage, cost
-from aegis_dagster.llm.litellm_setup import quiet_litellm
+from aegis_dagster.llm.litellm_chat import load_litellm
 from aegis_dagster.llm.price_table import AS_OF, MOST_PICTURE_TOKENS, TABLE, VERSION, rate, tier
-from aegis_dagster.llm.prices import PriceList, lines_to_add, price_of_entry
+from aegis_dagster.llm.prices import PriceList, lines_to_add, litellm_prices, price_of_entry
 
 MILLION_TOKENS = 1_000_000
 USD = 1_000_000_000
@@ -82,7 +82,7 @@ def test_every_price_of_the_table_is_complete(key: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key[0] == "openai"], ids="/".join)
 def test_the_table_is_not_cheaper_than_litellms_map_where_both_know_a_model(key: tuple[str, str]) -> None:
-    theirs = price_of_entry(quiet_litellm().model_cost[key[1]], version="t")
+    theirs = price_of_entry(litellm_prices()[key[1]], version="t")
     assert theirs is not None
     assert usd_tiers(TABLE[key]) == usd_tiers(theirs)
 
@@ -113,8 +113,15 @@ def test_a_plain_name_of_litellms_map_is_openais_and_nobody_elses() -> None:
     assert prices.price("openai", "dashscope/qwen-max") is None
 
 
+def test_litellms_map_is_read_as_litellm_reads_it() -> None:
+    theirs = load_litellm().model_cost
+    read = litellm_prices()
+    assert len(theirs) > 1000
+    assert {name: read[name] for name in theirs} == theirs
+
+
 def test_a_model_without_rates_in_litellms_map_has_no_price() -> None:
-    assert "dashscope/qwen3-30b-a3b" in quiet_litellm().model_cost
+    assert "dashscope/qwen3-30b-a3b" in litellm_prices()
     assert PriceList().price("dashscope", "qwen3-30b-a3b") is None
 
 
@@ -154,7 +161,7 @@ def test_rates_above_a_bound_are_tiers() -> None:
 
 
 def test_listed_tiers_keep_their_reasoning_rates() -> None:
-    price = price_of_entry(quiet_litellm().model_cost["dashscope/qwen-plus-latest"], version="t")
+    price = price_of_entry(litellm_prices()["dashscope/qwen-plus-latest"], version="t")
     assert price is not None
     assert usd_tiers(price) == [(256_000, "0.4", "0.4", "1.2", "4"), (1_000_000, "1.2", "1.2", "3.6", "12")]
 

@@ -1,7 +1,7 @@
 """Tokens are what the provider says, in its own shape; counted and flagged only where it says nothing."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from aegis_dagster.domain.prices import Usage
 from aegis_dagster.llm.client import Answer, Wire
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.token_usage import count_tokens, counted_input, most_tokens, read_usage
+from aegis_dagster_tests.support.asking import PATIENCE
 from aegis_dagster_tests.support.llm_server import Behaviour, Dialect, LLMServer, UsageShape, scripted_server
 
 PROMPT = "What do the documents say about confidential bridges, and who signed them last spring?"  # 14 words
@@ -29,16 +30,9 @@ def server() -> Iterator[LLMServer]:
         yield running
 
 
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    wire = Wire()
-    yield wire
-    await wire.aclose()
-
-
 async def asked(wire: Wire, server: LLMServer, behaviour: Behaviour, task: LLMTask = CHAT) -> Usage:
     server.script([behaviour])
-    return read_usage(task, await wire.call(Provider("p", server.v1, "key"), MODEL, task))
+    return read_usage(task, await wire.call(Provider("p", server.v1, "key", timeout_seconds=PATIENCE), MODEL, task))
 
 
 def reply(dialect: Dialect, **more: Any) -> Behaviour:

@@ -16,7 +16,6 @@ from aegis_dagster.domain.prices import Price, Tier, highest_cost
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway, GatewayOptions
-from aegis_dagster.llm.paid_call import Transport
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.token_usage import most_tokens
@@ -38,6 +37,7 @@ PRICE = Price(
 )
 ANSWER_COST = 7 * INPUT + 5 * OUTPUT  # the scripted server echoes the last message
 UNLIMITED = 1000 * 10**9
+PATIENCE = 600.0  # seconds: what should be answered is, also when the machine stands still for a minute
 
 
 class Sleeper:
@@ -56,7 +56,7 @@ class Sleeper:
 def provider(name: str, url: str, *, quality: Quality = Quality.STANDARD, **fields: Any) -> Provider:
     """A paid provider with one model `NAME-model` for every task."""
     model = Model(f"{name}-model", ALL_TASKS, quality=quality)
-    made = Provider(name, url, KEY, models={model.name: model}, attempts=2, timeout_seconds=20.0)
+    made = Provider(name, url, KEY, models={model.name: model}, attempts=2, timeout_seconds=PATIENCE)
     return replace(made, **fields)
 
 
@@ -127,7 +127,7 @@ def desk(
     *,
     limits: Mapping[str, int] | None = None,
     prices: Mapping[tuple[str, str], Price] | None = None,
-    wire: Transport | None = None,
+    wire: Wire | None = None,
     options: GatewayOptions | None = None,
     clock: SetClock | None = None,
     account_limits: AccountLimits | None = None,
@@ -141,7 +141,7 @@ def desk(
     }
     engine = open_database(f"sqlite:///{folder / 'aegis.db'}")
     ledger = Ledger(engine, clock, account_limits or AccountLimits(providers=dict(budgets)))
-    wire = wire or Wire()
+    wire = wire or Wire(connect_seconds=PATIENCE)
 
     def make(ledger: ports.Ledger) -> Gateway:
         return Gateway(providers, PriceList(own), ledger, wire, clock, run_id="run-1", options=options, sleep=sleep)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 import struct
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -44,10 +43,13 @@ class ScriptedApp:
         app.router.add_post("/_control/reset", self._reset)
         app.router.add_get("/_control/records", self._records)
         app.router.add_get("/_control/counts", self._counts)
-        app.router.add_get("/_control/cpu", self._cpu)
         return app
 
     async def _model_call(self, request: web.Request) -> web.StreamResponse:
+        with self.script.working(request.transport and request.transport.get_extra_info("peername")):
+            return await self._answer(request)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         arrived = asyncio.get_running_loop().time()
         headers = dict(request.headers)
         if self.script.resets_unread(request.path):
@@ -93,9 +95,6 @@ class ScriptedApp:
 
     async def _counts(self, request: web.Request) -> web.Response:
         return web.json_response(self.script.counts())
-
-    async def _cpu(self, request: web.Request) -> web.Response:
-        return web.json_response(time.process_time())
 
     async def _openai_models(self, request: web.Request) -> web.Response:
         models = [{"id": name, "object": "model", "created": 1, "owned_by": "library"} for name in self._models]

@@ -33,17 +33,15 @@ class LLMServer:
         return [Record.from_json(each) for each in self._control("records")]
 
     def counts(self) -> dict[str, Any]:
-        """{"calls", "answered", "answered_tokens", "reported", "billed", "kinds": {kind: ...}, "models": {...}}.
+        """{"calls", "answered", "answered_tokens", "reported", "billed", "connections", "most_at_once", ...}.
+
+        "kinds" and "models" hold the first five by kind and by model.
 
         Tokens are {"input", "cached", "output", "reasoning"}: `answered_tokens` of answers sent in full,
         `reported` of those among them that told their usage in full, `billed` what the provider would bill.
         """
         found: dict[str, Any] = self._control("counts")
         return found
-
-    def cpu_seconds(self) -> float:
-        """CPU time of the server's process so far."""
-        return float(self._control("cpu"))
 
     def reset(self) -> None:
         """Forget all records and answer everything from now on."""

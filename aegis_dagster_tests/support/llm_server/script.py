@@ -2,7 +2,8 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -68,6 +69,9 @@ class Script:
 
     rules: list[_Live] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)  # over which requests came
+    at_work: set[object] = field(default_factory=set)  # a mark for each request
+    most_at_once: int = 0
 
     def replace(self, rules: Sequence[Rule]) -> None:
         """Follow these rules from now on; the records stay."""
@@ -76,6 +80,9 @@ class Script:
     def reset(self) -> None:
         """Forget the records and answer everything."""
         self.records.clear()
+        self.connections.clear()
+        self.at_work = set()  # what still hangs from before does not count
+        self.most_at_once = 0
         self.replace(EVERYTHING)
 
     def resets_unread(self, path: str) -> bool:
@@ -102,10 +109,24 @@ class Script:
         self.records.append(record)
         return record
 
+    @contextmanager
+    def working(self, connection: object) -> Iterator[None]:
+        """A request that came over this connection is worked on inside the block."""
+        self.connections.add(connection)
+        at_work, mark = self.at_work, object()
+        at_work.add(mark)
+        self.most_at_once = max(self.most_at_once, len(at_work))
+        try:
+            yield
+        finally:
+            at_work.discard(mark)
+
     def counts(self) -> dict[str, Any]:
         """Sums over the records: in all, by kind, by model."""
         return {
             **_sums(self.records),
+            "connections": len(self.connections),
+            "most_at_once": self.most_at_once,
             "kinds": {kind: _sums(of) for kind, of in _grouped(self.records, "kind").items()},
             "models": {model: _sums(of) for model, of in _grouped(self.records, "model").items()},
         }

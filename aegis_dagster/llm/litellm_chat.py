@@ -1,0 +1,155 @@
+"""A chat over litellm, which writes nothing down, retries nothing, and hands over the answer as it came."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aegis_dagster.environment import keep_litellm_offline
+from aegis_dagster.llm.providers import Provider
+from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
+
+if TYPE_CHECKING:
+    import httpx
+    import openai
+
+_SILENT = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+_NO_DEBUG = ("openai", "httpx", "httpcore")
+
+# Set around each chat: the hook runs in the caller's context, so that chats side by side do not mix.
+_came: ContextVar["list[httpx.Response]"] = ContextVar("aegis_llm_came")
+
+
+def chat_client(provider: Provider, connections: "httpx.AsyncClient") -> "openai.AsyncOpenAI":
+    """For `chat`. connections: with `hooks`."""
+    import openai
+
+    key = provider.api_key or "none"
+    return openai.AsyncOpenAI(base_url=provider.base_url, api_key=key, http_client=connections, max_retries=0)
+
+
+async def chat(
+    client: "openai.AsyncOpenAI", provider: Provider, model: str, body: Mapping[str, Any]
+) -> "httpx.Response":
+    """The provider's answer or refusal. Raises what httpx raised, CallFailed: litellm itself refused the request."""
+    import openai
+
+    litellm = load_litellm()
+    given = {name: value for name, value in body.items() if name != "messages"}
+    came: list[httpx.Response] = []
+    token = _came.set(came)
+    try:
+        # `custom_openai` is the same API and the same code as `openai`, without the rules for names of OpenAI's
+        # models. All but the messages goes as `extra_body`, which is sent as it is: of arguments litellm refuses some
+        # by the name of a model, whoever serves a model of that name.
+        await litellm.acompletion(
+            model=f"custom_openai/{model}",
+            messages=body["messages"],
+            extra_body=given,
+            api_base=provider.base_url,
+            api_key=provider.api_key or "none",
+            client=client,
+            num_retries=0,
+            max_retries=0,
+            litellm_logging_obj=_no_log(model),
+        )
+    except openai.OpenAIError as error:
+        if not came:
+            raise _cause(error) from None
+    finally:
+        _came.reset(token)
+    return came[0]
+
+
+def hooks(limits: "httpx.Timeout") -> dict[str, list[Any]]:
+    """For the connections: what litellm adds to a request is taken off, and what it makes of an answer does not count.
+
+    limits: litellm would have others.
+    """
+
+    async def of_request(request: "httpx.Request") -> None:
+        request.extensions["timeout"] = limits.as_dict()
+        for name in ("OpenAI-Organization", "OpenAI-Project"):  # of the shell's environment, for whatever provider
+            request.headers.pop(name, None)
+
+    async def of_response(response: "httpx.Response") -> None:
+        came = _came.get(None)
+        if came is not None:
+            await response.aread()
+            came.append(response)
+
+    return {"request": [of_request], "response": [of_response]}
+
+
+def litellm_is_loaded() -> bool:
+    """Whether a chat can be sent at once."""
+    return bool(load_litellm.cache_info().currsize)
+
+
+@cache
+def load_litellm() -> Any:
+    """The module, silent. Seconds the first time."""
+    keep_litellm_offline()
+    _silence()
+    litellm: Any = importlib.import_module("litellm")
+    litellm.suppress_debug_info = True  # prints advice on stdout for each error
+    _silence()  # once more: the import adds handlers
+    # Its models warn about odd answers and quote them. An odd answer is read by `client.py` or refused there.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    return litellm
+
+
+def _no_log(model: str) -> Any:
+    """In place of litellm's log of a chat, which copies it and prices it anew, for twice the CPU of all the rest."""
+    time = datetime.fromtimestamp(0, UTC)
+    return _no_logging()(model, [], False, "acompletion", time, "", "")
+
+
+@cache
+def _no_logging() -> Any:
+    from litellm.litellm_core_utils.litellm_logging import Logging
+
+    class NoLogging(Logging):
+        def _nothing(self, *args: Any, **kwargs: Any) -> None:
+            return None
+
+        def claim_async_success_log(self) -> bool:
+            return False
+
+        async def _nothing_later(self, *args: Any, **kwargs: Any) -> None:
+            return None
+
+        pre_call = post_call = failure_handler = response_cost_calculator = _nothing
+        handle_sync_success_callbacks_for_async_calls = _nothing
+        async_failure_handler = _nothing_later
+
+    return NoLogging
+
+
+def _silence() -> None:
+    for name in _SILENT:
+        # Even its warnings may quote a request or an answer. What goes wrong reaches us as an exception.
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.handlers.clear()
+        logger.propagate = False
+    for name in _NO_DEBUG:  # these write whole requests at debug
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _cause(error: Exception) -> Exception:
+    """What broke: litellm calls any failure of a connection a 500, and wraps what httpx said."""
+    import httpx
+    import openai
+
+    within: BaseException | None = error
+    while within is not None:
+        if isinstance(within, httpx.HTTPError | httpx.InvalidURL):
+            return within
+        within = within.__cause__ or within.__context__
+    kind = ErrorType.BAD_REQUEST if isinstance(error, openai.BadRequestError) else ErrorType.BAD_RESPONSE
+    return CallFailed(kind, f"litellm refused it ({type(error).__name__}).")
