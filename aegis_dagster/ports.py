@@ -1,4 +1,8 @@
-"""The ports: what the stages need from the outside world."""
+"""The ports: what the stages need from the outside world, and what asks models needs.
+
+Where only one class implements a port (TaskRunner, VectorStore, DocumentList, Catalog, Artifacts, the caches,
+EvidenceStore, ModelGateway, Ledger), the port is the wall between two layers that may not import each other.
+"""
 
 from __future__ import annotations
 
@@ -183,7 +187,7 @@ class DocumentSource(Protocol):
 
 
 class DocumentList(Protocol):
-    """The catalog's list of documents; see `stores.documents.DocumentList`."""
+    """The catalog's list of documents; see `stores.catalog.documents.DocumentList`."""
 
     def known(self, scope: str = "") -> dict[DocumentId, KnownFile]: ...
 
@@ -193,7 +197,7 @@ class DocumentList(Protocol):
 
 
 class Catalog(Protocol):
-    """Stage states with atomic claims; see `stores.catalog.Catalog`."""
+    """Stage states with atomic claims; see `stores.catalog.claims.Catalog`."""
 
     lease_seconds: float
 
@@ -315,7 +319,7 @@ class ModelGateway(Protocol):
 
 
 class Ledger(Protocol):
-    """Reserve before a call, settle after it; see `stores.ledger.Ledger`."""
+    """Reserve before a call, settle after it; see `stores.ledger.ledger.Ledger`."""
 
     async def reserve(self, reservation: Reservation) -> BudgetRefusal | None:
         """Take the amount from every account it concerns, all or nothing. None: reserved. Raises ServiceError."""

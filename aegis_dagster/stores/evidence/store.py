@@ -5,7 +5,6 @@ on what the documents say now, never on the order in which they came, changed or
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,29 +17,14 @@ from aegis_dagster.stores.database import read, upsert, write
 from aegis_dagster.stores.evidence.aggregates import KINDS, refresh, slices
 from aegis_dagster.stores.evidence.audit import evidence_digest, evidence_mismatches
 from aegis_dagster.stores.evidence.schema import (
-    GONE,
-    entities,
     entity_mentions,
     evidence_chunks,
     evidence_documents,
     relation_evidence,
-    relations,
 )
 
 # Any number that no other part of the project locks; Postgres only.
 _ADVISORY_LOCK = 0x6AE6_15E7
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceCounts:
-    """Rows now. Tombstones do not count."""
-
-    documents: int
-    chunks: int
-    mentions: int
-    relation_evidence: int
-    entities: int
-    relations: int
 
 
 class EvidenceStore:
@@ -85,24 +69,6 @@ class EvidenceStore:
                 refresh(connection, kind, keys)
             for part in slices(document_ids):
                 connection.execute(sa.delete(evidence_documents).where(evidence_documents.c.document_id.in_(part)))
-
-    def counts(self) -> EvidenceCounts:
-        """How much the store holds now."""
-        with read(self._engine) as connection:
-            return EvidenceCounts(
-                documents=_count(connection, evidence_documents),
-                chunks=_count(connection, evidence_chunks),
-                mentions=_count(connection, entity_mentions),
-                relation_evidence=_count(connection, relation_evidence),
-                entities=_count(connection, entities, entities.c.hash != GONE),
-                relations=_count(connection, relations, relations.c.hash != GONE),
-            )
-
-    def fingerprints(self) -> dict[DocumentId, str]:
-        """The fingerprint each document was written with."""
-        with read(self._engine) as connection:
-            rows = connection.execute(sa.select(evidence_documents))
-            return {DocumentId(row.document_id): row.fingerprint for row in rows}
 
     def chunk_counts_by_document(self) -> dict[DocumentId, int]:
         """Chunks of each document, those that say nothing included. A document written without chunks has 0."""
@@ -202,7 +168,3 @@ def _record_documents(connection: Connection, batch: Sequence[DocumentEvidence])
     )
     rows = [{"document_id": document.document_id, "fingerprint": document.fingerprint} for document in batch]
     connection.execute(statement, rows)
-
-
-def _count(connection: Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
-    return connection.scalar(sa.select(sa.func.count()).select_from(table).where(*conditions)) or 0

@@ -15,7 +15,6 @@ from sqlalchemy.engine import Connection, Engine
 from aegis_dagster.domain.accounts import AccountKind, LedgerTotals, UsageRow
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import Month, NanoUsd
-from aegis_dagster.domain.stages import Stage
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.ledger.rollups import OK, day_of
 from aegis_dagster.stores.ledger.schema import (
@@ -90,7 +89,6 @@ class LedgerReports:
         *,
         month: Month | None = None,
         run_id: str | None = None,
-        stage: Stage | None = None,
     ) -> list[UsageRow]:
         """Usage summed by any of GROUPS, sorted by them; without any, one row of everything, or none.
 
@@ -101,12 +99,8 @@ class LedgerReports:
         if unknown:
             raise ValueError(f"usage is not grouped by {sorted(unknown)}")
         groups = [name for name in GROUPS if name in by]
-        if "document_id" in groups or run_id is not None:
-            query = _from_calls(groups, month, run_id)
-            query = query.where(_C.stage == stage.value) if stage else query
-        else:
-            query = _from_rollups(groups, month)
-            query = query.where(_U.stage == stage.value) if stage else query
+        from_calls = "document_id" in groups or run_id is not None
+        query = _from_calls(groups, month, run_id) if from_calls else _from_rollups(groups, month)
         with read(self._engine) as connection:
             rows = [_usage_row(dict(row._mapping)) for row in connection.execute(query) if row.calls]
         return sorted(rows, key=lambda row: tuple(getattr(row, name) for name in GROUPS))

@@ -12,7 +12,7 @@ from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.caches import ExtractionCache
 from aegis_dagster.stores.evidence import schema as evidence_schema
 from aegis_dagster.stores.evidence.outbox import EvidenceOutbox
-from aegis_dagster.stores.evidence.queries import EvidenceQueries, Passage
+from aegis_dagster.stores.evidence.queries import EvidenceQueries, GraphSize, Passage
 from aegis_dagster.stores.evidence.store import EvidenceStore
 
 PEPS = DocumentId("peps/pep-0008.txt")
@@ -104,7 +104,7 @@ def test_an_entity_that_a_view_may_hold_is_gone_for_readers_and_counts_at_once(
     with pytest.raises(UnknownDocument):
         queries.find_entity("ABC")
     assert [one.entity.name for one in queries.neighbours(queries.find_entity("guido van rossum"), 9)] == ["Python"]
-    assert (store.counts().entities, store.counts().relations) == (2, 1)
+    assert queries.size() == GraphSize(2, 1)
     publication = outbox.pending_publications(100)
     assert publication.deleted_entities == ("abc",)
     assert publication.deleted_relations == (("abc", "guido van rossum"),)
