@@ -69,16 +69,15 @@ def clear(
     """
     from aegis_dagster.composition.project import Project
     from aegis_dagster.domain.alerts import AlertEvent, Told
-    from aegis_dagster.stores.alerts.alerts import Alerts, now_us
+    from aegis_dagster.stores.alerts.alerts import now_us
 
     with errors_shown(as_json):
         project = Project()
-        stored = Alerts(project.engine, project.clock)
-        found = [page for page in stored.firing() if page.key.short == alert]
+        found = [page for page in project.alerts.firing() if page.key.short == alert]
         if not found:
             raise ConfigurationError(f"No alert with the id {alert} fires.", remedy="`aegis alerts` lists what fires.")
         told = Told("Somebody ended it with `aegis alerts clear`.")
-        stored.apply([AlertEvent(page.key, now_us(project.clock), None, told) for page in found])
+        project.alerts.apply([AlertEvent(page.key, now_us(project.clock), None, told) for page in found])
         if as_json:
             print_json({"cleared": [page.key.title for page in found]})
         else:
@@ -91,11 +90,9 @@ def forget(
 ) -> None:
     """Drop a channel that is no longer configured, with its undelivered pages."""
     from aegis_dagster.composition.project import Project
-    from aegis_dagster.stores.alerts.alerts import Alerts
 
     with errors_shown(as_json):
-        project = Project()
-        if not Alerts(project.engine, project.clock).forget(channel):
+        if not Project().alerts.forget(channel):
             raise ConfigurationError(f"There is no channel {channel}.", remedy="`aegis alerts` lists all channels.")
         if as_json:
             print_json({"forgotten": channel})
@@ -118,10 +115,9 @@ def _channels(project: "Project") -> list["PageChannel"]:
 def alert_values(project: "Project") -> dict[str, Any]:
     """What fires, and what waits for delivery, as plain values."""
     from aegis_dagster.composition.pager import links_of
-    from aegis_dagster.stores.alerts.alerts import Alerts
     from aegis_dagster.stores.alerts.outbox import AlertsOutbox
 
-    stored, links = Alerts(project.engine, project.clock), links_of(project)
+    stored, links = project.alerts, links_of(project)
     undelivered = AlertsOutbox(project.engine, project.clock).undelivered()
     return {
         "firing": [_page_values(page, links) for page in stored.firing()],

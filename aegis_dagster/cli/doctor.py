@@ -22,7 +22,6 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
-from aegis_dagster.stores.alerts.alerts import Alerts
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
@@ -142,7 +141,7 @@ def _paging(project: Project) -> Finding:
 
     def look() -> str:
         check_addresses(channels)
-        waiting = sum(Alerts(project.engine, project.clock).waiting_by_channel().values())
+        waiting = sum(project.alerts.waiting_by_channel().values())
         return f"{', '.join(channel.name for channel in channels)}; {waiting} messages not delivered"
 
     return tried("paging", look)

@@ -24,7 +24,6 @@ from aegis_dagster.monitoring.metrics.other_sources import (
 from aegis_dagster.monitoring.metrics.samples import Samples
 from aegis_dagster.ports import Clock
 from aegis_dagster.settings import Settings, neo4j_password
-from aegis_dagster.stores.alerts.alerts import Alerts
 from aegis_dagster.stores.catalog.counts import CatalogCounts
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_to_read
@@ -60,7 +59,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         Reader(Source.CATALOG, of_database(catalog), deadline_seconds=CATALOG_SECONDS),
         Reader(Source.EVIDENCE, of_database(lambda project: evidence_samples(project.graph))),
         Reader(Source.QDRANT, QdrantMetrics(settings.qdrant_dir, settings.qdrant.collection).read),
-        Reader(Source.ALERTS, of_database(lambda project: alert_samples(Alerts(project.engine, clock)))),
+        Reader(Source.ALERTS, of_database(lambda project: alert_samples(project.alerts))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),
     ]

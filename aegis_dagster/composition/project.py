@@ -31,6 +31,7 @@ from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster.stages.context import StageOptions, Workbench
 from aegis_dagster.stages.sync import DeletionGuard
+from aegis_dagster.stores.alerts.alerts import Alerts
 from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
 from aegis_dagster.stores.catalog.claims import Catalog
@@ -97,6 +98,11 @@ class Project:
     def evidence(self) -> EvidenceStore:
         """What chunks say."""
         return EvidenceStore(self.engine)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What fires, and who was told."""
+        return Alerts(self.engine, self.clock)
 
     @cached_property
     def graph(self) -> EvidenceQueries:

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         description="Time after which the claim of a document expires whose process no longer renews it.",
     )
     memory_needed_mb: int = Field(
-        default=1024, ge=0, description="Free memory that `IngestionPipeline` needs to start."
+        default=1024,
+        ge=0,
+        description="`aegis ingest FILE` and `IngestionPipeline` refuse to start with less free memory.",
     )
     database: str | None = Field(
         default=None,

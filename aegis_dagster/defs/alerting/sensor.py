@@ -13,7 +13,7 @@ from aegis_dagster.defs.runs import fail_dead_runs, location_of
 from aegis_dagster.monitoring.paging.channels import HOW_TO
 from aegis_dagster.monitoring.paging.pager import Delivery, Pager
 from aegis_dagster.ports import PageChannel
-from aegis_dagster.stores.alerts.alerts import Alerts, now_us
+from aegis_dagster.stores.alerts.alerts import now_us
 from aegis_dagster.stores.alerts.outbox import AlertsOutbox
 
 # A tick is given up after 60 s, and then its cursor is not stored.
@@ -43,8 +43,8 @@ def follow(instance: dg.DagsterInstance, pager: Pager, cursor: int, now: int, *,
 
 def look(instance: dg.DagsterInstance, project: Project, channels: list[PageChannel], cursor: int) -> tuple[int, str]:
     """Read what happened and tell people; the new cursor, and what was done in words. Raises ServiceError."""
-    alerts, outbox = Alerts(project.engine, project.clock), AlertsOutbox(project.engine, project.clock)
-    pager = Pager(alerts, outbox, channels, retry_seconds=project.settings.alerts.seconds, clock=project.clock)
+    outbox = AlertsOutbox(project.engine, project.clock)
+    pager = Pager(project.alerts, outbox, channels, retry_seconds=project.settings.alerts.seconds, clock=project.clock)
     pager.begin()
     try:
         cursor, complete = follow(instance, pager, cursor, now_us(project.clock), seconds=_READING_SECONDS)

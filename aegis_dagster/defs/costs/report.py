@@ -1,6 +1,5 @@
 """The report behind the asset `llm_costs`: a table, a plot and a parquet file of what model calls cost."""
 
-import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from aegis_dagster.defs.ingestion.metadata import markdown_table
+from aegis_dagster.defs.ingestion.metadata import embedded, markdown_table
 from aegis_dagster.domain.accounts import UsageRow
 from aegis_dagster.domain.money import as_usd, shown_usd
 
@@ -133,5 +132,4 @@ def plot_by_day(rows: Sequence[UsageRow], days: Sequence[str]) -> str:
     axes.legend(loc="upper left", frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
-    return f"![USD by day and provider](data:image/png;base64,{encoded})"
+    return embedded(picture.getvalue(), "image/png", "USD by day and provider")

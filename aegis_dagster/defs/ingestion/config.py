@@ -13,6 +13,7 @@ from aegis_dagster.domain.stages import Document, Stage, from_stage_on
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog.documents import DocumentList
 
+COLLECTION_TAG = "aegis/collection"
 collections = dg.DynamicPartitionsDefinition(name="collections")
 
 # Who started a run that nobody typed documents for: there, a document that is gone meanwhile is no mistake.
@@ -71,7 +72,7 @@ class IngestOptions(dg.ConfigurableResource[None]):
 for_collection = dg.PartitionedConfig(
     partitions_def=collections,
     run_config_for_partition_key_fn=lambda _: IngestOptions().run_config(),
-    tags_for_partition_key_fn=lambda collection: {"aegis/collection": collection},
+    tags_for_partition_key_fn=lambda collection: {COLLECTION_TAG: collection},
 )
 
 

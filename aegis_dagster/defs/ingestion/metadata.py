@@ -3,6 +3,7 @@
 Keys are stable, so that the UI plots numbers over time.
 """
 
+import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -178,3 +179,8 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> st
 def only_text(text: str) -> str:
     """Markdown of a document without what a browser would fetch or obey: its pictures and HTML become text."""
     return text.replace("![", "!\\[").replace("<", "&lt;")
+
+
+def embedded(data: bytes, media_type: str, title: str) -> str:
+    """A picture in Markdown itself: Dagster's UI shows `data:` and fetches nothing from anywhere."""
+    return f"![{title}](data:{media_type};base64,{base64.b64encode(data).decode('ascii')})"

@@ -1,6 +1,5 @@
 """A look at what a stage made, as Markdown for the UI."""
 
-import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,7 +7,7 @@ from typing import Any
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.graph_picture import DrawnEntity, draw_graph
-from aegis_dagster.defs.ingestion.metadata import markdown_table, only_text
+from aegis_dagster.defs.ingestion.metadata import embedded, markdown_table, only_text
 from aegis_dagster.defs.ingestion.page_preview import first_page
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.identifiers import DocumentId
@@ -98,11 +97,6 @@ def _pictures(project: Project, parsed: str, enriched: str) -> str:
         image = embedded(picture.data, picture.media_type, "picture") if len(picture.data) <= _PICTURE_BYTES else ""
         shown.append(f"{image}\n\n{page}described by {entry['described_by']}:\n\n{only_text(entry['text'])}".strip())
     return "\n\n---\n\n".join(shown)
-
-
-def embedded(data: bytes, media_type: str, title: str) -> str:
-    """A picture in Markdown itself: Dagster's UI shows `data:` and fetches nothing from anywhere."""
-    return f"![{title}](data:{media_type};base64,{base64.b64encode(data).decode('ascii')})"
 
 
 def _graph(project: Project) -> str:

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from aegis_dagster.defs.ingestion.config import COLLECTION_TAG
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import AegisError
 from aegis_dagster.stores.catalog.reports import Standing
 
-OUTCOME, COLLECTION = "aegis/outcome", "aegis/collection"
+OUTCOME = "aegis/outcome"
 _LINES = 10  # of failed documents in a log; the table of the asset has more, the catalog all
 _CHARACTERS = 200  # of a tag
 _STOPPED = "stopped at "
@@ -77,5 +78,5 @@ def _all_ended(context: dg.AssetExecutionContext, tags: Mapping[str, str]) -> bo
 
 
 def _tag(context: dg.AssetExecutionContext, value: str) -> None:
-    tags = {COLLECTION: context.partition_key, **({OUTCOME: value[:_CHARACTERS]} if value else {})}
+    tags = {COLLECTION_TAG: context.partition_key, **({OUTCOME: value[:_CHARACTERS]} if value else {})}
     context.instance.add_run_tags(context.run.run_id, tags)
