@@ -88,10 +88,7 @@ class Ingestion:
             "waiting": self.waiting(),
             "held": self.held,
             "ignored": self.ignored,
-            "passed_over": [
-                {"path": item.path, "reason": item.reason, "remedy": item.remedy}
-                for item in project.documents.passed_over()
-            ],
+            "passed_over": [item.to_json() for item in project.documents.passed_over()],
         }
 
 

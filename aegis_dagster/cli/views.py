@@ -56,10 +56,7 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             {"document": document, "coverage": coverage, "missing_sample": sample}
             for document, coverage, sample in project.reports.marked(only)
         ],
-        "passed_over": [
-            {"path": item.path, "reason": item.reason, "remedy": item.remedy}
-            for item in project.documents.passed_over()
-        ],
+        "passed_over": [item.to_json() for item in project.documents.passed_over()],
     }
 
 

@@ -14,11 +14,10 @@ from aegis_dagster.monitoring.metrics.definitions import Source
 from aegis_dagster.monitoring.metrics.exporter import Exporter, Reader
 from aegis_dagster.monitoring.metrics.ledger import Configured, ConfiguredModel, LedgerMetrics
 from aegis_dagster.monitoring.metrics.other_sources import (
-    QdrantMetrics,
     RunNumbers,
     alert_samples,
-    evidence_samples,
-    neo4j_samples,
+    graph_samples,
+    point_samples,
     run_samples,
 )
 from aegis_dagster.monitoring.metrics.samples import Samples
@@ -29,6 +28,7 @@ from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_to_read
 from aegis_dagster.stores.ledger.schema import LOST
 from aegis_dagster.stores.neo4j_view import Neo4jView
+from aegis_dagster.stores.vectors.qdrant_local import points_by_collection
 
 CATALOG_SECONDS = 300.0  # it counts a million documents in about two minutes
 STATEMENT_SECONDS = 60.0  # a statement on a server is ended after it
@@ -40,7 +40,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
     read_runs: what the Dagster instance in a folder says. Raises ConfigurationError, as whatever calls a model.
     """
     clock = clock or SystemClock()
-    configured = _configured(settings)
+    configured, alias = _configured(settings), settings.qdrant.collection
 
     def ledger(project: Project) -> Samples:
         return LedgerMetrics(project.ledger_reports, project.choices.ledger, configured, clock).read()
@@ -57,8 +57,8 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
     readers = [
         Reader(Source.LEDGER, of_database(ledger), at_each_scrape=True),
         Reader(Source.CATALOG, of_database(catalog), deadline_seconds=CATALOG_SECONDS),
-        Reader(Source.EVIDENCE, of_database(lambda project: evidence_samples(project.graph))),
-        Reader(Source.QDRANT, QdrantMetrics(settings.qdrant_dir, settings.qdrant.collection).read),
+        Reader(Source.EVIDENCE, of_database(lambda project: graph_samples("graph", project.graph.size()))),
+        Reader(Source.QDRANT, lambda: point_samples(points_by_collection(settings.qdrant_dir, alias))),
         Reader(Source.ALERTS, of_database(lambda project: alert_samples(project.alerts))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),
@@ -133,4 +133,4 @@ def _neo4j(settings: Settings) -> list[Reader]:
     if neo4j.uri is None:
         return []
     view = Neo4jView(neo4j.uri, neo4j.user, neo4j_password(), neo4j.database, neo4j.workspace)
-    return [Reader(Source.NEO4J, lambda: neo4j_samples(view))]
+    return [Reader(Source.NEO4J, lambda: graph_samples("neo4j", view.size()))]

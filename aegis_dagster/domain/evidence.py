@@ -41,3 +41,11 @@ class DocumentEvidence:
     document_id: DocumentId
     fingerprint: str  # of the document at the graph stage
     chunks: Sequence[tuple[ChunkId, ChunkEvidence]]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSize:
+    """How much a graph holds."""
+
+    entities: int
+    relations: int

@@ -33,6 +33,10 @@ class PassedOver:
     remedy: str
     keeps_document: bool  # a document known under this path is kept as it is
 
+    def to_json(self) -> dict[str, str]:
+        """What people are told of it."""
+        return {"path": self.path, "reason": self.reason, "remedy": self.remedy}
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aegis_dagster.domain.evidence import GraphSize
 from aegis_dagster.errors import ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
-class ViewSize:
-    """What the view holds, without provenance."""
-
-    entities: int
-    relations: int
-
-
-@dataclass(frozen=True, slots=True)
 class Neo4jView:
     """One workspace of a Neo4j database."""
 
@@ -41,8 +34,8 @@ class Neo4jView:
     database: str
     workspace: str  # label of entities
 
-    def size(self) -> ViewSize:
-        """How many entities and relations it holds.
+    def size(self) -> GraphSize:
+        """How many entities and relations it holds, without provenance.
 
         Connecting is limited, and what the server works. A server that says nothing more after that is waited for, as
         the driver has no limit for it: whoever asks needs a deadline of its own.
@@ -58,7 +51,7 @@ class Neo4jView:
             ) from error
         try:
             with self._driver() as driver:
-                return ViewSize(
+                return GraphSize(
                     self._number(driver, entities_query(self.workspace)),
                     self._number(driver, relations_query(self.workspace)),
                 )

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from aegis_dagster.domain.evidence import GraphSize
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.settings.monitoring import Neo4jSettings
 from aegis_dagster.stores.database import open_database
-from aegis_dagster.stores.neo4j_view import Neo4jView, ViewSize
+from aegis_dagster.stores.neo4j_view import Neo4jView
 from aegis_dagster_tests.support.monitored_homes import make_exporter, make_settings
 from aegis_dagster_tests.support.scraping import scrape, served
 from aegis_dagster_tests.support.servers.neo4j import Neo4jServer
@@ -46,9 +47,9 @@ def filled(neo4j: Neo4jServer) -> Iterator[Driver]:
 def test_only_entities_and_directed_relations_of_the_workspace_count(
     neo4j: Neo4jServer, filled: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert view(neo4j.uri).size() == ViewSize(entities=5, relations=7)
-    assert view(neo4j.uri, "other").size() == ViewSize(entities=3, relations=2)
-    assert view(neo4j.uri, "nobody").size() == ViewSize(entities=0, relations=0)
+    assert view(neo4j.uri).size() == GraphSize(entities=5, relations=7)
+    assert view(neo4j.uri, "other").size() == GraphSize(entities=3, relations=2)
+    assert view(neo4j.uri, "nobody").size() == GraphSize(entities=0, relations=0)
     assert caplog.messages == []  # an exporter would say it at every reading, until something is written
     assert filled.execute_query("MATCH ()-[r]->() RETURN count(r)").records[0][0] == 13  # with provenance
 

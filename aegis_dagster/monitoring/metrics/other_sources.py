@@ -2,45 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from aegis_dagster.domain.evidence import GraphSize
 from aegis_dagster.monitoring.metrics.samples import Samples
 from aegis_dagster.stores.alerts.alerts import Alerts
-from aegis_dagster.stores.evidence.queries import EvidenceQueries
-from aegis_dagster.stores.neo4j_view import Neo4jView
-from aegis_dagster.stores.vectors.qdrant_local import points_by_collection
 
 
-def evidence_samples(graph: EvidenceQueries) -> Samples:
-    """Entities and relations of the evidence. Raises ServiceError."""
-    size = graph.size()
+def graph_samples(name: str, size: GraphSize) -> Samples:
+    """Entities and relations of the evidence, "graph", or of the view, "neo4j"."""
     samples = Samples()
-    samples.add("graph_entities_count", value=size.entities)
-    samples.add("graph_relations_count", value=size.relations)
+    samples.add(f"{name}_entities_count", value=size.entities)
+    samples.add(f"{name}_relations_count", value=size.relations)
     return samples
 
 
-@dataclass(frozen=True, slots=True)
-class QdrantMetrics:
-    """Reads how many points a local store holds, beside whoever writes it."""
-
-    folder: Path
-    alias: str
-
-    def read(self) -> Samples:
-        """A sample for each collection behind the alias; none where there is no store yet. Raises ServiceError."""
-        samples = Samples()
-        for collection, points in points_by_collection(self.folder, self.alias).items():
-            samples.add("qdrant_points_count", collection, value=points)
-        return samples
-
-
-def neo4j_samples(view: Neo4jView) -> Samples:
-    """Entities and relations of the view. Raises ServiceError, ConfigurationError."""
-    size = view.size()
+def point_samples(points: Mapping[str, int]) -> Samples:
+    """Points by collection of the vector store; none where there is no store yet."""
     samples = Samples()
-    samples.add("neo4j_entities_count", value=size.entities)
-    samples.add("neo4j_relations_count", value=size.relations)
+    for collection, count in points.items():
+        samples.add("qdrant_points_count", collection, value=count)
     return samples
 
 

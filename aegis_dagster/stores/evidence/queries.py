@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.domain.aggregation import Entity, Relation, entity_key
+from aegis_dagster.domain.evidence import GraphSize
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.database import read
@@ -37,14 +38,6 @@ class Passage:
 
     document_id: DocumentId
     chunk_id: ChunkId
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSize:
-    """How much the evidence adds up to."""
-
-    entities: int
-    relations: int
 
 
 class EvidenceQueries:

@@ -6,13 +6,13 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence, Mention, RelationEvidence
+from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence, GraphSize, Mention, RelationEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.caches import ExtractionCache
 from aegis_dagster.stores.evidence import schema as evidence_schema
 from aegis_dagster.stores.evidence.outbox import EvidenceOutbox
-from aegis_dagster.stores.evidence.queries import EvidenceQueries, GraphSize, Passage
+from aegis_dagster.stores.evidence.queries import EvidenceQueries, Passage
 from aegis_dagster.stores.evidence.store import EvidenceStore
 
 PEPS = DocumentId("peps/pep-0008.txt")
