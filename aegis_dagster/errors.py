@@ -15,6 +15,7 @@ AegisError
     └── UnknownDocument      no such document, entity or collection
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -80,10 +81,25 @@ class Deferred(AegisError):
         self.until = until
 
 
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The account whose limit turned a call down. Amounts are nano-USD."""
+
+    kind: str  # `AccountKind`
+    account: str  # a provider, a collection or a run
+    month: str  # "2026-11", "" of a run
+    wanted: int  # the most that the call can cost
+    limit: int
+
+
 class BudgetExhausted(Deferred):
-    """No tier that may answer has a budget left."""
+    """No tier that may answer has a budget left. shortage: the first account that turned it down."""
 
     reason = "budget"
+
+    def __init__(self, message: str, *, remedy: str, until: str = "", shortage: Shortage | None = None) -> None:
+        super().__init__(message, remedy=remedy, until=until)
+        self.shortage = shortage
 
 
 class ModelsUnavailable(Deferred):

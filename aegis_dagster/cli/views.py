@@ -37,8 +37,8 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             for summary in project.reports.summaries(only)
         ],
         "waiting": [
-            {"reason": reason, "why": why, "documents": count}
-            for (reason, why), count in sorted(project.reports.put_off().items())
+            {"reason": one.reason, "why": one.why, "documents": count}
+            for one, count in sorted(project.reports.put_off().items(), key=lambda item: (item[0].reason, item[0].why))
         ],
         "failures": [
             {

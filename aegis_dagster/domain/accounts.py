@@ -4,13 +4,15 @@ A call is reserved with the most it can cost, made, and settled with what it did
 it was reserved. What may have been billed without an answer costs its reservation.
 """
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from aegis_dagster.domain.llm import AskedFor, TaskType
 from aegis_dagster.domain.money import Month, NanoUsd
 from aegis_dagster.domain.prices import Usage
+from aegis_dagster.errors import Shortage
 
 
 class AccountKind(StrEnum):
@@ -83,16 +85,24 @@ class BudgetRefusal:
     wanted: NanoUsd
 
 
-_OF_A_PROVIDER = re.compile(rf"for {AccountKind.PROVIDER} (.+?) in (\d{{4}}-\d{{2}})\b")
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Why a document waits."""
 
+    reason: str  # of the `Deferred`
+    why: str  # in words
+    refused_by: tuple[str, Month] | None = None  # the provider whose budget of that month does not suffice
 
-def refusing_provider(why: str) -> tuple[str, Month] | None:
-    """The provider and the month whose budget a document waits for, by why it was put off (`llm/attempts.py`).
+    @staticmethod
+    def of(facts: Mapping[str, Any]) -> "PutOff":
+        """What a stage recorded of a document that it put off (`domain.stages.put_off`).
 
-    None: it waits for another account. A document names the first account that refused it.
-    """
-    found = _OF_A_PROVIDER.search(why)
-    return None if found is None else (found[1], Month(found[2]))
+        A document names the first account that refused it; one recorded before accounts were fields names none.
+        """
+        refused = Shortage(**facts["budget"]) if "budget" in facts else None
+        of_provider = refused is not None and refused.kind == AccountKind.PROVIDER
+        by = (refused.account, Month(refused.month)) if refused and of_provider else None
+        return PutOff(facts.get("reason", ""), facts.get("why", ""), by)
 
 
 @dataclass(frozen=True, slots=True)

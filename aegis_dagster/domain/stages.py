@@ -1,12 +1,12 @@
 """The stages, what each waits for, and the states a document can be in at each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.errors import AegisError, Deferred, DocumentError, FailureCode
+from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode
 
 MAX_ATTEMPTS = 3  # a retryable failure is tried so often by itself; after that `aegis retry` starts anew
 
@@ -103,7 +103,10 @@ class Outcome:
 
 def put_off(error: Deferred) -> Outcome:
     """The outcome of a document that waits for money or for a provider. Every run tries it again."""
-    facts = {"why": error.message, "reason": error.reason, "until": error.until, "remedy": error.remedy}
+    facts: dict[str, Any] = {"why": error.message, "reason": error.reason}
+    facts |= {"until": error.until, "remedy": error.remedy}
+    if isinstance(error, BudgetExhausted) and error.shortage is not None:
+        facts["budget"] = asdict(error.shortage)
     return Outcome(Status.DEFERRED, facts)
 
 

@@ -19,6 +19,7 @@ from aegis_dagster.errors import (
     DocumentError,
     FailureCode,
     ModelsUnavailable,
+    Shortage,
 )
 from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed, ErrorType, Then
 
@@ -162,11 +163,12 @@ def _name(one: Attempt | Candidate) -> str:
 
 
 def _no_money(refusal: BudgetRefusal, now: datetime) -> BudgetExhausted:
-    account = refusal.account
+    key, limit = refusal.account.key, refusal.account.limit or 0
     # Without the amounts of this call: documents that wait for one reason are counted together.
-    message = f"Too little money is left for {_owner(account.key)}: limit {shown_usd(account.limit or 0)} USD."
-    until = "" if account.key.kind is AccountKind.RUN else start_of_next_month(now).isoformat()
-    return BudgetExhausted(message, remedy=_more_money(account.key), until=until)
+    message = f"Too little money is left for {_owner(key)}: limit {shown_usd(limit)} USD."
+    until = "" if key.kind is AccountKind.RUN else start_of_next_month(now).isoformat()
+    shortage = Shortage(key.kind, key.name, key.period, refusal.wanted, limit)
+    return BudgetExhausted(message, remedy=_more_money(key), until=until, shortage=shortage)
 
 
 def _owner(key: AccountKey) -> str:

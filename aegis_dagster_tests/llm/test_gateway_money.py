@@ -7,7 +7,7 @@ import pytest
 
 from aegis_dagster.domain.accounts import AccountLimits
 from aegis_dagster.domain.money import NanoUsd
-from aegis_dagster.errors import BudgetExhausted, ConfigurationError
+from aegis_dagster.errors import BudgetExhausted, ConfigurationError, Shortage
 from aegis_dagster.llm.retry_policy import ErrorType
 from aegis_dagster_tests.support.asking import (
     ANSWER_COST,
@@ -91,6 +91,8 @@ async def test_money_is_spent_to_the_last_call_that_fits_then_the_document_waits
         await at.gateway.ask(ask_for())
     assert raised.value.until == "2026-02-01T00:00:00+00:00"
     assert "provider cloud in 2026-01" in raised.value.message
+    limit = most(cloud_provider, ask_for()) + ANSWER_COST
+    assert raised.value.shortage == Shortage("provider", "cloud", "2026-01", limit - ANSWER_COST, limit)
     assert "aegis budget raise cloud USD" in raised.value.remedy
     assert len(cloud.records()) == 2
     at.clock.move(12 * 3600)

@@ -91,6 +91,9 @@ async def test_waiting_is_no_attempt(tmp_path: Path, server: LLMServer) -> None:
     state = project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH]
     assert state.attempts == 1
     assert state.facts["reason"] == "budget"
+    budget = state.facts["budget"]
+    assert (budget["kind"], budget["account"], budget["limit"]) == ("provider", "openai", 0)
+    assert budget["month"] == month_of(project.clock.now()) and budget["wanted"] > 0
     await raise_limit(project, 10)
     assert (await bring_up(project))[Stage.GRAPH].outcomes == Counter({Status.DONE: 1})
 

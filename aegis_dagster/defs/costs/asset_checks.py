@@ -9,7 +9,7 @@ import dagster as dg
 
 from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
-from aegis_dagster.domain.accounts import Account, LedgerTotals, UsageRow, refusing_provider
+from aegis_dagster.domain.accounts import Account, LedgerTotals, PutOff, UsageRow
 from aegis_dagster.domain.money import Month, shown_usd
 from aegis_dagster.stores.ledger.audit import Unpriced
 
@@ -30,8 +30,8 @@ class MoneyNow:
     usage: Sequence[UsageRow]  # of the month, by provider and model
     unpriced: Sequence[Unpriced]  # of the month, of paid providers
     totals: Sequence[LedgerTotals]  # of this month and the one before
-    waiting: Mapping[str, int]  # documents that wait for money, by the reason they were given
-    unanswered: Mapping[str, int]  # documents that wait for a provider, likewise
+    waiting: Mapping[PutOff, int]  # documents that wait for money
+    unanswered: Mapping[PutOff, int]  # documents that wait for a provider
 
 
 def safe_names(providers: Iterable[str]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _under_limit(name: str, provider: str, money: MoneyNow) -> dg.AssetCheckResu
     figures = _figures(provider, money)
     if waiting:
         figures += f" {waiting} documents wait for money: `aegis budget raise {provider} USD`, or wait for next month."
-    reasons = [f"- {count} documents: {why}" for why, count in list(money.waiting.items())[:_SAMPLE]]
+    reasons = [f"- {count} documents: {one.why}" for one, count in list(money.waiting.items())[:_SAMPLE]]
     return dg.AssetCheckResult(
         check_name=name,
         passed=not waiting and not _used_up(account),
@@ -105,12 +105,12 @@ def _under_limit(name: str, provider: str, money: MoneyNow) -> dg.AssetCheckResu
 
 def _providers_answer(money: MoneyNow) -> dg.AssetCheckResult:
     waiting = sum(money.unanswered.values())
-    reasons = [f"- {count} documents: {why}" for why, count in list(money.unanswered.items())[:_SAMPLE]]
+    reasons = [f"- {count} documents: {one.why}" for one, count in list(money.unanswered.items())[:_SAMPLE]]
     return dg.AssetCheckResult(
         check_name="providers_answer",
         passed=not waiting,
         severity=_WARN,
-        description=f"{waiting} documents wait for a provider. {next(iter(money.unanswered))}" if waiting else None,
+        description=f"{waiting} documents wait for a provider. {next(iter(money.unanswered)).why}" if waiting else None,
         metadata={"documents_waiting": waiting, "reasons": dg.MetadataValue.md("\n".join(reasons))},
     )
 
@@ -135,15 +135,10 @@ def _waiting_for(provider: str, money: MoneyNow) -> int:
     account = money.accounts.get(provider)
     if account is None or account.limit is None:
         return 0
-    of_providers = {why: count for why, count in money.waiting.items() if _refused_by("", why, money.month)}
-    mine = sum(count for why, count in of_providers.items() if _refused_by(provider, why, money.month))
-    return mine or (sum(of_providers.values()) if _beyond_soft_share(account, money) else 0)
-
-
-def _refused_by(provider: str, why: str, month: str) -> bool:
-    """Whether a reason names this provider, or any where it is ""; a reason of an earlier month names none."""
-    found = refusing_provider(why)
-    return found is not None and provider in ("", found[0]) and found[1] == month
+    refused = [(one.refused_by, count) for one, count in money.waiting.items() if one.refused_by is not None]
+    of_providers = [(name, count) for (name, month), count in refused if month == money.month]  # not of an earlier one
+    mine = sum(count for name, count in of_providers if name == provider)
+    return mine or (sum(count for _, count in of_providers) if _beyond_soft_share(account, money) else 0)
 
 
 def _no_unpriced_call(money: MoneyNow) -> dg.AssetCheckResult:

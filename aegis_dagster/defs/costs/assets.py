@@ -16,7 +16,7 @@ from aegis_dagster.defs.ingestion.assets import OWNERS, embeddings, enriched_ima
 from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
+from aegis_dagster.domain.accounts import Account, AccountKind, PutOff, UsageRow
 from aegis_dagster.domain.money import Month, as_usd, month_of, shown_usd
 from aegis_dagster.errors import BudgetExhausted, ModelsUnavailable
 from aegis_dagster.stores.ledger.audit import LedgerAudit
@@ -102,13 +102,13 @@ def _shown(nano: int | None) -> str:
     return "no limit" if nano is None else shown_usd(nano)
 
 
-def waiting_for_money(project: Project) -> dict[str, int]:
+def waiting_for_money(project: Project) -> dict[PutOff, int]:
     """How many documents wait for money, by why."""
     return _waiting(project, BudgetExhausted.reason)
 
 
-def _waiting(project: Project, for_reason: str) -> dict[str, int]:
-    return {why: count for (reason, why), count in project.reports.put_off().items() if reason == for_reason}
+def _waiting(project: Project, for_reason: str) -> dict[PutOff, int]:
+    return {why: count for why, count in project.reports.put_off().items() if why.reason == for_reason}
 
 
 def read_money(project: Project) -> MoneyNow:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from aegis_dagster.domain.accounts import refusing_provider
+from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.money import Month
@@ -136,7 +136,7 @@ class _Counting:
             self._found.points += points_held(facts)  # no other stage has any
             if status == _DEFERRED:
                 reasons.add(facts.get("reason", ""))
-                refused = refused or refusing_provider(facts.get("why", ""))
+                refused = refused or PutOff.of(facts).refused_by
         self._found.deferred.update(reasons)
         if refused is not None:
             self._found.refused[refused] += 1

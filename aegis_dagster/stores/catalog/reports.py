@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import (
@@ -28,6 +29,8 @@ from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.catalog.states import Reached, StateRows
 from aegis_dagster.stores.database import read
+
+_NOT_IN_DIGEST = ("seconds", "budget")  # which of several calls an account turned down first is chance
 
 
 @dataclass(slots=True)
@@ -163,8 +166,8 @@ class CatalogReports:
             points += int(state.facts.get("points", 0))
         return points
 
-    def put_off(self) -> Counter[tuple[str, str]]:
-        """How many documents wait, by (reason, why), at whichever stage; both as `Deferred` has them."""
+    def put_off(self) -> Counter[PutOff]:
+        """How many documents wait, by why, at whichever stage."""
         query = (
             sa.select(stage_states.c.facts, sa.func.count().label("documents"))
             .join(documents, documents.c.id == stage_states.c.document_id)
@@ -172,11 +175,10 @@ class CatalogReports:
             .where(stage_states.c.status == str(Status.DEFERRED), ~documents.c.deleted)
             .group_by(stage_states.c.facts)
         )
-        waiting: Counter[tuple[str, str]] = Counter()
+        waiting: Counter[PutOff] = Counter()
         with read(self._engine) as connection:
             for row in connection.execute(query):
-                facts = json.loads(row.facts)
-                waiting[facts["reason"], facts["why"]] += row.documents
+                waiting[PutOff.of(json.loads(row.facts))] += row.documents
         return waiting
 
     def find(self, name: str) -> Document:
@@ -211,7 +213,7 @@ class CatalogReports:
                 state = states.get(stage)
                 if state is None or state.status in (Status.PENDING, Status.RUNNING):
                     continue
-                facts = {key: value for key, value in state.facts.items() if key != "seconds"}
+                facts = {key: value for key, value in state.facts.items() if key not in _NOT_IN_DIGEST}
                 code = state.failure.code if state.failure else ""
                 lines.append(f"{stage} {state.status} {state.fingerprint} {code} {json.dumps(facts, sort_keys=True)}")
             hasher.update("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")

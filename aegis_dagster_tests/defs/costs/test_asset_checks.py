@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.costs.asset_checks import MoneyNow, check_results
 from aegis_dagster.defs.costs.assets import read_money
-from aegis_dagster.domain.accounts import Account, AccountKey, AccountKind
+from aegis_dagster.domain.accounts import Account, AccountKey, AccountKind, PutOff
 from aegis_dagster.domain.money import Month, NanoUsd, month_of
 from aegis_dagster.domain.prices import Usage
 from aegis_dagster.stores.database import write
@@ -76,17 +76,18 @@ def test_what_was_spent_last_month_is_not_checked(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "blamed"),
+    ("refused_by", "blamed"),
     [
         # Both tiers refused: the later one had nothing left either.
-        ("Too little money is left for provider dashscope in 2026-11: limit 10", {"dashscope", "openai"}),
-        ("Too little money is left for provider openai in 2026-11: limit 20", {"openai"}),
-        ("Too little money is left for provider dashscope in 2026-10: limit 10", set()),  # it is tried again this month
-        ("Too little money is left for collection dashscope in 2026-11: limit 1", set()),
-        ("Too little money is left for run 7d1: limit 1", set()),
+        (("dashscope", Month("2026-11")), {"dashscope", "openai"}),
+        (("openai", Month("2026-11")), {"openai"}),
+        (("dashscope", Month("2026-10")), set()),  # it is tried again this month
+        (None, set()),  # a collection's account, or a run's
     ],
 )
-def test_documents_wait_for_the_provider_that_refused_and_for_those_nearly_used_up(why: str, blamed: set[str]) -> None:
+def test_documents_wait_for_the_provider_that_refused_and_for_those_nearly_used_up(
+    refused_by: tuple[str, Month] | None, blamed: set[str]
+) -> None:
     month = Month("2026-11")
 
     def account(name: str, limit: int | None, spent: int) -> Account:
@@ -94,7 +95,8 @@ def test_documents_wait_for_the_provider_that_refused_and_for_those_nearly_used_
         return Account(key, None if limit is None else NanoUsd(limit * USD), NanoUsd(0), NanoUsd(spent * USD))
 
     accounts = [account("local", None, 0), account("dashscope", 10, 1), account("openai", 20, 19)]
-    money = MoneyNow(month, Decimal("0.8"), {one.key.name: one for one in accounts}, [], [], [], {why: 3}, {})
+    waiting = {PutOff("budget", "No money.", refused_by): 3}
+    money = MoneyNow(month, Decimal("0.8"), {one.key.name: one for one in accounts}, [], [], [], waiting, {})
     results = {result.check_name: result for result in check_results(money, ["local", "dashscope", "openai"])}
     assert {name for name in ("local", "dashscope", "openai") if not results[f"{name}_under_limit"].passed} == blamed
     for name in blamed:
@@ -103,7 +105,7 @@ def test_documents_wait_for_the_provider_that_refused_and_for_those_nearly_used_
 
 def test_documents_that_wait_for_a_provider_are_told_with_its_reason() -> None:
     why = "No model could answer: openai/gpt-4.1-mini (auth)."
-    money = MoneyNow(Month("2026-11"), Decimal("0.8"), {}, [], [], [], {}, {why: 2})
+    money = MoneyNow(Month("2026-11"), Decimal("0.8"), {}, [], [], [], {}, {PutOff("providers", why): 2})
     (result,) = [each for each in check_results(money, []) if each.check_name == "providers_answer"]
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert result.description == f"2 documents wait for a provider. {why}"

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.accounts import refusing_provider
-from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.domain.accounts import PutOff
+from aegis_dagster.domain.money import Month
+from aegis_dagster.domain.stages import Stage, Status, put_off
+from aegis_dagster.errors import BudgetExhausted, Shortage
 from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSettings, ParseSettings
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
@@ -77,13 +79,20 @@ async def test_what_a_collection_may_not_spend_is_refused_by_no_provider(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("why", "provider"),
+    ("kind", "account", "month", "refused_by"),
     [
-        ("Too little money is left for provider my cloud in 2026-11: limit 5 USD.", ("my cloud", "2026-11")),
-        ("Too little money is left for collection c in 2026-11: limit 5 USD.", None),
-        ("Too little money is left for run 12ab: limit 5 USD.", None),
-        ("", None),
+        ("provider", "my cloud", "2026-11", ("my cloud", Month("2026-11"))),
+        ("collection", "c", "2026-11", None),
+        ("run", "12ab", "", None),
     ],
 )
-def test_a_reason_names_a_provider_or_none(why: str, provider: tuple[str, str] | None) -> None:
-    assert refusing_provider(why) == provider
+def test_what_was_recorded_names_a_provider_or_none(
+    kind: str, account: str, month: str, refused_by: tuple[str, Month] | None
+) -> None:
+    error = BudgetExhausted("No money.", remedy="wait.", shortage=Shortage(kind, account, month, wanted=7, limit=5))
+    assert PutOff.of(put_off(error).facts) == PutOff("budget", "No money.", refused_by)
+
+
+def test_what_was_recorded_before_accounts_were_fields_names_none() -> None:
+    facts = {"why": "Too little money is left for provider cloud in 2026-11: limit 5 USD.", "reason": "budget"}
+    assert PutOff.of(facts) == PutOff("budget", facts["why"])
