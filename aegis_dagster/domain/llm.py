@@ -84,7 +84,6 @@ class Attempt:
     provider: str
     model: str
     outcome: str  # "ok", an error type, "no_budget", "resting"
-    waited_seconds: float = 0.0  # before it
 
 
 @dataclass(frozen=True, slots=True)

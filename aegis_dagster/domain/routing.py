@@ -1,4 +1,4 @@
-"""Which models may answer a task, in which order, and why."""
+"""Which models may answer a task, and in which order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,10 @@ class ProviderTier:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may answer, and why it stands where it does."""
+    """A model that may answer."""
 
     provider: str
     model: str
-    why: str
 
 
 def candidates(task: LLMTask, tiers: Sequence[ProviderTier]) -> list[Candidate]:
@@ -49,6 +48,5 @@ def candidates(task: LLMTask, tiers: Sequence[ProviderTier]) -> list[Candidate]:
             if task.only is not None and task.only != (tier.provider, choice.model):
                 continue
             lower = task.quality is Quality.HIGH and choice.quality is Quality.STANDARD
-            why = f"{task.task_type}, {task.quality} quality wanted, {choice.quality} offered"
-            (last if lower else first).append(Candidate(tier.provider, choice.model, why))
+            (last if lower else first).append(Candidate(tier.provider, choice.model))
     return first + last

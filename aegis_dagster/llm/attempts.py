@@ -61,27 +61,27 @@ class Trail:
         """Calls that this provider got."""
         return sum(1 for one in self.attempts if one.provider == provider and one.outcome not in (NO_BUDGET, RESTING))
 
-    def rests(self, candidate: Candidate, waited: float) -> None:
+    def rests(self, candidate: Candidate) -> None:
         """The provider was passed over."""
         self.resting.append(candidate)
-        self._add(candidate, RESTING, waited)
+        self._add(candidate, RESTING)
 
-    def refused(self, candidate: Candidate, refusal: BudgetRefusal, waited: float) -> None:
+    def refused(self, candidate: Candidate, refusal: BudgetRefusal) -> None:
         """There is no money for it."""
         self.refusals.append(refusal)
-        self._add(candidate, NO_BUDGET, waited)
+        self._add(candidate, NO_BUDGET)
 
-    def failed(self, candidate: Candidate, failure: CallFailed, waited: float) -> None:
+    def failed(self, candidate: Candidate, failure: CallFailed) -> None:
         """A call brought no answer."""
         self.failures[candidate] = failure.error_type
-        self._add(candidate, failure.error_type, waited)
+        self._add(candidate, failure.error_type)
 
-    def answered(self, candidate: Candidate, waited: float) -> None:
+    def answered(self, candidate: Candidate) -> None:
         """The end of the trail."""
-        self._add(candidate, OK, waited)
+        self._add(candidate, OK)
 
-    def _add(self, candidate: Candidate, outcome: str, waited: float) -> None:
-        self.attempts.append(Attempt(candidate.provider, candidate.model, outcome, waited))
+    def _add(self, candidate: Candidate, outcome: str) -> None:
+        self.attempts.append(Attempt(candidate.provider, candidate.model, outcome))
 
 
 # A provider that is up may end so for one content only, every time.

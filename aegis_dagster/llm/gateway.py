@@ -110,33 +110,31 @@ class Gateway:
         """The answer of one model, called as often as its provider allows; None: the next one has to try."""
         limits = self._limits[candidate.provider]
         if limits.breaker.resting:
-            trail.rests(candidate, 0.0)
+            trail.rests(candidate)
             return None
         choice = self._choice(candidate)
         left = max(1, choice.provider.attempts - trail.calls_of(candidate.provider))
-        waited = 0.0
         for tries in range(1, left + 1):
             try:
-                response = await self._call(choice, trail, waited)
+                response = await self._call(choice, trail)
             except CallFailed as failure:
-                trail.failed(candidate, failure, waited)
+                trail.failed(candidate, failure)
                 wait = self._wait_before_next(choice, failure, tries)
                 if wait is None or tries == left:
                     return None
             else:
                 return response
             await self._sleep(wait)
-            waited = wait
         return None
 
-    async def _call(self, choice: _Choice, trail: Trail, waited: float) -> LLMResponse | None:
+    async def _call(self, choice: _Choice, trail: Trail) -> LLMResponse | None:
         """One call in its turn; None: the provider rests or there is no money. Raises CallFailed."""
         limits, task = choice.limits, trail.task
         async with limits.turn(counted_input(task) + task.max_tokens) as turn:
             ticket = limits.breaker.admit()
             if ticket is None:
                 limits.leave(turn)
-                trail.rests(choice.candidate, waited)
+                trail.rests(choice.candidate)
                 return None
             try:
                 reservation = self._reservation(choice, trail)
@@ -152,12 +150,12 @@ class Gateway:
             if isinstance(paid, BudgetRefusal):
                 limits.breaker.abandoned(ticket)
                 limits.leave(turn)
-                trail.refused(choice.candidate, paid, waited)
+                trail.refused(choice.candidate, paid)
                 return None
             limits.breaker.answered(ticket)
             limits.correct(turn, paid.usage.input_tokens + paid.usage.output_tokens)
             trail.calls += 1
-            trail.answered(choice.candidate, waited)
+            trail.answered(choice.candidate)
             return _response(call, trail, paid)
 
     def _reservation(self, choice: _Choice, trail: Trail) -> Reservation:

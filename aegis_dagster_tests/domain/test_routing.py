@@ -49,8 +49,3 @@ def test_a_confidential_task_never_leaves_the_local_tiers(task_type: TaskType, q
 def test_a_task_bound_to_one_model_gets_that_or_none() -> None:
     assert names(LLMTask(TaskType.ENTITY_EXTRACTION, only=("cloud", "big"))) == ["cloud/big"]
     assert names(LLMTask(TaskType.ENTITY_EXTRACTION, only=("cloud", "gone"))) == []
-
-
-def test_a_candidate_says_why_it_may_answer() -> None:
-    [first, *_] = candidates(LLMTask(TaskType.SUMMARY, quality=Quality.HIGH), TIERS)
-    assert first.why == "summary, high quality wanted, high offered"
