@@ -22,7 +22,7 @@ from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError, 
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
-from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress
+from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress, TaskRunner
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.progress import Silent
 from aegis_dagster.settings import Settings, as_url, load_settings, normalized
@@ -57,12 +57,16 @@ class Project:
     """One home with one watched root. Everything is built when first used."""
 
     def __init__(
-        self, settings: Settings | None = None, clock: Clock | None = None, engine: Engine | None = None
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        engine: Engine | None = None,
+        tasks: TaskRunner | None = None,
     ) -> None:
-        """engine: an open engine on the database of the settings, used instead of opening one."""
+        """engine: an open engine on the database of the settings. tasks: used instead of worker processes."""
         self.settings = settings or load_settings()
         self.clock = clock or SystemClock()
-        self._engine = engine
+        self._engine, self._tasks = engine, tasks
 
     @cached_property
     def engine(self) -> Engine:
@@ -323,16 +327,16 @@ class Project:
             closing.callback(self.artifacts.close)
             closing.push_async_callback(models.aclose)
             closing.push_async_callback(pool.close)
-            yield self._bench(pool, models, progress or Silent())
+            yield self._bench(self._tasks or pool, models, progress or Silent())
 
     def _pool(self) -> WorkerPool:
         parse = self.settings.parse
         return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb)
 
-    def _ocr(self, pool: WorkerPool) -> OcrDescriber:
+    def _ocr(self, pool: TaskRunner) -> OcrDescriber:
         return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
 
-    def _bench(self, pool: WorkerPool, models: Models, progress: Progress) -> Workbench:
+    def _bench(self, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:
         ocr = self._ocr(pool)
         return Workbench(
             catalog=self.catalog,

@@ -10,10 +10,10 @@ import dagster as dg
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.ingestion.config import collections
-from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.clock import SystemClock
+from aegis_dagster_tests.support.tasks_in_process import InProcessResource
 
 _RUN_KEY = "dagster/run_key"
 
@@ -29,7 +29,7 @@ class Daemon:
 
     def definitions(self) -> dg.Definitions:
         """Those of the settings that hold now."""
-        return build_definitions(ProjectResource(seconds_before_retry=0))
+        return build_definitions(InProcessResource(seconds_before_retry=0))
 
     def requests(self) -> list[dg.RunRequest]:
         """One look of the sensor; what is asked for, run keys that were used before left out."""

@@ -8,7 +8,7 @@ import dagster as dg
 
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.ingestion.config import collections
-from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster_tests.support.tasks_in_process import InProcessResource
 
 STEPS = ("parsed_documents", "enriched_images", "chunks", "embeddings", "knowledge_graph")
 
@@ -26,7 +26,7 @@ def run(
     if partition:
         instance.add_dynamic_partitions(str(collections.name), [partition])
     return (
-        build_definitions(ProjectResource(seconds_before_retry=0))
+        build_definitions(InProcessResource(seconds_before_retry=0))
         .resolve_job_def(job)
         .execute_in_process(
             instance=instance,

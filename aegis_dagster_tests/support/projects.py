@@ -12,6 +12,7 @@ from aegis_dagster.stages.cleanup import tidy_up
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stages.registry import STAGES
 from aegis_dagster.stages.sync import ListingReport, update_listing
+from aegis_dagster_tests.support.tasks_in_process import TasksInProcess
 
 TOPICS = ("harbour", "lighthouse", "tide gauge", "ferry", "cable", "storm", "survey", "pilot", "dredger", "anchor")
 
@@ -37,7 +38,7 @@ def document_text(name: str, paragraphs: int = 4) -> str:
 
 
 def make_project(folder: Path, **settings: object) -> Project:
-    """A project with its home and root below `folder`; no wait for files written just now."""
+    """A project with its home and root below `folder`; no wait for files written just now, no worker processes."""
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
     values: Mapping[str, object] = {
@@ -46,7 +47,7 @@ def make_project(folder: Path, **settings: object) -> Project:
         "listing": ListingSettings(settle_seconds=0),
         **settings,
     }
-    return Project(Settings.model_validate(values))
+    return Project(Settings.model_validate(values), tasks=TasksInProcess())
 
 
 async def bring_up(

@@ -1,0 +1,32 @@
+"""The tasks of worker processes in this process: for tests that are not about the processes."""
+
+import asyncio
+from importlib import import_module
+from typing import Any
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.workers.child import TASKS
+
+
+class TasksInProcess:
+    """What a pool of workers computes, without a limit of time or memory, and without starting anything."""
+
+    async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
+        module, function = TASKS[task].split(":")
+        result: dict[str, Any] = await asyncio.to_thread(getattr(import_module(module), function), payload)
+        return result
+
+    @staticmethod
+    def prepare() -> None:
+        """Import what tasks on texts need."""
+        for task in ("parse", "chunk"):
+            import_module(TASKS[task].partition(":")[0])
+
+
+class InProcessResource(ProjectResource):
+    """Opens projects whose tasks run in this process."""
+
+    def open(self) -> Project:
+        project = super().open()
+        return Project(project.settings, tasks=TasksInProcess())
