@@ -16,9 +16,11 @@ from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database
 from aegis_dagster.stores.ledger.ledger import Ledger
 from aegis_dagster.stores.ledger.reports import LedgerReports
+from aegis_dagster_tests.support import money_caller
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.llm_server import Behaviour, Rule, scripted_server
 from aegis_dagster_tests.support.money_homes import Home, make_home
+from aegis_dagster_tests.support.warm_processes import warm_parent
 
 KILLS = 12
 RESERVED = "SELECT sum(reserved_nanousd) FROM llm_accounts WHERE kind = 'provider'"
@@ -34,20 +36,19 @@ def by_status(home: Home) -> dict[str, tuple[int, int]]:
 @pytest.mark.slow
 def test_calls_of_killed_processes_cost_their_reservation_when_its_time_is_over(tmp_path: Path) -> None:
     chance = random.Random(3)
-    with scripted_server() as server:
+    with scripted_server() as server, warm_parent(money_caller, tmp_path) as parent:
         server.script([Rule(Behaviour(latency_seconds=0.2))])
         home = make_home(tmp_path, server, limit_usd="1000", provider={"concurrency": 16})
         killed = 0
         while killed < KILLS:
-            callers = [home.start("1000", "16", str(killed + number)) for number in range(2)]
-            seen = len(server.records())
-            deadline = time.monotonic() + 60
-            while len(server.records()) < seen + 8 and time.monotonic() < deadline:
-                time.sleep(0.05)
+            seen = server.counts()["calls"]
+            callers = [home.start(parent, "1000", "16", str(killed + number)) for number in range(2)]
+            while server.counts()["calls"] < seen + 8:
+                time.sleep(0.02)
             for caller in callers:
                 time.sleep(chance.uniform(0, 0.4))
-                caller.send_signal(signal.SIGKILL)
-                caller.communicate()
+                caller.kill()
+                assert caller.wait() == -signal.SIGKILL
                 killed += 1
         time.sleep(0.5)  # the server notices that nobody waits any more
         asked = len(server.records())

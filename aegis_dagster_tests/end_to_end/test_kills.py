@@ -6,29 +6,57 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from aegis_dagster.composition.project import Project
+from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster.settings import Settings
+from aegis_dagster_tests.support import killed_ingestion
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.projects import write_documents
+from aegis_dagster_tests.support.warm_processes import WarmParent, warm_parent
 
-NAMES = [f"c/{number:02}.txt" for number in range(16)]
-KILLS = 22
+pytestmark = pytest.mark.slow
 
-
-def settled(home: Path) -> int:
-    """How many documents and stages are settled; every stage has passed when all are."""
-    return _count(home, "SELECT count(*) FROM stage_states WHERE status IN ('done', 'skipped')")
+NAMES = [f"c/{number:02}.txt" for number in range(8)]
 
 
-def embedded(home: Path) -> int:
-    """How many different texts the model has embedded."""
-    return _count(home, "SELECT count(*) FROM embedding_cache")
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """A build that nobody killed."""
+
+    parent: WarmParent
+    root: Path
+    writes: dict[str, int]  # durable ones, by stage
+    work: dict[str, int]
+    digests: dict[str, str]
 
 
-def _count(home: Path, query: str) -> int:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    folder = tmp_path_factory.mktemp("kills")
+    write_documents(folder / "root", NAMES, paragraphs=6)
+    with warm_parent(killed_ingestion, folder) as parent:
+        aegis = Aegis(folder / "home", folder / "root")
+        answer = parent.start((), aegis.environment()).answer()
+        yield Undisturbed(parent, folder / "root", answer["writes"], answer["work"], digests_of(aegis))
+
+
+def digests_of(aegis: Aegis) -> dict[str, str]:
+    project = Project(Settings.model_validate({"home": aegis.home, "root": aegis.root}))
+    try:
+        return digests(project)
+    finally:
+        project.close()
+
+
+def count(home: Path, query: str) -> int:
+    """0 also where the database is not there yet."""
     if not (home / "aegis.db").exists():
         return 0
     with sqlite3.connect(home / "aegis.db", timeout=30) as connection:
@@ -39,73 +67,78 @@ def _count(home: Path, query: str) -> int:
     return found
 
 
-def kill_when(aegis: Aegis, process: "subprocess.Popen[str]", level: int, delay: float) -> bool:
-    """Kill the run a moment after so much is settled. False when it ended before."""
-    while process.poll() is None:
-        if settled(aegis.home) >= level:
-            time.sleep(delay)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return True
-        time.sleep(0.01)
-    return False
+def settled(home: Path) -> int:
+    """How many documents and stages are settled."""
+    return count(home, "SELECT count(*) FROM stage_states WHERE status IN ('done', 'skipped')")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_runs_killed_at_every_stage_end_like_one_that_was_not(tmp_path: Path) -> None:
-    write_documents(tmp_path / "root", NAMES, paragraphs=6)
-    undisturbed = Aegis(tmp_path / "undisturbed", tmp_path / "root")
-    expected_work = undisturbed("ingest", "--json").json["work"]
-    expected = undisturbed("digest", "--json").json
+def embedded(home: Path) -> int:
+    """How many different texts the model has embedded."""
+    return count(home, "SELECT count(*) FROM embedding_cache")
 
-    aegis = Aegis(tmp_path / "killed", tmp_path / "root")
-    chance = random.Random(11)
-    total = len(NAMES) * len(Stage)
-    kills, levels = 0, []
-    while kills < KILLS:
+
+def assert_completes(undisturbed: Undisturbed, aegis: Aegis) -> None:
+    """What a killed run embedded is in the cache, what is there is not embedded again, and all ends as undisturbed."""
+    cached = embedded(aegis.home)
+    last = undisturbed.parent.start((), aegis.environment()).answer()
+    assert last["work"].get("chunks_embedded", 0) == undisturbed.work["chunks_embedded"] - cached
+    assert digests_of(aegis) == undisturbed.digests
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
+def test_runs_killed_in_every_stage_end_like_one_that_was_not(
+    undisturbed: Undisturbed, tmp_path: Path, share: float
+) -> None:
+    """One home, killed once in each stage: at its first write, at its last one, and between."""
+    aegis = Aegis(tmp_path / "home", undisturbed.root)
+    for stage in Stage:
+        number = 1 + round(share * (undisturbed.writes[stage] - 1))
+        run = undisturbed.parent.start((stage, str(number)), aegis.environment())
+        assert run.wait() == -signal.SIGKILL, (stage, number, run.output.read_text("utf-8"))
+    assert_completes(undisturbed, aegis)
+
+
+def test_runs_killed_at_any_moment_end_like_one_that_was_not(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """By the clock: also between two writes, and in the midst of one."""
+    chance, aegis = random.Random(11), Aegis(tmp_path / "home", undisturbed.root)
+    for _ in range(6):
         before = settled(aegis.home)
-        if before >= total:  # all is settled: another edit gives the next runs something to do
-            (tmp_path / "root" / chance.choice(NAMES)).touch()
-            aegis = Aegis(tmp_path / f"killed-{kills}", tmp_path / "root")
-            before = 0
-        with aegis.start("ingest", "--json") as process:
-            # The first five kills go to the beginning of each stage, the others anywhere. Embed and graph record
-            # all these documents at once: there the beginning is when the stage before has ended.
-            aimed = kills < len(Stage)
-            level = (
-                kills * len(NAMES) + (1 if kills < 3 else 0)
-                if aimed
-                else min(total - 1, before + chance.randrange(0, len(NAMES)))
-            )
-            if kill_when(aegis, process, level, 0.0 if aimed else chance.random() * 0.2):
-                kills += 1
-                levels.append(settled(aegis.home))
-
-        cached = embedded(aegis.home)
-        if chance.random() < 0.15 or kills == KILLS:
-            last = aegis("ingest", "--json")
-            assert last.code == 0, last.stderr
-            # What a killed run embedded is in the cache, and what is in the cache is not embedded again.
-            assert last.json["work"]["chunks_embedded"] == expected_work["chunks_embedded"] - cached
-            assert aegis("digest", "--json").json == expected
-    assert kills >= 20
-    stages_hit = {min(level, total - 1) // len(NAMES) for level in levels}
-    assert stages_hit == {0, 1, 2, 3, 4}, levels
+        run = undisturbed.parent.start((), aegis.environment())
+        while settled(aegis.home) <= before and before < len(NAMES) * len(Stage):
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.2)
+        run.kill()
+        run.wait()
+    assert_completes(undisturbed, aegis)
 
 
-@pytest.mark.slow
-def test_two_runs_at_once_do_the_work_of_one(tmp_path: Path) -> None:
-    write_documents(tmp_path / "root", NAMES)
-    alone = Aegis(tmp_path / "alone", tmp_path / "root")
-    expected_work = alone("ingest", "--json").json["work"]
-    both = Aegis(tmp_path / "both", tmp_path / "root")
+def test_a_killed_command_is_completed_by_the_next_one(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """The real command with its worker processes, while it chunks."""
+    aegis = Aegis(tmp_path / "home", undisturbed.root)
+    with aegis.start("ingest", "--json") as process:
+        wait_until_settled(aegis, process, 2 * len(NAMES) + 1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert settled(aegis.home) < len(NAMES) * len(Stage)
+    last = aegis("ingest", "--json")
+    assert last.code == 0, last.stderr
+    assert digests_of(aegis) == undisturbed.digests
+
+
+def wait_until_settled(aegis: Aegis, process: "subprocess.Popen[str]", level: int) -> None:
+    """Until so many documents and stages are settled by a run that goes on."""
+    while settled(aegis.home) < level:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def test_two_runs_at_once_do_the_work_of_one(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    both = Aegis(tmp_path / "both", undisturbed.root)
     runs = [both.start("ingest", "--json") for _ in range(2)]
-    answers = [run.communicate(timeout=250) for run in runs]
+    answers = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0, 0], [stderr for _, stderr in answers]
-    assert both("ingest", "--json").json["done"] == len(NAMES)
-    assert both("digest", "--json").json == alone("digest", "--json").json
-    assert expected_work["parsed"] == len(NAMES)
-    states = _count(both.home, "SELECT count(*) FROM stage_states WHERE attempts <> 1")
-    assert states == 0  # nobody did a document and stage a second time
+    assert_completes(undisturbed, both)
+    assert undisturbed.work["parsed"] == len(NAMES) == count(both.home, "SELECT count(DISTINCT id) FROM documents")
+    # Nobody did a document and stage a second time.
+    assert count(both.home, "SELECT count(*) FROM stage_states WHERE attempts <> 1") == 0
+    assert settled(both.home) == len(NAMES) * len(Stage)

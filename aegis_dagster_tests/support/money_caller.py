@@ -1,19 +1,22 @@
-"""A process that asks the gateway many tasks at once: `python -m ... CALLS AT_ONCE SEED`.
+"""A process that asks the gateway many tasks at once, for `warm_processes`.
 
 It builds everything from the settings, as the stages do, and prints what became of its tasks as JSON.
 """
 
 import asyncio
 import json
-import sys
 from collections import Counter
+from contextlib import suppress
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import BudgetExhausted, Deferred, DocumentError
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway
+from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.retry_policy import CallFailed
 from aegis_dagster.settings import load_settings
 
 SECRET = "the-harbour-master's-secret"  # stands in every prompt, and must stand nowhere else
@@ -22,7 +25,7 @@ SECRET = "the-harbour-master's-secret"  # stands in every prompt, and must stand
 def task(seed: int, number: int) -> LLMTask:
     """A question of its own; no two cost the same."""
     words = " ".join(f"w{seed}-{number}-{place}" for place in range(20 + (number * 7) % 50))
-    asked_for = AskedFor(CollectionName("harbour"), f"harbour/{number % 10}.txt", Stage.GRAPH)
+    asked_for = AskedFor(CollectionName("harbour"), f"harbour/{seed}-{number}.txt", Stage.GRAPH)
     message = Message("user", f"{SECRET} {words}")
     return LLMTask(TaskType.SUMMARY, messages=(message,), max_tokens=200, asked_for=asked_for)
 
@@ -60,6 +63,19 @@ async def ask_all(calls: int, at_once: int, seed: int) -> dict[str, int]:
     return dict(ended)
 
 
-if __name__ == "__main__":
-    calls, at_once, seed = map(int, sys.argv[1:4])
-    print(json.dumps(asyncio.run(ask_all(calls, at_once, seed))))
+def prepare() -> None:
+    """Make a call that reaches nobody: with its first one a process imports for seconds."""
+
+    async def call() -> None:
+        wire = Wire()
+        nobody = Provider("nobody", "http://127.0.0.1:9/v1", "", timeout_seconds=60.0)
+        with suppress(CallFailed):
+            await wire.call(nobody, Model("none", frozenset(TaskType)), task(0, 0))
+        await wire.aclose()
+
+    asyncio.run(call())
+
+
+def main(calls: str, at_once: str, seed: str) -> None:
+    """What a process does."""
+    print(json.dumps(asyncio.run(ask_all(int(calls), int(at_once), int(seed)))))

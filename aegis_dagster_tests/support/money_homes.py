@@ -14,6 +14,7 @@ import yaml
 from aegis_dagster.composition.project import Project
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.support.llm_server import LLMServer
+from aegis_dagster_tests.support.warm_processes import WarmParent, WarmProcess
 
 PAID = "dashscope"
 MODEL = "scripted"
@@ -56,17 +57,9 @@ class Home:
         """The project, in this process. The caller has set the environment."""
         return Project(load_settings())
 
-    def start(
-        self, *arguments: str, module: str = "aegis_dagster_tests.support.money_caller"
-    ) -> "subprocess.Popen[str]":
+    def start(self, parent: WarmParent, *arguments: str) -> WarmProcess:
         """A process that works on this home."""
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return parent.start(arguments, self.environment())
 
     def aegis(self, *arguments: str) -> dict[str, Any]:
         """What a command of `aegis` prints as JSON; it must end well."""
@@ -106,17 +99,6 @@ def make_home(
     return home
 
 
-def finished(processes: Sequence["subprocess.Popen[str]"], timeout: float) -> list[dict[str, Any]]:
+def finished(processes: Sequence[WarmProcess]) -> list[dict[str, Any]]:
     """What the processes print; all must end well."""
-    answers = []
-    try:
-        for process in processes:
-            out, err = process.communicate(timeout=timeout)
-            assert process.returncode == 0, err
-            answers.append(json.loads(out))
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-    return answers
+    return [process.answer() for process in processes]

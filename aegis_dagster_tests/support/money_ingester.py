@@ -1,21 +1,28 @@
-"""A process that brings the whole root up to date: `python -m ... [parse]`; with `parse`, up to the chunks only."""
+"""A process that brings the whole root up to date, for `warm_processes`; `parse`: up to the chunks only."""
 
 import asyncio
 import json
-import sys
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stages.registry import STAGES
 from aegis_dagster.stages.sync import update_listing
+from aegis_dagster_tests.support import money_caller
+from aegis_dagster_tests.support.tasks_in_process import TasksInProcess
 
 UP_TO_CHUNKS = (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
 
 
+def prepare() -> None:
+    """Once for all processes."""
+    money_caller.prepare()
+    TasksInProcess.prepare()
+
+
 async def bring_up(stages: tuple[Stage, ...]) -> dict[str, dict[str, int]]:
     """Run the stages over all documents; the counts of each by status."""
-    project = Project(load_settings())
+    project = Project(load_settings(), tasks=TasksInProcess())
     update_listing(project.source, project.documents, project.guard())
     ended = {}
     async with project.workbench() as bench:
@@ -25,6 +32,7 @@ async def bring_up(stages: tuple[Stage, ...]) -> dict[str, dict[str, int]]:
     return ended
 
 
-if __name__ == "__main__":
-    wanted = UP_TO_CHUNKS if sys.argv[1:] == ["parse"] else (*UP_TO_CHUNKS, Stage.GRAPH)
-    print(json.dumps(asyncio.run(bring_up(wanted))))
+def main(wanted: str = "") -> None:
+    """What a process does."""
+    stages = UP_TO_CHUNKS if wanted == "parse" else (*UP_TO_CHUNKS, Stage.GRAPH)
+    print(json.dumps(asyncio.run(bring_up(stages))))

@@ -1,0 +1,110 @@
+"""Processes forked from one that has imported everything already: dozens of them cost no more than one.
+
+`python -m ... MODULE` is that process. It calls the module's `prepare`, and forks one for each line of its standard
+input, which calls `main` with the arguments of the line.
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class WarmProcess:
+    """One that was forked: a process group of its own."""
+
+    parent: "WarmParent"
+    pid: int
+    output: Path
+
+    def kill(self) -> None:
+        """SIGKILL, also to what it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """How it ended: its exit code, or minus the signal that killed it."""
+        return int(self.parent.ask({"wait": self.pid}))
+
+    def answer(self) -> Any:
+        """What it has printed, as JSON; it must end well."""
+        code, text = self.wait(), self.output.read_text("utf-8")
+        assert code == 0, text
+        return json.loads(text.splitlines()[-1])
+
+
+@dataclass(slots=True)
+class WarmParent:
+    """The process that has imported the module."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> WarmProcess:
+        """Fork one, with this environment only."""
+        output = self.folder / f"{uuid.uuid4().hex}.out"
+        wanted = {"arguments": list(arguments), "environment": dict(environment), "output": str(output)}
+        return WarmProcess(self, int(self.ask(wanted)), output)
+
+    def ask(self, request: Mapping[str, Any]) -> str:
+        """One line for another."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return self.process.stdout.readline()
+
+
+@contextmanager
+def warm_parent(module: ModuleType, folder: Path) -> Iterator[WarmParent]:
+    """A process to fork from. folder: for what its children print. At the end all that still run are killed."""
+    assert module.__spec__ is not None
+    command = [sys.executable, "-m", __name__, module.__spec__.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield WarmParent(process, folder)
+
+
+def main(name: str) -> None:
+    """Fork and wait as asked, until standard input ends."""
+    module, running = importlib.import_module(name), set[int]()
+    module.prepare()
+    try:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if "wait" in request:
+                running.discard(request["wait"])
+                print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
+            elif pid := os.fork():
+                running.add(pid)
+                print(pid, flush=True)
+            else:
+                running.clear()
+                return _become(module, request)
+    finally:
+        for pid in running:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return None
+
+
+def _become(module: ModuleType, request: Mapping[str, Any]) -> None:
+    os.setpgid(0, 0)
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for old, new in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(old, new)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    module.main(*request["arguments"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
