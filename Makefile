@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev screenshots fmt clean
+.PHONY: help setup demo test test-fast lint types all-tests fast-tests dev screenshots fmt clean
 
 # Python 3.11 by whatever name; `make PYTHON=/path/to/python3.11 setup` chooses one.
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 PORT ?= 3000
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(INSTALLED) ## make .venv, install everything, export the embedding model
 
@@ -47,13 +47,29 @@ demo: setup ## ingest the sample documents, then search them
 	  '  $(BIN)/aegis dev                      (the same in Dagster, at http://127.0.0.1:3000)' \
 	  'Your own documents: $(BIN)/aegis ingest FOLDER, in a shell without these two variables.'
 
-test: setup ## lint, types, tests with coverage
+# Types are checked beside the tests, in one of the times when a test waits. Whole files go to each of two processes,
+# the longest first (conftest.py).
+test: setup ## lint, types, all tests with coverage
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types all-tests
+
+test-fast: setup ## lint, types, tests without server, docling or browser
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types fast-tests
+
+lint:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types:
 	$(BIN)/mypy
 	$(BIN)/mypy scripts
-	$(BIN)/pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report= --cov-fail-under=0 --durations=15
-	$(BIN)/pytest -m alone --cov --cov-append --cov-report=term:skip-covered --durations=15
+
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+
+all-tests:
+	$(PYTEST) --cov --cov-report=term:skip-covered
+
+fast-tests:
+	$(PYTEST) -m "not heavy"
 
 # The samples are copied, so that files dropped into the watched folder do not end up in the repository.
 dev: export AEGIS_HOME := .aegis-dev

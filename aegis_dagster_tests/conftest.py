@@ -4,19 +4,35 @@ import os
 
 import pytest
 
-from aegis_dagster_tests.support.machine import slowness
+from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
 from aegis_dagster_tests.support.servers.neo4j import neo4j
-from aegis_dagster_tests.support.servers.postgres import empty_url, postgres
+from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
 from aegis_dagster_tests.support.servers.s3 import s3_server
+from aegis_dagster_tests.support.servers.shared import end_servers
 from aegis_dagster_tests.support.servers.webhook import webhook
 
-__all__ = ["empty_url", "neo4j", "postgres", "pushgateway", "s3_server", "webhook"]
+__all__ = ["empty_url", "neo4j", "own_postgres", "postgres", "pushgateway", "s3_server", "webhook"]
 
 
-def pytest_report_header() -> str:
-    """What limits in seconds are multiplied with at this moment."""
-    return f"machine: {slowness():.2f} times the usual time"
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is heavy, and let the longest files come first: at the end there is little to wait for.
+
+    Files stay together, so that what a module sets up is set up once.
+    """
+    for item in items:
+        if is_heavy(item):
+            item.add_marker("heavy")
+    slow = {item.path for item in items if is_slow(item)}
+    heavy = {item.path for item in items if item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: (item.path not in slow, item.path not in heavy))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """End the servers of the run that this process has started."""
+    end_servers()
 
 
 @pytest.fixture(autouse=True)

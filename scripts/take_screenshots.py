@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aegis_dagster_tests.support.dagster_ui import LOCATION, DagsterUI
-from aegis_dagster_tests.support.servers.browser import chromium, new_page
+from aegis_dagster_tests.support.servers.browser import chromium, chromium_process, new_page
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
 REPOSITORY = Path(__file__).parents[1]
@@ -35,7 +35,11 @@ def main() -> None:
         dev = DagsterDev(folder / "home", root)
         try:
             dev.start()
-            with chromium() as browser, new_page(browser, width=WIDTH, height=HEIGHT) as page:
+            with (
+                chromium_process() as address,
+                chromium(address) as browser,
+                new_page(browser, width=WIDTH, height=HEIGHT) as page,
+            ):
                 take_pictures(DagsterUI(page, dev))
         finally:
             dev.stop()

@@ -1,11 +1,10 @@
 """From a model call to a page: the real Prometheus, Alertmanager, Pushgateway and Dagster over the scripted provider.
 
 A run spends beyond 80 % of a budget: the alert fires and somebody is told once. The next one uses it up: the asset
-check fails and is paged. The limit is raised: both are cleared. All of it, starting the servers included, takes less
-than a minute; the seconds are printed.
+check fails and is paged. The limit is raised: both are cleared. How long that takes `python -m
+scripts.benchmark_daily_use` tells.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.llm_server import Behaviour, Rule, scripted_server
-from aegis_dagster_tests.support.machine import allowed
 from aegis_dagster_tests.support.money_homes import PAID, Home, make_home
 from aegis_dagster_tests.support.places import REPOSITORY
 from aegis_dagster_tests.support.scraping import exporter_process
@@ -48,8 +46,6 @@ class Watched:
     aegis: InProcess  # what costs most of a command's time is starting Python
     prometheus: Prometheus
     phone: Webhook
-    began: float  # of time.monotonic, before any server was started
-    allowed: float  # seconds from then on
     cursor: str | None = None
 
     def ingest(self, first: int, last: int) -> dict[str, Any]:
@@ -77,11 +73,11 @@ class Watched:
     def documents_pushed(self, stage: str, status: str, documents: int) -> None:
         """Until Prometheus has from the Pushgateway that the last run left so many documents like this."""
         labels = f'job="aegis_ingestion", collection="harbour", stage="{stage}", status="{status}"'
-        self.prometheus.wait_for(f"aegis_run_stage_documents{{{labels}}} == {documents}", seconds=30)
+        self.prometheus.wait_for(f"aegis_run_stage_documents{{{labels}}} == {documents}")
 
     def wait_for(self, name: str, *statuses: str) -> None:
         """Until exactly these pages arrived."""
-        self.phone.wait_for(lambda _: self.told(name) == list(statuses), seconds=30)
+        self.phone.wait_for(lambda _: self.told(name) == list(statuses))
 
 
 def at_once(folder: Path) -> Path:
@@ -97,7 +93,6 @@ def at_once(folder: Path) -> Path:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    limit, began = allowed(60), time.monotonic()
     with ExitStack() as running:
         server = running.enter_context(scripted_server())
         server.script([Rule(Behaviour(usage_fields=USAGE))])
@@ -117,12 +112,11 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched
         prometheus = running.enter_context(
             prometheus_server(targets, rules=[at_once(tmp_path)], alertmanager=alertmanager.url)
         )
-        yield Watched(home, InProcess(home.folder / "home", monkeypatch), prometheus, phone, began, limit)
+        yield Watched(home, InProcess(home.folder / "home", monkeypatch), prometheus, phone)
 
 
 @pytest.mark.slow
-@pytest.mark.alone
-def test_spending_pages_and_a_raised_budget_clears(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spending_pages_and_a_raised_budget_clears(watched: Watched) -> None:
     done = watched.ingest(0, 9)
     assert (done["done"], done["deferred"]) == (9, 0)
     watched.documents_pushed("graph", "done", 9)
@@ -149,7 +143,3 @@ def test_spending_pages_and_a_raised_budget_clears(watched: Watched, capsys: pyt
     (spent,) = watched.prometheus.wait_for("monthly_spend_usd", lambda found: bool(found) and found[0].value > 0.11)
     ledger = watched.aegis.json("costs")
     assert spent.value == pytest.approx(ledger["total_nanousd"] / 1e9, abs=1e-9)
-    seconds = time.monotonic() - watched.began
-    with capsys.disabled():
-        print(f" from no server to the last all-clear: {seconds:.1f} s ", end="")
-    assert seconds < max(watched.allowed, allowed(60))  # the machine's speed may have changed meanwhile

@@ -23,7 +23,8 @@ from aegis_dagster.ports import DocumentSource
 from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster.stores.clock import SystemClock
-from aegis_dagster_tests.support.servers.s3 import S3Server, free_port
+from aegis_dagster_tests.support.servers.programs import free_port
+from aegis_dagster_tests.support.servers.s3 import S3Server
 
 IGNORE = ("*.tmp", "~$*")
 Kind = Literal["local", "memory", "s3"]

@@ -8,9 +8,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
+expect.set_options(timeout=120_000)  # a safety net: 5 s would be too few for a machine that stands still
 LOCATION = "aegis_dagster.definitions"
 RUN_SECONDS = 240.0
-SOON_MS = 30_000  # until the page shows what the server knows
 _OVER = ("SUCCESS", "FAILURE", "CANCELED")
 # Fields that choose assets are editors as well; that of the run config has lines.
 _EDITOR = "[...document.querySelectorAll('.CodeMirror')].map(e => e.CodeMirror).find(e => e.getOption('lineNumbers'))"
@@ -87,7 +87,7 @@ class DagsterUI:
     def write_config(self, text: str) -> None:
         """Replace what stands in the launchpad's editor."""
         self.page.evaluate(f"text => {_EDITOR}.setValue(text)", text)
-        expect(self.page.get_by_text("No errors")).to_be_visible(timeout=SOON_MS)
+        expect(self.page.get_by_text("No errors")).to_be_visible()
 
     def launch_tick(self, schedule: str, job: str) -> str:
         """Evaluate a schedule for its next time and launch the one run that it requests. Returns the run's id."""
@@ -121,7 +121,7 @@ class DagsterUI:
         self.run(run_id)
         self.dev.wait_for(lambda: self.dev.run(run_id)["status"] in _OVER, "a run to end", RUN_SECONDS)
         assert self.dev.run(run_id)["status"] == "SUCCESS", self.page.locator("body").inner_text()
-        expect(self.page.get_by_text("Success", exact=True).first).to_be_visible(timeout=SOON_MS)
+        expect(self.page.get_by_text("Success", exact=True).first).to_be_visible()
 
     def asset(self, name: str, view: str = "overview") -> None:
         """Open an asset's page."""
@@ -142,10 +142,10 @@ class DagsterUI:
         self.page.goto(f"{self.url}/automation")
         for name in names:
             switch = self.switch(name)
-            expect(switch).to_be_enabled(timeout=SOON_MS)
+            expect(switch).to_be_enabled()
             if switch.is_checked() != on:
                 switch.locator("xpath=..").click()  # what is seen of it
-            expect(switch).to_be_checked(checked=on, timeout=SOON_MS)
+            expect(switch).to_be_checked(checked=on)
 
     def screenshot(self, path: Path) -> None:
         """Keep what the page shows, for people."""

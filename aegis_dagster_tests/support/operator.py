@@ -4,9 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ class Operator:
     """Somebody at the machine where `aegis dev` runs."""
 
     dev: DagsterDev
-    seconds: dict[str, float] = field(default_factory=dict)  # how long until something was searchable, by what
 
     @property
     def project(self) -> Project:
@@ -60,10 +58,8 @@ class Operator:
             return thread.submit(found, question).result()
 
     def wait_until_found(self, what: str, question: str, *documents: str) -> None:
-        """Until just these documents answer; how long that took is kept."""
-        begun = time.monotonic()
+        """Until just these documents answer."""
         self.dev.wait_for(lambda: self.found(question) == list(documents), f"{what} ({question})", _WAIT_SECONDS)
-        self.seconds[what] = time.monotonic() - begun
 
     def wait_until_idle(self) -> None:
         """Until no run is at work and none would find anything to do."""

@@ -35,7 +35,8 @@ from aegis_dagster.stores.catalog.schema import stage_states
 from aegis_dagster_tests.support.dagster_daemon import Daemon, LaterClock, found
 from aegis_dagster_tests.support.machine import allowed
 from aegis_dagster_tests.support.projects import write_documents
-from aegis_dagster_tests.support.servers.s3 import S3Server, free_port
+from aegis_dagster_tests.support.servers.programs import free_port
+from aegis_dagster_tests.support.servers.s3 import S3Server
 
 
 def change_everything(daemon: Daemon, filesystem: Any, prefix: str) -> None:

@@ -1,21 +1,24 @@
 """What an operator does every day, in a real Chromium against a real `aegis dev`.
 
-One `aegis dev` serves all tests here; each has collections of its own.
+One `aegis dev` serves all tests here; each has collections of its own. The last one turns the sensor on that watches
+the folder.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster_tests.support.bad_files import one_page_pdf
 from aegis_dagster_tests.support.dagster_ui import DagsterUI
 from aegis_dagster_tests.support.operator import Operator
 from aegis_dagster_tests.support.projects import write_documents
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,31 @@ def test_a_file_that_cannot_be_parsed_is_found_in_three_clicks_with_reason_and_r
     expect(row.get_by_text("the copy was interrupted")).to_be_in_viewport()
     page.get_by_role("link", name="Checks").or_(page.get_by_role("tab", name="Checks")).click()
     expect(page.get_by_text("1 of 2 documents could not be parsed.")).to_be_in_viewport()
+
+
+def test_what_happens_in_the_folder_is_searchable(ui: DagsterUI, operator: Operator) -> None:
+    ui.turn("watched_folder")
+    operator.wait_until_idle()
+
+    operator.write("post/letter.pdf", one_page_pdf("The axolotl of the harbour was counted twice this year."))
+    operator.wait_until_found("new", "axolotl", "post/letter.pdf")
+    (new,) = [run for run in ui.dev.runs() if run["tags"].get("aegis/why") == "post/letter.pdf"]
+    ui.wait_for_success(new["id"])
+    expect(ui.page.get_by_text("watched_folder").first).to_be_visible()  # who launched it
+
+    operator.write("post/letter.pdf", one_page_pdf("The dromedary of the harbour was counted twice this year."))
+    operator.wait_until_found("edited", "dromedary", "post/letter.pdf")
+    assert operator.found("axolotl") == []
+    operator.wait_until_idle()
+
+    letter = Path(ui.dev.root) / "post" / "letter.pdf"
+    parsed = operator.processed(Stage.PARSE)
+    letter.rename(letter.with_name("renamed.pdf"))
+    operator.wait_until_found("renamed", "dromedary", "post/renamed.pdf")
+    assert operator.processed(Stage.PARSE) == parsed  # it is not parsed again
+    operator.wait_until_idle()
+
+    letter.with_name("renamed.pdf").unlink()
+    operator.wait_until_found("deleted", "dromedary")
+    operator.wait_until_idle()
+    assert {run["status"] for run in ui.dev.runs()} == {"SUCCESS"}

@@ -11,7 +11,7 @@ from aegis_dagster_tests.support.operator import Operator
 from aegis_dagster_tests.support.projects import document_text
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 DROPPED = 5  # files, each time: as many as one search finds
 STAGES = (Stage.PARSE, Stage.CHUNK, Stage.EMBED, Stage.GRAPH)  # without pictures there is nothing to enrich
@@ -45,7 +45,7 @@ def test_what_is_dropped_is_processed_once_whatever_is_killed_meanwhile(
     names = [f"{word}s/{number}.txt" for number in range(DROPPED)]
     for name in names:
         operator.write(name, f"{document_text(name)}\nThe {word} was counted.\n")
-    dev.wait_for(lambda: [run for run in operator.at_work() if run["status"] == "STARTED"], "a run to begin", 120)
+    dev.wait_for(lambda: [run for run in operator.at_work() if run["status"] == "STARTED"], "a run to begin")
     dev.kill(part)
     dev.start()
     operator.wait_until_idle()

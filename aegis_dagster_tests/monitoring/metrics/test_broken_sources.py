@@ -77,20 +77,20 @@ def test_a_damaged_or_lost_database_takes_nothing_else_with_it_and_comes_back(
     assert "ledger can be asked again." in caplog.messages
 
 
-def test_a_database_server_may_stop_and_start(tmp_path: Path, postgres: PostgresServer) -> None:
-    url = postgres.new_database()
+def test_a_database_server_may_stop_and_start(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    url = own_postgres.new_database()
     open_database(url).dispose()
     exporter = make_exporter(make_settings(tmp_path / "home", database=url))
     with served(exporter) as address:
         exporter.refresh()
         before = scrape(address)
         assert set(before.up().values()) == {1}
-        postgres.stop()
+        own_postgres.stop()
         try:
             exporter.refresh()
             assert_the_database_is_down(scrape(address))
         finally:
-            postgres.start()
+            own_postgres.start()
         exporter.refresh()
         after = scrape(address)
     assert set(after.up().values()) == {1}

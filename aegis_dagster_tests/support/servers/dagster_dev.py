@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,8 +15,10 @@ from typing import Any
 
 import psutil
 
-_START_SECONDS = 120.0
-_END_SECONDS = 60.0
+from aegis_dagster_tests.support.servers.programs import free_port
+
+_START_SECONDS = 240.0
+_END_SECONDS = 120.0
 _ENDS_BY_ITSELF_SECONDS = 10.0
 
 
@@ -50,7 +51,7 @@ class DagsterDev:
 
     def start(self) -> None:
         """Returns when the webserver answers and has loaded the definitions."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("aegis")), "dev", "--port", str(self.port)],
@@ -128,7 +129,7 @@ class DagsterDev:
         (found,) = [run for run in self.runs() if run["id"] == run_id]
         return found
 
-    def wait_for(self, true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    def wait_for(self, true: Callable[[], object], what: str, seconds: float = 240.0) -> None:
         """Wait until something is so. Raises AssertionError with the end of the log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -143,9 +144,3 @@ class DagsterDev:
         except OSError:
             return False
         return bool(found["repositoriesOrError"].get("nodes"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,6 @@
 """A real Neo4j for tests: its jars from Maven Central, a home of its own, on a free port of loopback."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,10 +15,12 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.servers.programs import free_port
+from aegis_dagster_tests.support.servers.shared import shared
 
 VERSION = "5.26.20"  # the last line that runs on Java 17
 _MISSING = "Java or Maven is not installed; `apt-get install openjdk-17-jre-headless maven` installs them."
-_START_SECONDS = 120.0  # 8 on an idle machine
+_START_SECONDS = 240.0  # 8 on an idle machine
 _OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch")
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>aegis</groupId><artifactId>neo4j-of-tests</artifactId><version>1</version><dependencies>
@@ -41,7 +42,6 @@ class Neo4jServer:
     """A server that asks for no password."""
 
     uri: str
-    process: "subprocess.Popen[bytes]"
 
 
 @contextmanager
@@ -49,18 +49,18 @@ def neo4j_server() -> Iterator[Neo4jServer]:
     """A running server with a home of its own, removed at the end."""
     jars = _jars()
     with tempfile.TemporaryDirectory(prefix="aegis_neo4j_") as name:
-        home, bolt = Path(name), _free_port()
+        home, bolt = Path(name), free_port()
         for folder in ("conf", "data", "logs", "run", "plugins", "import"):
             (home / folder).mkdir()
-        (home / "conf" / "neo4j.conf").write_text(_CONF.format(bolt=bolt, http=_free_port()))
+        (home / "conf" / "neo4j.conf").write_text(_CONF.format(bolt=bolt, http=free_port()))
         command = ["java", "-Xms128m", "-Xmx512m", *(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENED)]
         command += ["-cp", f"{jars}/*", "org.neo4j.server.CommunityEntryPoint", f"--home-dir={home}"]
         command += [f"--config-dir={home / 'conf'}", "--console-mode"]
         with (home / "console").open("wb") as console:
             process = subprocess.Popen(command, stdout=console, stderr=console)
             try:
-                server = Neo4jServer(f"bolt://127.0.0.1:{bolt}", process)
-                _wait_for(server, home / "console")
+                server = Neo4jServer(f"bolt://127.0.0.1:{bolt}")
+                _wait_for(server, process, home / "console")
                 yield server
             finally:
                 process.kill()
@@ -68,11 +68,11 @@ def neo4j_server() -> Iterator[Neo4jServer]:
 
 
 @pytest.fixture(scope="session")
-def neo4j() -> Iterator[Neo4jServer]:
-    """One server for all tests of a session. Without Java or Maven the tests skip."""
+def neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
+    """One server for all tests of a run; each takes a workspace of its own. Without Java or Maven the tests skip."""
     if shutil.which("java") is None or shutil.which("mvn") is None:
         missing(_MISSING)
-    with neo4j_server() as server:
+    with shared(tmp_path_factory, "neo4j", neo4j_server) as server:
         yield server
 
 
@@ -95,7 +95,7 @@ def _jars() -> Path:
     return jars
 
 
-def _wait_for(server: Neo4jServer, console: Path) -> None:
+def _wait_for(server: Neo4jServer, process: "subprocess.Popen[bytes]", console: Path) -> None:
     from neo4j import GraphDatabase
     from neo4j.exceptions import DriverError, Neo4jError
 
@@ -105,14 +105,7 @@ def _wait_for(server: Neo4jServer, console: Path) -> None:
             try:
                 driver.execute_query("RETURN 1")
             except (DriverError, Neo4jError):
-                assert server.process.poll() is None and time.monotonic() < deadline, console.read_text()
+                assert process.poll() is None and time.monotonic() < deadline, console.read_text()
                 time.sleep(0.2)
             else:
                 return
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port

@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -16,6 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.servers.programs import free_port
+from aegis_dagster_tests.support.servers.shared import shared
 
 _FOLDERS = ["/usr/local/bin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
 _MISSING = "Postgres is not installed; `apt-get install postgresql` installs it."
@@ -39,7 +40,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        options = f"-p {self.port} -k {self.folder} -h 127.0.0.1 -c fsync=off -c max_connections=100"
+        options = f"-p {self.port} -k {self.folder} -h 127.0.0.1 -c fsync=off -c max_connections=200"
         log = self.folder / "log"
         _as_postgres([_program("pg_ctl"), "-D", str(self.data), "-w", "-l", str(log), "-o", options, "start"])
 
@@ -61,7 +62,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A running server with a data folder of its own, removed at the end."""
     # Not pytest's folder: the user postgres may not enter it, and a socket's path has to be short.
     with tempfile.TemporaryDirectory(prefix="aegis_pg_") as name:
-        server = PostgresServer(Path(name), _free_port())
+        server = PostgresServer(Path(name), free_port())
         if os.geteuid() == 0:
             shutil.chown(name, "postgres", "postgres")
         _as_postgres([_program("initdb"), "-D", str(server.data), "-A", "trust", "-U", "postgres", "--no-sync"])
@@ -74,8 +75,17 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests of a session; each takes a database of its own. Without Postgres the tests skip."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One server for all tests of a run; each takes a database of its own. Without Postgres the tests skip."""
+    if _found("initdb") is None:
+        missing(_MISSING)
+    with shared(tmp_path_factory, "postgres", postgres_server) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server for one test, which may stop it. Without Postgres the test skips."""
     if _found("initdb") is None:
         missing(_MISSING)
     with postgres_server() as server:
@@ -109,9 +119,3 @@ def _as_postgres(command: list[str]) -> None:
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, cwd="/")
     if done.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)}: {done.stderr}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

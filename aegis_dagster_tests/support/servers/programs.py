@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aegis_dagster_tests.support.missing import missing
 
-_START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+_START_SECONDS = 240.0
+_STOP_SECONDS = 60.0
 
 
 class Program:

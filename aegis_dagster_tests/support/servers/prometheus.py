@@ -58,7 +58,7 @@ class Prometheus(Program):
         return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
 
     def wait_for(
-        self, expression: str, met: Callable[[list[Sample]], bool] = bool, *, seconds: float = 30.0
+        self, expression: str, met: Callable[[list[Sample]], bool] = bool, *, seconds: float = 240.0
     ) -> list[Sample]:
         """The first answer that is as wanted: by default, not empty. Raises TimeoutError with the last answer."""
         end = time.monotonic() + seconds

@@ -1,23 +1,25 @@
 """A real S3-compatible server for tests: moto's, in a process of its own, on loopback, on a free port."""
 
 import importlib.util
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from aegis_dagster_tests.support.missing import missing
+from aegis_dagster_tests.support.servers.programs import free_port
+from aegis_dagster_tests.support.servers.shared import shared
 
 _MISSING = "An S3 server or client is not installed; `pip install 'aegis_dagster[dev,s3]'` installs both."
 _SERVE = "from moto.server import main; main(['-H', '127.0.0.1', '-p', {port!r}])"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 240.0
 
 
 @dataclass(slots=True)
@@ -65,21 +67,21 @@ class S3Server:
             return False
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    """One server for all tests of a session; each takes a bucket of its own. Without moto or s3fs the tests skip."""
-    if any(importlib.util.find_spec(name) is None for name in ("moto", "flask", "s3fs")):
-        missing(_MISSING)
+@contextmanager
+def _running() -> Iterator[S3Server]:
+    """A server that is ended with the block; who gets it cannot stop it."""
     server = S3Server(free_port())
     server.start()
     try:
-        yield server
+        yield S3Server(server.port)
     finally:
         server.stop()
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One server for all tests of a run; each takes a bucket of its own. Without moto or s3fs the tests skip."""
+    if any(importlib.util.find_spec(name) is None for name in ("moto", "flask", "s3fs")):
+        missing(_MISSING)
+    with shared(tmp_path_factory, "s3", _running) as server:
+        yield server

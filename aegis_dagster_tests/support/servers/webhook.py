@@ -31,7 +31,7 @@ class Webhook:
         pages = [body for body in self.bodies if isinstance(body, dict)]
         return [one for body in pages for one in body.get("alerts", []) if one["labels"]["alertname"] == name]
 
-    def wait_for(self, met: Callable[["Webhook"], bool], *, seconds: float = 30.0) -> None:
+    def wait_for(self, met: Callable[["Webhook"], bool], *, seconds: float = 240.0) -> None:
         """Returns when what arrived is as wanted. Raises TimeoutError with what arrived."""
         end = time.monotonic() + seconds
         while not met(self):
