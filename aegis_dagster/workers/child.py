@@ -36,7 +36,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
     while True:
         request = json.loads(requests.get())
-        json.dump(_answer(request), answers, ensure_ascii=True)
+        json.dump(answer(request), answers, ensure_ascii=True)
         answers.write("\n")
         answers.flush()
 
@@ -47,7 +47,8 @@ def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
     os._exit(0)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Do one task, and say how it ended."""
     try:
         return {"result": _task(request["task"])(request["payload"])}
     except DocumentError as error:

@@ -59,16 +59,7 @@ class WorkerPool:
                     self._idle.append(worker)
                 else:
                     await worker.kill()
-        if service := answer.get("service_error"):
-            raise ServiceError(service["message"], remedy=service["remedy"])
-        if operator := answer.get("operator_error"):
-            raise ConfigurationError(operator["message"], remedy=operator["remedy"])
-        if error := answer.get("error"):
-            raise DocumentError(
-                FailureCode(error["code"]), error["message"], remedy=error["remedy"], retryable=error["retryable"]
-            )
-        result: dict[str, Any] = answer["result"]
-        return result
+        return result_of(answer)
 
     async def close(self) -> None:
         """End every worker; what they work on ends with ServiceError."""
@@ -77,6 +68,20 @@ class WorkerPool:
             await worker.kill()
         self._idle.clear()
         self._busy.clear()
+
+
+def result_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """What a task returned. Raises what it ended with: DocumentError, ServiceError or ConfigurationError."""
+    if service := answer.get("service_error"):
+        raise ServiceError(service["message"], remedy=service["remedy"])
+    if operator := answer.get("operator_error"):
+        raise ConfigurationError(operator["message"], remedy=operator["remedy"])
+    if error := answer.get("error"):
+        raise DocumentError(
+            FailureCode(error["code"]), error["message"], remedy=error["remedy"], retryable=error["retryable"]
+        )
+    result: dict[str, Any] = answer["result"]
+    return result
 
 
 class _Worker:

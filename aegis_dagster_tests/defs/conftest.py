@@ -9,6 +9,7 @@ import pytest
 from aegis_dagster.composition.project import Project
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.support.dagster_daemon import Daemon
+from aegis_dagster_tests.support.dagster_instance import quick_instance
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    with quick_instance(tmp_path) as made:
         yield made
 
 

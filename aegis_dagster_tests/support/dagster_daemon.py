@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import dagster as dg
+from dagster._core.execution.build_resources import wrap_resources_for_execution
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
@@ -16,6 +17,23 @@ from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.support.tasks_in_process import InProcessResource
 
 _RUN_KEY = "dagster/run_key"
+
+
+class _Tick(dg.ScheduleEvaluationContext):
+    """Dagster's own makes the instance anew from its reference, which events in memory do not survive."""
+
+    def __init__(self, instance: dg.DagsterInstance, at: datetime, definitions: dg.Definitions) -> None:
+        super().__init__(
+            instance.get_ref(),
+            at,
+            resources=wrap_resources_for_execution(definitions.resources),
+            repository_def=definitions.get_repository_def(),
+        )
+        self._made = instance
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self._made
 
 
 @dataclass(slots=True)
@@ -70,13 +88,7 @@ class Daemon:
         """One tick of a schedule."""
         definitions = self.definitions()
         schedule = definitions.get_repository_def().get_schedule_def(name)
-        with dg.build_schedule_context(
-            instance=self.instance,
-            instance_ref=self.instance.get_ref(),
-            scheduled_execution_time=at,
-            resources=definitions.resources,
-            repository_def=definitions.get_repository_def(),
-        ) as context:
+        with _Tick(self.instance, at, definitions) as context:
             result = schedule.evaluate_tick(context)
         self.said = result.skip_message or ""
         return result.run_requests or []

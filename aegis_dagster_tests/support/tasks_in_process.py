@@ -2,20 +2,26 @@
 
 import asyncio
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.resources import ProjectResource
-from aegis_dagster.workers.child import TASKS
+from aegis_dagster.workers.child import TASKS, answer
+from aegis_dagster.workers.pool import result_of
+
+_one_at_a_time = Lock()  # as in a worker
 
 
 class TasksInProcess:
     """What a pool of workers computes, without a limit of time or memory, and without starting anything."""
 
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
-        module, function = TASKS[task].split(":")
-        result: dict[str, Any] = await asyncio.to_thread(getattr(import_module(module), function), payload)
-        return result
+        return result_of(await asyncio.to_thread(self._answer, {"task": task, "payload": payload}))
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        with _one_at_a_time:
+            return answer(request)
 
     @staticmethod
     def prepare() -> None:

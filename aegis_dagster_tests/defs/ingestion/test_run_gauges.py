@@ -9,13 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.ingestion.config import collections
-from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.catalog.counts import OTHERS
 from aegis_dagster_tests.support.projects import scan, write_documents
 from aegis_dagster_tests.support.servers.programs import free_port
 from aegis_dagster_tests.support.servers.prometheus import Pushgateway
+from aegis_dagster_tests.support.tasks_in_process import InProcessResource
 
 Group = tuple[str, str]  # collection, stage
 
@@ -31,7 +31,7 @@ def make_project(folder: Path, patch: pytest.MonkeyPatch, gateway: str) -> Proje
 
 def ingest(instance: dg.DagsterInstance, collection: str) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions(str(collections.name), [collection])
-    job = build_definitions(ProjectResource(seconds_before_retry=0)).resolve_job_def("ingest")
+    job = build_definitions(InProcessResource(seconds_before_retry=0)).resolve_job_def("ingest")
     return job.execute_in_process(instance=instance, partition_key=collection, raise_on_error=False)
 
 
@@ -100,7 +100,7 @@ def test_collections_beyond_the_most_share_a_group_and_one_without_documents_lea
 
     (project.root / "c" / "a.txt").unlink()
     scan(project)
-    clean_up = build_definitions(ProjectResource(seconds_before_retry=0)).resolve_job_def("clean_up")
+    clean_up = build_definitions(InProcessResource(seconds_before_retry=0)).resolve_job_def("clean_up")
     assert clean_up.execute_in_process(instance=instance).success
     assert set(pushed(pushgateway)) == {(OTHERS, stage.value) for stage in Stage}
 
