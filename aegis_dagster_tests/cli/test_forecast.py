@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from aegis_dagster.errors import ConfigurationError, FailureCode
 from aegis_dagster.planning.forecast import forecast
 from aegis_dagster.planning.plan import look
 from aegis_dagster.ports import Extraction
-from aegis_dagster_tests.support.machine import allowed
+from aegis_dagster_tests.support.counting import database_work, opened_below
 from aegis_dagster_tests.support.projects import make_project, scan
 
 VISION = TaskType.IMAGE_DESCRIPTION
@@ -266,15 +265,25 @@ def test_files_are_seen_as_they_are_now_and_the_catalog_is_not_told(tmp_path: Pa
     }
 
 
-def test_a_thousand_documents_are_forecast_within_five_seconds(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    add_files(project, **{f"many__{number}": 3000 for number in range(1000)})
-    documents = project.documents.all()
-    for document in documents[:300]:
+def work_of_a_forecast(folder: Path, documents: int) -> tuple[int, int]:
+    """How many statements it sends for so many documents, every second of them chunked, and files it opens."""
+    project = make_project(folder)
+    add_files(project, **{f"many__{number}": 3000 for number in range(documents)})
+    for document in project.documents.all()[: documents // 2]:
         parse(project, document, characters=3000)
         chunk(project, document, [f"passage {number} of {document.id}" * 20 for number in range(10)])
-    assert calls_of(project)["graph"] > 3000  # what is slow once in a process is done: imports, the prompt
-    started = time.process_time()
-    shown = forecast(project, look(project).documents)
-    assert time.process_time() - started < allowed(5)
-    assert shown.totals.calls == 300 * 10 + 700 * 10
+    with (
+        database_work() as work,
+        opened_below(project.settings.artifacts_dir) as artifacts,
+        opened_below(project.root) as files,
+    ):
+        shown = forecast(project, look(project).documents)
+    assert shown.totals.calls == documents * 10
+    assert "open" not in files
+    return len(work.statements), artifacts.count("open")
+
+
+def test_a_forecast_asks_the_database_as_often_for_many_documents_and_reads_each_artifact_once(tmp_path: Path) -> None:
+    statements, opened = work_of_a_forecast(tmp_path / "few", 20)
+    assert opened == 10 and statements < 25
+    assert work_of_a_forecast(tmp_path / "many", 80) == (statements, 40)

@@ -5,9 +5,8 @@ import os
 import re
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from aegis_dagster.process_identity import new_owner
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.dagster_daemon import Daemon
 from aegis_dagster_tests.support.projects import write_documents
+from aegis_dagster_tests.support.waiting import until
 
 HERE, ELSEWHERE = "aegis_dagster.definitions", "somebody.else"
 STARTED = dg.DagsterRunStatus.STARTED
@@ -50,13 +50,6 @@ def living() -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen(["sleep", "60"]) as process:
         yield process
         process.kill()
-
-
-def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def status(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -148,7 +141,7 @@ def test_a_command_that_is_killed_leaves_no_run_at_work(tmp_path: Path, monkeypa
 def killed_run(instance: dg.DagsterInstance, process: "subprocess.Popen[str]") -> dg.DagsterRun:
     """The run of a command that is killed, with all its processes, as soon as the run has begun."""
     with process:
-        wait_for(lambda: bool(instance.get_runs(dg.RunsFilter(statuses=[STARTED]))) or process.poll() is not None)
+        until(lambda: bool(instance.get_runs(dg.RunsFilter(statuses=[STARTED]))) or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)
     (run,) = instance.get_runs()
@@ -192,19 +185,19 @@ def test_what_the_button_materialize_launched_is_started_again_after_it_was_kill
         params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": tags}
         answer = execute_dagster_graphql(workspace.create_request_context(), LAUNCH, {"params": params})
         run_id = answer.data["launchPipelineExecution"]["run"]["id"]
-        wait_for(lambda: status(instance, run_id) == "STARTED")
+        until(lambda: status(instance, run_id) == "STARTED")
         assert Daemon(instance).requests() == []  # nothing beside it
         assert fail_dead_runs(instance, JOB_NAMES, HERE) == []
         kill_run(instance, run_id)
-        wait_for(lambda: fail_dead_runs(instance, JOB_NAMES, HERE) == [run_id])
+        until(lambda: fail_dead_runs(instance, JOB_NAMES, HERE) == [run_id])
 
         records = instance.get_run_records(dg.RunsFilter(run_ids=[run_id]))
         list(consume_new_runs_for_automatic_reexecution(workspace, records, logging.getLogger(__name__)))
         (again,) = [run.run_id for run in instance.get_runs() if run.run_id != run_id]
-        wait_for(lambda: status(instance, again) == "STARTED")
+        until(lambda: status(instance, again) == "STARTED")
         assert fail_dead_runs(instance, JOB_NAMES, HERE) == []  # Dagster copied the tags of the one that was killed
         kill_run(instance, again)
-        wait_for(lambda: fail_dead_runs(instance, JOB_NAMES, HERE) == [again])
+        until(lambda: fail_dead_runs(instance, JOB_NAMES, HERE) == [again])
 
 
 def kill_run(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -19,9 +19,9 @@ from aegis_dagster.sources.parallel_reads import side_by_side
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster.sources.remote_listing import everything_below
 from aegis_dagster.stores.clock import SystemClock
-from aegis_dagster_tests.support.machine import allowed
 from aegis_dagster_tests.support.servers.s3 import S3Server
 from aegis_dagster_tests.support.servers.silence import web_server
+from aegis_dagster_tests.support.waiting import until
 
 SECONDS = 0.5
 DOCUMENT = Document(DocumentId("c/a.txt"), CollectionName("c"), Revision("r"), 1, ".txt")
@@ -57,7 +57,7 @@ class Hanging:
 
     def _wait(self) -> None:
         self.asked += 1
-        assert self.goes_on.wait(60)
+        assert self.goes_on.wait(600)
 
 
 @pytest.fixture
@@ -71,26 +71,18 @@ def patient(root: Hanging, ask_anew_seconds: float = 600) -> PatientSource:
     return PatientSource(root, Patience(uuid.uuid4().hex, seconds=SECONDS, ask_anew_seconds=ask_anew_seconds))
 
 
-def gives_up(ask: Callable[[], object]) -> float:
-    """How long it took."""
-    began = time.monotonic()
+def gives_up(ask: Callable[[], object]) -> None:
     with pytest.raises(RootUnreadable, match="has not answered"):
         ask()
-    return time.monotonic() - began
-
-
-def until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_root_that_hangs_is_given_up_is_not_asked_again_and_comes_back(root: Hanging) -> None:
     source = patient(root)
-    assert SECONDS <= gives_up(lambda: source.scan({})) < SECONDS + allowed(2)
+    began = time.monotonic()
+    gives_up(lambda: source.scan({}))
+    assert time.monotonic() - began >= SECONDS
     for ask in (lambda: source.scan({}), lambda: source.holds("c"), lambda: source.is_file("c")):
-        assert gives_up(ask) < SECONDS
+        gives_up(ask)
     assert root.asked == 1
     other = Hanging()
     other.goes_on.set()
@@ -131,7 +123,7 @@ def test_what_is_given_up_goes_no_further_when_it_comes_back() -> None:
     patience, goes_on, further = Patience(uuid.uuid4().hex, seconds=SECONDS), threading.Event(), threading.Event()
 
     def walk() -> None:
-        assert goes_on.wait(60)
+        assert goes_on.wait(600)
         answered()
         further.set()
 
@@ -171,20 +163,20 @@ def test_a_copy_that_never_comes_is_no_fault_of_the_document_and_is_left_when_it
 
 
 def test_objects_that_hang_are_left_behind_until_as_many_do_as_are_read_at_once() -> None:
-    patience, goes_on = Patience(uuid.uuid4().hex, seconds=SECONDS), threading.Event()
+    patience, goes_on, names_read = Patience(uuid.uuid4().hex, seconds=SECONDS), threading.Event(), list[str]()
 
     def read(name: str) -> str:
+        names_read.append(name)
         if name.startswith("hangs"):
-            assert goes_on.wait(60)
+            assert goes_on.wait(600)
         return f"read {name}"
 
     def both(*names: str) -> dict[str, str]:
         return patience.ask(lambda: dict(side_by_side(read, names, at_once=2, instead=lambda name: "silent")))
 
     assert both("hangs 1", "a", "b") == {"hangs 1": "silent", "a": "read a", "b": "read b"}
-    began = time.monotonic()
     assert both("a", "hangs 1") == {"a": "read a", "hangs 1": "silent"}
-    assert time.monotonic() - began < SECONDS  # it is not asked again
+    assert names_read.count("hangs 1") == 1
     gives_up(lambda: both("hangs 2", "c", "hangs 3", "hangs 4"))
     goes_on.set()
     until(lambda: not _hangs(lambda: both("hangs 1")))

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from aegis_dagster.domain.listing import KnownFile, Listing
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.sources.local_folder import WatchedFolder, stamp_of
 from aegis_dagster.stores.clock import SystemClock
-from aegis_dagster_tests.support.machine import allowed
+from aegis_dagster_tests.support.counting import opened_below
 
 
 def folder(root: Path, settle_seconds: float = 0.0) -> WatchedFolder:
@@ -169,18 +170,17 @@ def test_a_scope_sees_only_what_is_below_it(tmp_path: Path) -> None:
     assert folder(tmp_path).scan({}, "a").files == {}
 
 
-@pytest.mark.slow
-@pytest.mark.alone
-def test_a_hundred_thousand_known_files_are_listed_within_ten_seconds(tmp_path: Path) -> None:
-    for number in range(100):
-        (tmp_path / f"{number:03}").mkdir()
-        for file in range(1000):
-            (tmp_path / f"{number:03}" / f"{file:04}.txt").touch()
-    names = (f"{number:03}/{file:04}.txt" for number in range(100) for file in range(1000))
+def test_known_files_are_not_opened_and_each_folder_is_listed_once(tmp_path: Path) -> None:
+    names = [f"{number:02}/{file:02}.txt" for number in range(10) for file in range(20)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     known = {DocumentId(name): KnownFile(Revision("not read"), stamp_of((tmp_path / name).stat())) for name in names}
-    started = time.perf_counter()
-    listing = folder(tmp_path, settle_seconds=1.0).scan(known)
-    seconds = time.perf_counter() - started
-    assert len(listing.files) == 100_000
-    assert {file.revision for file in listing.files.values()} == {"not read"}
-    assert seconds < allowed(10)
+    source = folder(tmp_path)
+    with opened_below(tmp_path) as events:
+        listing = source.scan(known)
+    assert {file.revision for file in listing.files.values()} == {"not read"} and len(listing.files) == 200
+    assert Counter(events) == {"os.scandir": 11}
+    with opened_below(tmp_path) as events:
+        source.scan({})
+    assert Counter(events) == {"os.scandir": 11, "open": 200}

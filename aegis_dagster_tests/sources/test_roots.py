@@ -343,12 +343,10 @@ def test_a_server_that_is_down_is_an_unreadable_root_and_a_broken_service(s3_ser
         listing = source.scan({})
     finally:
         own.stop()
-    started = time.monotonic()
     with pytest.raises(RootUnreadable, match="server runs"):
         source.scan({})
     with pytest.raises(ServiceError), source.local_copy(document(listing, "a.txt")):
         pass
-    assert time.monotonic() - started < 30
     shutil.rmtree(tmp_path / "downloads", ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ from aegis_dagster.stores.catalog.claims import Catalog
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.support.ledger_workers import PROCESSES, make_calls_until_killed, start
+from aegis_dagster_tests.support.waiting import until
 
 PROCESSES.set_forkserver_preload([__name__])
 DONE = Outcome(Status.DONE, seconds=0.25)
@@ -39,10 +40,11 @@ class KilledRun:
 
     def wait_until_it_works(self) -> None:
         """Until both have done something."""
-        end = time.monotonic() + 30
-        while any(_size(journal) < size + _AT_WORK_BYTES for journal, size in self._journals.items()):
-            assert time.monotonic() < end and all(process.is_alive() for process in self._processes)
-            time.sleep(0.01)
+        until(self._works)
+
+    def _works(self) -> bool:
+        assert all(process.is_alive() for process in self._processes)
+        return all(_size(journal) >= size + _AT_WORK_BYTES for journal, size in self._journals.items())
 
     def kill(self) -> None:
         """Both at once. Neither ends by itself."""

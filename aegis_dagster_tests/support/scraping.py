@@ -68,13 +68,13 @@ class Scrape:
         return {dict(labels)["source"]: value for labels, value in self.values("aegis_source_up").items()}
 
 
-def scrape(url: str, *, openmetrics: bool = False, timeout: float = 30) -> Scrape:
+def scrape(url: str, *, openmetrics: bool = False, timeout: float = 200) -> Scrape:
     """Read an exporter once, as Prometheus does."""
     text = fetch(url, OPENMETRICS if openmetrics else "text/plain", timeout=timeout)
     return Scrape(tuple((parse_openmetrics if openmetrics else parse_text)(text)), text)
 
 
-def fetch(url: str, accept: str = "*/*", *, timeout: float = 30) -> str:
+def fetch(url: str, accept: str = "*/*", *, timeout: float = 200) -> str:
     """What stands at an address; raises HTTPError."""
     request = urllib.request.Request(url, headers={"Accept": accept})
     with urllib.request.urlopen(request, timeout=timeout) as response:
@@ -92,7 +92,7 @@ def exporter_process(environment: Mapping[str, str]) -> Iterator[str]:
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line.startswith(_ANNOUNCED):
-                process.wait(timeout=30)
+                process.wait(timeout=200)
                 errors.seek(0)
                 raise AssertionError(f"the exporter said {line!r}: {errors.read()}")
             yield line.removeprefix(_ANNOUNCED).strip()

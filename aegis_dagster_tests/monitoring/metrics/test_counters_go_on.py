@@ -12,6 +12,7 @@ from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.killed_runs import KilledRun, ends_written_down
 from aegis_dagster_tests.support.projects import make_project, scan, write_documents
 from aegis_dagster_tests.support.scraping import Scrape, exporter_process, scrape
+from aegis_dagster_tests.support.waiting import until
 
 RUNS, EXPORTERS, DOCUMENTS = 30, 4, 3
 MOVED = {  # how many values a counter must have had, or nothing would be proved
@@ -34,15 +35,16 @@ def total(of: Scrape, name: str, **labels: str) -> float:
 
 def scrape_all(url: str) -> Scrape:
     """A scrape in which everything was read after this moment, the catalog's counters in the background too."""
-    asked = time.monotonic()
-    while True:
+    asked, found = time.monotonic(), list[Scrape]()
+
+    def all_read() -> bool:
         scraped = time.monotonic()
-        found = scrape(url)
-        age = found.value("aegis_source_age_seconds", source="catalog")
-        if age is not None and age < scraped - asked:
-            return found
-        assert scraped - asked < 30, found.text
-        time.sleep(0.05)
+        found.append(scrape(url))
+        age = found[-1].value("aegis_source_age_seconds", source="catalog")
+        return age is not None and age < scraped - asked
+
+    until(all_read)
+    return found[-1]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from aegis_dagster.stores.database import open_database, write
 from aegis_dagster.stores.ledger.ledger import Ledger
 from aegis_dagster.stores.ledger.writer import AT_ONCE, GroupWriter
 from aegis_dagster_tests.support.clock import SetClock
+from aegis_dagster_tests.support.counting import database_work
 from aegis_dagster_tests.support.ledger_calls import JANUARY, LIMITS, reservation, settlement, spent_in_every_way
 from aegis_dagster_tests.support.servers.postgres import postgres_server
 
@@ -133,6 +134,18 @@ async def test_a_call_that_is_settled_while_others_of_its_age_expire_costs_what_
     await asyncio.gather(first, *together)
     await ledger.aclose()
     assert spent_in_every_way(engine, JANUARY) == 130
+
+
+async def test_calls_that_wait_share_a_transaction(engine: sa.Engine, ledger: Ledger) -> None:
+    with database_work() as work:
+        with nobody_else_writing(engine):
+            first = asyncio.create_task(_reserved(ledger, 1))
+            await asyncio.sleep(0.05)
+            others = [asyncio.create_task(_reserved(ledger, 1)) for _ in range(AT_ONCE)]
+            await asyncio.sleep(0.05)
+        await asyncio.gather(first, *others)
+    assert 1 < work.commits <= 3  # whoever held the others up, the first, the others
+    assert len(work.statements) < AT_ONCE
 
 
 async def _reserved(ledger: Ledger, amount: int) -> None:

@@ -34,7 +34,7 @@ def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(StoreBusy, match="AEGIS_QDRANT__LOCK_TIMEOUT_SECONDS") as caught:
             open_store(tmp_path / "qdrant", lock_timeout_seconds=0.3).count()
-        assert 0.3 <= time.monotonic() - began < 20
+        assert time.monotonic() - began >= 0.3
         assert caught.value.retryable
     finally:
         first.kill()
