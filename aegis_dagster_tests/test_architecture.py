@@ -1,4 +1,4 @@
-"""Imports go down one table only, and the definitions load fast."""
+"""Imports go down one table only, and the definitions import little."""
 
 import ast
 import subprocess
@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from aegis_dagster_tests.support.machine import allowed
 
 PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
 
@@ -92,23 +90,13 @@ def _docstring(file: Path) -> str | None:
     return ast.get_docstring(ast.parse(file.read_text("utf-8")))
 
 
-def test_the_definitions_and_the_command_import_nothing_heavy() -> None:
-    heavy = "docling torch transformers onnxruntime rapidocr qdrant_client pandas litellm langgraph cv2 scipy"
-    script = (
-        "import sys, aegis_dagster.definitions, aegis_dagster.cli.app\n"
-        f"print(*[name for name in {heavy.split()!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == ""
+HEAVY = "docling docling_core torch transformers onnxruntime rapidocr qdrant_client pandas litellm langgraph cv2 scipy"
 
 
-@pytest.mark.alone
-def test_the_definitions_load_within_two_and_a_half_seconds() -> None:
-    # CPU time of a fresh process: what it takes on an idle core, whatever else the machine does now.
-    script = "import time, aegis_dagster.definitions; print(time.process_time())"
-
-    def seconds() -> float:
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-        return float(done.stdout)
-
-    assert min(seconds() for _ in range(3)) < allowed(2.5)
+@pytest.mark.parametrize(("module", "most"), [("definitions", 1_400), ("cli.app", 800)])
+def test_the_definitions_and_the_command_import_nothing_heavy_and_not_much(module: str, most: int) -> None:
+    script = f"import sys, aegis_dagster.{module}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
+    imported = set(done.stdout.split())
+    assert imported & set(HEAVY.split()) == set()
+    assert len(imported) < most  # 1,247 and 694 in the end of 2026; each takes about a millisecond

@@ -61,6 +61,6 @@ def test_it_serves_a_bucket_and_ctrl_c_ends_all_of_it(tmp_path: Path, s3_server:
     assert len(mine) >= 3  # webserver, daemon, code location
     assert {process.environ()["AEGIS_ROOT"] for process in mine} == {server.root}
     server.interrupt()
-    _, alive = psutil.wait_procs(mine, timeout=20)
+    _, alive = psutil.wait_procs(mine, timeout=200)
     server.stop()
     assert alive == []

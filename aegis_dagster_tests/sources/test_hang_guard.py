@@ -155,7 +155,7 @@ def test_a_copy_that_never_comes_is_no_fault_of_the_document_and_is_left_when_it
         pass
     assert not root.left.is_set()
     root.goes_on.set()
-    assert root.left.wait(30)
+    assert root.left.wait(200)
     root.left.clear()
     with source.local_copy(DOCUMENT) as path:
         assert (path, root.left.is_set()) == (Path("copy"), False)

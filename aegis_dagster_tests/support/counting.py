@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ def database_work() -> Iterator[DatabaseWork]:
         if isinstance(connection, sqlite3.Connection):
             connection.set_progress_handler(None, 0)
 
-    listeners = [
+    listeners: list[tuple[type[object], str, Callable[..., object]]] = [
         (sa.Engine, "before_cursor_execute", executed),
         (sa.Engine, "commit", committed),
         (sa.pool.Pool, "checkout", checked_out),

@@ -117,8 +117,8 @@ def _run(
     with engine.connect():  # the first connection is made before the clock starts
         pass
     if begin is not None:
-        begin.wait(60)
+        begin.wait(200)
     asyncio.run(together())
     if end is not None:
-        end.wait(60)
+        end.wait(200)
     engine.dispose()

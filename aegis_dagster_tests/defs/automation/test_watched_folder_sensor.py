@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
@@ -24,13 +23,11 @@ from aegis_dagster.defs.automation.watched_folder_sensor import (
     unasked,
 )
 from aegis_dagster.defs.ingestion.root_checks import DELETIONS_HELD, ROOT_READABLE
-from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.run_requests import Plan
-from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.settings import load_settings
-from aegis_dagster.stores.catalog.schema import stage_states
+from aegis_dagster_tests.support.bulk_rows import end_all_stages
 from aegis_dagster_tests.support.counting import database_work
 from aegis_dagster_tests.support.dagster_daemon import Daemon, LaterClock, found
 from aegis_dagster_tests.support.dagster_instance import quick_instance
@@ -381,21 +378,6 @@ def statements_of_looks(folder: Path, patch: pytest.MonkeyPatch, files: int) -> 
         plan, _ = looked("other settings", rest)
         assert (len(plan.requests), len(plan.later)) == (10, 30)
     return asked
-
-
-def end_all_stages(project: Project) -> None:
-    """As if every document had gone through all of them."""
-    done = [
-        {"document_id": document.id, "stage": str(stage), "status": "done", "fingerprint": wanted, "attempts": 1}
-        for document in project.documents.all()
-        for stage, wanted in wanted_fingerprints(document, project.identities, {}).items()
-    ]
-    with project.engine.begin() as connection:
-        connection.execute(sa.insert(stage_states), done)
-    (project.settings.qdrant_dir / "collection" / project.vectors.collection).mkdir(parents=True)
-    for state in done:
-        folder = project.artifacts.path(Stage(str(state["stage"])), str(state["fingerprint"]))
-        folder.mkdir(parents=True, exist_ok=True)
 
 
 def test_a_look_asks_the_databases_as_often_whatever_the_number_of_files(

@@ -48,7 +48,7 @@ def told_of(duty: Duty, check: str) -> list[tuple[str, str]]:
 
 
 def wait_for(duty: Duty, check: str, count: int) -> None:
-    duty.phone.wait_for(lambda _: len(told_of(duty, check)) >= count, seconds=10)
+    duty.phone.wait_for(lambda _: len(told_of(duty, check)) >= count, seconds=200)
 
 
 def test_a_change_is_paged_and_cleared_once_with_all_that_is_known(watched: Watched, duty: Duty) -> None:
@@ -137,10 +137,10 @@ def test_another_severity_is_another_page_and_the_old_one_is_cleared(watched: Wa
 def test_a_run_that_fails_and_succeeds_again(watched: Watched, duty: Duty) -> None:
     watched.run(fails=True)
     watched.look()
-    duty.phone.wait_for(lambda phone: len(phone.alerts(RUN)) >= 1, seconds=10)
+    duty.phone.wait_for(lambda phone: len(phone.alerts(RUN)) >= 1, seconds=200)
     watched.run(fails=False)
     watched.clock.move(seconds=1)
     watched.look()
-    duty.phone.wait_for(lambda phone: len(phone.alerts(RUN)) >= 2, seconds=10)
+    duty.phone.wait_for(lambda phone: len(phone.alerts(RUN)) >= 2, seconds=200)
     assert duty.told(RUN) == [("critical", "firing", "nightly"), ("critical", "resolved", "nightly")]
     assert "the disk is on fire" in duty.phone.alerts(RUN)[0]["annotations"]["description"]

@@ -226,7 +226,7 @@ def test_a_run_whose_process_is_gone_is_paged(
     )
     watched.instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
     _tick(build_definitions().resolve_sensor_def("page_on_change"), watched, cursor=None)
-    phone.wait_for(lambda page: f"[critical] {told}: a run failed" in titles(page), seconds=10)
+    phone.wait_for(lambda page: f"[critical] {told}: a run failed" in titles(page), seconds=200)
     assert titles(phone) == [f"[critical] {told}: a run failed"]
 
 

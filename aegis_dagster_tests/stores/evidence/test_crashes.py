@@ -60,7 +60,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_graph_that_agrees_and_can_be_com
         writing = PROCESSES.Event()
         writer = PROCESSES.Process(target=write_one_by_one, args=(url, documents, 1000, writing))
         writer.start()
-        assert writing.wait(60), "the writer never wrote"
+        assert writing.wait(200), "the writer never wrote"
         time.sleep(chance.uniform(0.0, 0.4))
         writer.kill()
         writer.join()

@@ -25,7 +25,7 @@ KILLS = 12
 
 def joined(processes: list[BaseProcess]) -> None:
     for process in processes:
-        process.join(60)
+        process.join(200)
     assert [process.exitcode for process in processes] == [0] * len(processes)
 
 
@@ -58,7 +58,7 @@ def test_what_killed_processes_leave_behind_expires_and_nothing_is_free(
             running.pop(random.randrange(3)).kill()
     for process in running:
         process.kill()
-        process.join(10)
+        process.join(200)
     left = LedgerReports(engine).open_reservations(JANUARY)
     assert left.calls > 0
     spent = spent_in_every_way(engine, JANUARY)

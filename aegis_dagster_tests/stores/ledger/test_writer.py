@@ -30,7 +30,7 @@ class HeldUp:
     def __call__(self, operations: Sequence[str]) -> list[str | Exception]:
         self.batches.append(list(operations))
         self.begun.set()
-        assert self.go.wait(10)
+        assert self.go.wait(200)
         return [ValueError(one) if one == "bad" else one.upper() for one in operations]
 
 
@@ -38,10 +38,10 @@ def test_whoever_comes_while_another_is_served_is_served_together() -> None:
     held = HeldUp()
     writer = GroupWriter(held, name="test")
     first = writer.submit("first", droppable=True)
-    assert held.begun.wait(10)
+    assert held.begun.wait(200)
     rest = [writer.submit(str(index), droppable=True) for index in range(AT_ONCE + 6)]
     held.go.set()
-    assert [future.result(10) for future in (first, *rest)] == ["FIRST", *map(str, range(AT_ONCE + 6))]
+    assert [future.result(200) for future in (first, *rest)] == ["FIRST", *map(str, range(AT_ONCE + 6))]
     writer.close()
     assert [len(batch) for batch in held.batches] == [1, AT_ONCE, 6]
 
@@ -50,12 +50,12 @@ def test_who_gave_up_is_left_out_unless_it_must_be_done() -> None:
     held = HeldUp()
     writer = GroupWriter(held, name="test")
     writer.submit("first", droppable=True)
-    assert held.begun.wait(10)
+    assert held.begun.wait(200)
     dropped, kept = writer.submit("dropped", droppable=True), writer.submit("kept", droppable=False)
     assert dropped.cancel() and kept.cancel()
     last = writer.submit("last", droppable=True)
     held.go.set()
-    assert last.result(10) == "LAST"
+    assert last.result(200) == "LAST"
     writer.close()
     assert held.batches == [["first"], ["kept", "last"]]
 
@@ -65,9 +65,9 @@ def test_an_error_of_one_reaches_only_its_caller() -> None:
     writer = GroupWriter(held, name="test")
     futures = [writer.submit(one, droppable=True) for one in ("good", "bad", "better")]
     held.go.set()
-    assert (futures[0].result(10), futures[2].result(10)) == ("GOOD", "BETTER")
+    assert (futures[0].result(200), futures[2].result(200)) == ("GOOD", "BETTER")
     with pytest.raises(ValueError, match="bad"):
-        futures[1].result(10)
+        futures[1].result(200)
     writer.close()
 
 
@@ -78,7 +78,7 @@ def test_closing_does_what_still_waits_and_a_closed_writer_begins_again() -> Non
     held.go.set()
     writer.close()
     assert all(future.done() for future in futures)
-    assert writer.submit("again", droppable=True).result(10) == "AGAIN"
+    assert writer.submit("again", droppable=True).result(200) == "AGAIN"
     writer.close()
     assert [thread.name for thread in threading.enumerate() if thread.name == "test"] == []
 
