@@ -5,6 +5,7 @@ stdin and stdout; whatever a library prints goes to stderr. When the parent is g
 process leaves at once, whatever it is doing.
 """
 
+import ctypes
 import errno
 import importlib
 import json
@@ -39,6 +40,14 @@ def main() -> None:
         json.dump(answer(request), answers, ensure_ascii=True)
         answers.write("\n")
         answers.flush()
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """Tell glibc to return what was freed: it keeps 200 MB after a scan, and a worker that looks large is replaced."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # other C libraries have none
+        libc.malloc_trim(0)
 
 
 def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
