@@ -6,7 +6,7 @@ EvidenceStore, ModelGateway, Ledger), the port is the wall between two layers th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.chunks import LocatedChunk
+from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
 from aegis_dagster.domain.llm import AskedFor, LLMResponse, LLMTask
 from aegis_dagster.domain.routing import Candidate
-from aegis_dagster.domain.stages import Document, Outcome, Stage, StageState
+from aegis_dagster.domain.stages import Document, Outcome, Stage
 
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
     import numpy as np
@@ -196,12 +197,16 @@ class DocumentList(Protocol):
     def forget(self, ids: Collection[DocumentId]) -> None: ...
 
 
+class DocumentStates(Protocol):
+    """Reads documents with their states; see `stores.catalog.states.DocumentStates`."""
+
+    def of(self, chosen: Collection[Document]) -> Iterator[DocumentState]: ...
+
+
 class Catalog(Protocol):
     """Stage states with atomic claims; see `stores.catalog.claims.Catalog`."""
 
     lease_seconds: float
-
-    def states(self, ids: Collection[DocumentId]) -> dict[DocumentId, dict[Stage, StageState]]: ...
 
     def claim(
         self,

@@ -64,12 +64,12 @@ async def find_passages(
 def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, LocatedChunk]:
     """All passages of these documents by chunk id; a document that is being worked on now has none."""
     found: dict[ChunkId, LocatedChunk] = {}
-    for document in project.documents.get(ids):
+    for known in project.states.of(project.documents.get(ids)):
         # By what was chunked last, not by what is wanted now: a document that waits to be chunked anew is found too.
-        state = project.catalog.states([document.id])[document.id].get(Stage.CHUNK)
+        state = known.recorded.get(Stage.CHUNK)
         folder = project.artifacts.path(Stage.CHUNK, state.fingerprint) if state else None
         if folder is None or not folder.is_dir():
             continue
         with suppress(DocumentError):  # a damaged artifact costs the other hits nothing; `aegis status` names it
-            found.update((chunk.id, chunk) for chunk in locate(document.id, read_chunks(folder)))
+            found.update((chunk.id, chunk) for chunk in locate(known.document.id, read_chunks(folder)))
     return found

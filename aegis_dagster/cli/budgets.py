@@ -101,14 +101,12 @@ def amount(usd: str) -> NanoUsd:
 
 def waiting_for_money(project: Project) -> list[Document]:
     """The documents that some stage put off because of a budget."""
-    documents = project.documents.all()
-    states = project.catalog.states([document.id for document in documents])
     return [
-        document
-        for document in documents
+        state.document
+        for state in project.states.every()
         if any(
-            state.status is Status.DEFERRED and state.facts.get("reason") == BudgetExhausted.reason
-            for state in states[document.id].values()
+            one.status is Status.DEFERRED and one.facts.get("reason") == BudgetExhausted.reason
+            for one in state.recorded.values()
         )
     ]
 

@@ -137,11 +137,11 @@ def run_documents(project: Project, documents: Sequence[Document], progress: Pro
 def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
     """Delete the artifacts of documents that failed because one cannot be read: they are made anew."""
     damaged = {item.document_id for item in project.reports.failures(documents) if item.failure.code in _DAMAGED_CODES}
-    for document_id, states in project.catalog.states(damaged).items():
+    for state in project.states.of([document for document in documents if document.id in damaged]):
         for stage in ARTIFACT_STAGES:
-            if stage in states:
-                project.artifacts.delete(stage, states[stage].fingerprint)
-        err.print(f"{escape(document_id)} is parsed again: its stored result could not be read.")
+            if stage in state.recorded:
+                project.artifacts.delete(stage, state.recorded[stage].fingerprint)
+        err.print(f"{escape(state.document.id)} is parsed again: its stored result could not be read.")
 
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:

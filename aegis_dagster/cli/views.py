@@ -10,7 +10,7 @@ from rich.table import Table
 from aegis_dagster.cli.output import out
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
-from aegis_dagster.domain.stages import Document, Stage, Status, document_status
+from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.search import PassageHit, passages_of
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
@@ -111,15 +111,15 @@ def print_hits(hits: Sequence[PassageHit]) -> None:
 def document_values(project: Project, name: str) -> dict[str, Any]:
     """The JSON contract of `show`. Raises UnknownDocument."""
     document = project.reports.find(name)
-    states, wanted = project.reports.wanted(document)
+    state = project.states.one(document)
     parsed, enriched, chunked = (
-        project.artifacts.path(stage, wanted[stage]) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
+        project.artifacts.path(stage, state.wanted[stage]) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
     )
     chunks = locate(document.id, read_chunks(chunked)) if chunked.is_dir() else []
     markdown = (chunked / "document.md").read_text("utf-8") if chunked.is_dir() else ""
     return {
         "document": document.id,
-        "status": str(document_status(states, wanted)),
+        "status": str(state.status),
         "markdown": markdown,
         "chunks": [
             {
@@ -143,12 +143,12 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
         ],
         "stages": {
             str(stage): {
-                "status": str(states[stage].status),
-                "facts": states[stage].facts,
-                "code": failure.code if (failure := states[stage].failure) else None,
+                "status": str(one.status),
+                "facts": one.facts,
+                "code": one.failure.code if one.failure else None,
             }
             for stage in Stage
-            if stage in states
+            if (one := state.recorded.get(stage)) is not None
         },
     }
 

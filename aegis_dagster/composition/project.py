@@ -37,6 +37,7 @@ from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, Picture
 from aegis_dagster.stores.catalog.claims import Catalog
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.reports import CatalogReports
+from aegis_dagster.stores.catalog.states import DocumentStates
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database
 from aegis_dagster.stores.evidence.queries import EvidenceQueries
@@ -89,9 +90,14 @@ class Project:
         return Catalog(self.engine, self.clock, lease_seconds=self.settings.lease_seconds)
 
     @cached_property
+    def states(self) -> DocumentStates:
+        """Documents with their states, and what each should have now."""
+        return DocumentStates(self.engine, self.identities)
+
+    @cached_property
     def reports(self) -> CatalogReports:
         """What the catalog says to people."""
-        return CatalogReports(self.engine, self.catalog, self.documents, self.identities)
+        return CatalogReports(self.engine, self.states, self.documents)
 
     @cached_property
     def artifacts(self) -> FolderArtifacts:
@@ -340,6 +346,7 @@ class Project:
         ocr = self._ocr(pool)
         return Workbench(
             catalog=self.catalog,
+            states=self.states,
             artifacts=self.artifacts,
             source=self.source.local_copy,
             tasks=pool,

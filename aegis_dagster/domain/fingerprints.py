@@ -73,8 +73,11 @@ def _framed(part: str) -> bytes:
     return len(data).to_bytes(8, "big") + data
 
 
-# Framed once, not for each of a hundred thousand documents.
+# Looked up and framed once, not for each of a hundred thousand documents.
+_STAGES = tuple(Stage)
+_ENRICH, _WITHOUT = Stage.ENRICH, (Status.FAILED, Status.DEFERRED)
 _STARTS = tuple(_framed(stage) for stage in Stage)
+_HEX = (64).to_bytes(8, "big")  # the frame of a fingerprint
 _DESCRIBED, _UNDESCRIBED = _framed(""), _framed("undescribed")
 
 
@@ -87,17 +90,13 @@ def wanted_fingerprints(
     fingerprint of its own, so that an enrichment that succeeds later makes the chunks stale.
     """
     own = identities.framed(document.collection)
-    name = _framed(document.id)
     parse = _chained(0, _framed(document.revision) + _framed(document.suffix), own)
-    enrich = _chained(1, _framed(parse), own)
-    enriched = states.get(Stage.ENRICH)
-    missing = enriched is not None and enriched.status in (Status.FAILED, Status.DEFERRED)
-    undescribed = enriched is not None and missing and enriched.fingerprint == enrich
-    chunk = _chained(2, _framed(enrich), own, _UNDESCRIBED if undescribed else _DESCRIBED)
-    framed_chunk = _framed(chunk)
-    embed = _chained(3, framed_chunk + name, own)
-    graph = _chained(4, framed_chunk + name, own)
-    return {Stage.PARSE: parse, Stage.ENRICH: enrich, Stage.CHUNK: chunk, Stage.EMBED: embed, Stage.GRAPH: graph}
+    enrich = _chained(1, _HEX + parse.encode(), own)
+    enriched = states.get(_ENRICH)
+    undescribed = enriched is not None and enriched.status in _WITHOUT and enriched.fingerprint == enrich
+    chunk = _chained(2, _HEX + enrich.encode(), own, _UNDESCRIBED if undescribed else _DESCRIBED)
+    named = _HEX + chunk.encode() + _framed(document.id)
+    return dict(zip(_STAGES, (parse, enrich, chunk, _chained(3, named, own), _chained(4, named, own)), strict=True))
 
 
 def _chained(place: int, given: bytes, own: tuple[bytes, ...], besides: bytes = b"") -> str:

@@ -4,53 +4,45 @@ A document waits from the moment its bytes were recorded until embed and graph, 
 One that was through and is stale because a setting changed does not wait: its old result is there to be asked.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.domain.document_state import DocumentState
+from aegis_dagster.domain.stages import Stage, StageState, Status
 
 _LAST = (Stage.EMBED, Stage.GRAPH)
 _STOPPED = (Status.FAILED, Status.DEFERRED)
 _ENDED = (Status.DONE, Status.SKIPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What is known of a document at one stage. Times are milliseconds since 1970-01-01 UTC."""
+def waiting_since(state: DocumentState) -> int | None:
+    """Since when a document waits, in ms since 1970-01-01 UTC; None: it does not.
 
-    status: Status
-    current: bool  # its fingerprint is the wanted one
-    started_ms: int | None
-    finished_ms: int | None  # None while it runs
-
-    def of_these_bytes(self, changed_ms: int) -> bool:
-        """Whether the work began with the bytes that the document has now."""
-        return self.current or (self.started_ms is not None and self.started_ms >= changed_ms)
-
-
-def waiting_since(changed_ms: int, marks: Mapping[Stage, Mark]) -> int | None:
-    """Since when a document waits, in the unit of `Mark`; None: it does not.
-
-    changed_ms: when its bytes were recorded. One that failed or was put off with these bytes does not wait. While
-    only the last stages run, nothing tells a first time from one more time under other settings, so that the age of
-    the bytes says nothing: it waits since they began.
+    One that failed or was put off with these bytes does not wait. While only the last stages run, nothing tells a
+    first time from one more time under other settings, so that the age of the bytes says nothing: it waits since
+    they began.
     """
-    if any(mark.status in _STOPPED and mark.of_these_bytes(changed_ms) for mark in marks.values()):
+    recorded = state.recorded
+    if any(one.status in _STOPPED and _of_these_bytes(state, stage, one) for stage, one in recorded.items()):
         return None
-    left = [marks.get(stage) for stage in _LAST if not _through(marks.get(stage), changed_ms)]
+    left = [recorded.get(stage) for stage in _LAST if not _through(state, stage)]
     if not left:
         return None
     running = [
-        mark.started_ms
-        for mark in left
-        if mark is not None and mark.status is Status.RUNNING and mark.started_ms is not None
+        one.started_ms
+        for one in left
+        if one is not None and one.status is Status.RUNNING and one.started_ms is not None
     ]
-    return min(running) if len(running) == len(left) else changed_ms
+    return min(running) if len(running) == len(left) else state.changed_ms
 
 
-def _through(mark: Mark | None, changed_ms: int) -> bool:
-    if mark is None:
+def _of_these_bytes(state: DocumentState, stage: Stage, one: StageState) -> bool:
+    """Whether the work began with the bytes that the document has now."""
+    current = one.fingerprint == state.wanted[stage]
+    return current or (one.started_ms is not None and one.started_ms >= state.changed_ms)
+
+
+def _through(state: DocumentState, stage: Stage) -> bool:
+    one = state.recorded.get(stage)
+    if one is None:
         return False
-    if mark.current and mark.status in _ENDED:
+    if state.status_at(stage) in _ENDED:
         return True
-    return mark.finished_ms is not None and mark.of_these_bytes(changed_ms)
+    return one.finished_ms is not None and _of_these_bytes(state, stage, one)

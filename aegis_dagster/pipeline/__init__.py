@@ -20,10 +20,10 @@ from aegis_dagster.pipeline.session import (
     Session,
     advanced,
     current_session,
+    fingerprints_of,
     project_for,
     run_stage,
     session_for,
-    states_of,
     take_in,
 )
 from aegis_dagster.pipeline.state import IngestionState, create_initial_state
@@ -79,10 +79,10 @@ async def image_enrichment_node(state: IngestionState) -> IngestionState:
 async def chunking_node(state: IngestionState) -> IngestionState:
     """Cut the document into passages."""
     async with session_for(Path(state["document_path"])) as session:
-        _, wanted = states_of(session, state)
+        wanted = fingerprints_of(session, state)
         parsed = session.bench.artifacts.path(Stage.PARSE, wanted[Stage.PARSE])
 
-        def read(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+        def read(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             boxes = picture_boxes(parsed)
             located = locate(DocumentId(state["document_id"]), read_chunks(folder))
             return {"chunks": [shown_chunk(chunk, boxes) for chunk in located]}
@@ -105,10 +105,10 @@ async def embedding_node(state: IngestionState) -> IngestionState:
 async def graph_extraction_node(state: IngestionState) -> IngestionState:
     """Extract entities and relations from the passages."""
     async with session_for(Path(state["document_path"])) as session:
-        _, wanted = states_of(session, state)
+        wanted = fingerprints_of(session, state)
         folder = session.bench.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK])
 
-        def read(_: Path, facts: dict[str, Any]) -> dict[str, Any]:
+        def read(_: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             bench = session.bench
             located = locate(DocumentId(state["document_id"]), read_chunks(folder))
             collection = session.project.documents.get([DocumentId(state["document_id"])])[0].collection

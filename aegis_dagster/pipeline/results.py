@@ -11,7 +11,7 @@ from aegis_dagster.domain.chunks import Box, LocatedChunk
 _PREVIEW_CHARACTERS = 500
 
 
-def parsed_values(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def parsed_values(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """`parsed_content` and `page_dimensions` of a parse artifact."""
     parsed = json.loads((folder / "document.json").read_text("utf-8"))
     preview = "\n".join(item["text"] for item in parsed.get("texts", [])[:20])[:_PREVIEW_CHARACTERS]

@@ -1,7 +1,7 @@
 """What the nodes of one pipeline run share, and how a node runs a stage."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import Document, Stage, StageState, Status
+from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.pipeline.state import PROGRESS, STATUS_KEYS, STATUS_WORDS, IngestionState
 from aegis_dagster.settings import load_settings, normalized, remember_root
@@ -71,25 +71,23 @@ async def run_stage(
     state: IngestionState,
     node: str,
     stage: Stage,
-    read: Callable[[Path, dict[str, Any]], dict[str, Any]],
+    read: Callable[[Path, Mapping[str, Any]], dict[str, Any]],
 ) -> IngestionState:
     """Run a stage for the state's document and report what the catalog says of it then."""
     document = _document(session, state)
     await STAGES[stage]([document], session.bench)
-    states, wanted = session.project.reports.wanted(document)
-    mine = states.get(stage)
-    update: dict[str, Any] = {STATUS_KEYS[stage]: STATUS_WORDS[_status(mine, wanted[stage])]}
+    known = session.project.states.one(document)
+    mine = known.recorded.get(stage)
+    # A stage that was not reached because of an earlier one is skipped for this run.
+    current = mine is not None and mine.fingerprint == known.wanted[stage]
+    status = mine.status if mine is not None and current else Status.SKIPPED
+    update: dict[str, Any] = {STATUS_KEYS[stage]: STATUS_WORDS[status]}
     problems = (
         [f"{mine.failure.code}: {mine.failure.message} Remedy: {mine.failure.remedy}"] if mine and mine.failure else []
     )
     if mine is not None and mine.status is Status.DONE:
-        update |= read(session.bench.artifacts.path(stage, wanted[stage]), mine.facts)
+        update |= read(session.bench.artifacts.path(stage, known.wanted[stage]), mine.facts)
     return advanced(state, node, problems, update)
-
-
-def _status(state: StageState | None, wanted: str) -> Status:
-    """A stage that was not reached because of an earlier one is skipped for this run."""
-    return state.status if state is not None and state.fingerprint == wanted else Status.SKIPPED
 
 
 def _document(session: Session, state: IngestionState) -> Document:
@@ -100,8 +98,9 @@ def _document(session: Session, state: IngestionState) -> Document:
     return found[0]
 
 
-def states_of(session: Session, state: IngestionState) -> tuple[dict[Stage, StageState], dict[Stage, str]]:
-    return session.project.reports.wanted(_document(session, state))
+def fingerprints_of(session: Session, state: IngestionState) -> Mapping[Stage, str]:
+    """What the document should have at each stage."""
+    return session.project.states.one(_document(session, state)).wanted
 
 
 def advanced(state: IngestionState, node: str, problems: list[str], update: dict[str, Any]) -> IngestionState:

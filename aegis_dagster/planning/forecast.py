@@ -72,9 +72,8 @@ def forecast(project: Project, documents: Sequence[Document], forced: Collection
     work = all_remaining(
         documents,
         [*project.documents.all(), *documents],
-        catalog=project.catalog,
+        known=project.states,
         artifacts=project.artifacts,
-        identities=project.identities,
         asked=asking.stages,
         forced=forced,
     )

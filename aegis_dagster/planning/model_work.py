@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.estimates import Amount, Done, Experience
-from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, text_hash
-from aegis_dagster.domain.stages import Document, Stage, StageState, Status, up_to_date
+from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.errors import DocumentError
-from aegis_dagster.ports import Artifacts, Catalog
+from aegis_dagster.ports import Artifacts, DocumentStates
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
@@ -28,12 +28,13 @@ class Remaining:
     estimated: bool = False  # its numbers are not counted
 
 
-def experience_of(document: Document, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str]) -> Done | None:
+def experience_of(state: DocumentState) -> Done | None:
     """What a document that is done says of others; None: it is not done."""
-    parsed, enriched, chunked = (states.get(stage) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK))
+    document = state.document
+    parsed, enriched, chunked = (state.recorded.get(stage) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK))
     if parsed is None or chunked is None or chunked.status is not Status.DONE:
         return None
-    if parsed.fingerprint != wanted[Stage.PARSE] or document.size_bytes == 0:
+    if parsed.fingerprint != state.wanted[Stage.PARSE] or document.size_bytes == 0:
         return None
     pictures = int(parsed.facts.get("pictures", 0))
     looked_at = pictures
@@ -53,9 +54,8 @@ def all_remaining(
     documents: Sequence[Document],
     everything: Sequence[Document],
     *,
-    catalog: Catalog,
+    known: DocumentStates,
     artifacts: Artifacts,
-    identities: Identities,
     asked: Callable[[CollectionName], Collection[Stage]],
     forced: Collection[Stage] = (),
 ) -> list[Remaining]:
@@ -65,32 +65,24 @@ def all_remaining(
     collection. forced: the stages that are done again.
     """
     together = {document.id: document for document in [*everything, *documents]}
-    states = catalog.states(list(together))
-    wanted = {key: wanted_fingerprints(one, identities, states[key]) for key, one in together.items()}
-    done = (experience_of(one, states[key], wanted[key]) for key, one in together.items())
+    states = {state.document.id: state for state in known.of(together.values())}
+    done = (experience_of(state) for state in states.values())
     experience = Experience(one for one in done if one is not None)
     found = []
     shared: set[str] = set()
     for document in documents:
-        stages, mine = asked(document.collection), wanted[document.id]
-        left = remaining(
-            *(document, states[document.id], mine),
-            artifacts=artifacts,
-            experience=experience,
-            asked=stages,
-            forced=forced,
-        )
+        mine = states[document.id]
+        stages = asked(document.collection)
+        left = remaining(mine, artifacts=artifacts, experience=experience, asked=stages, forced=forced)
         if left is not None:
-            again = mine[Stage.CHUNK] in shared
-            shared.add(mine[Stage.CHUNK])
+            again = mine.wanted[Stage.CHUNK] in shared
+            shared.add(mine.wanted[Stage.CHUNK])
             found.append(replace(left, pictures=0, new_chunks=0) if again else left)
     return found
 
 
 def remaining(
-    document: Document,
-    states: Mapping[Stage, StageState],
-    wanted: Mapping[Stage, str],
+    state: DocumentState,
     *,
     artifacts: Artifacts,
     experience: Experience,
@@ -103,14 +95,14 @@ def remaining(
     name, on equal bytes or before the file was moved, is found by its artifact. forced: the stages that are done
     again; their caches answer, so only what no model has answered is asked again.
     """
-    if _ended(states, wanted, forced):
+    if _ended(state, forced):
         return None
-    look = _Look(document, states, wanted, artifacts, experience, again=Stage.ENRICH in forced)
+    document, look = state.document, _Look(state, artifacts, experience, again=Stage.ENRICH in forced)
     pictures = look.pictures() if Stage.ENRICH in asked else 0
     reads = frozenset(
         stage
         for stage in (Stage.EMBED, Stage.GRAPH)
-        if stage in asked and (pictures or stage in forced or not up_to_date(stage, states, wanted))
+        if stage in asked and (pictures or stage in forced or not state.is_current(stage))
     )
     if not reads:
         return Remaining(document, pictures, reads, estimated=not look.parsed) if pictures else None
@@ -124,32 +116,30 @@ def remaining(
 class _Look:
     """What is known of one document."""
 
-    document: Document
-    states: Mapping[Stage, StageState]
-    wanted: Mapping[Stage, str]
+    state: DocumentState
     artifacts: Artifacts
     experience: Experience
     again: bool = False  # the pictures that no model would describe are shown again
 
     @property
     def parsed(self) -> bool:
-        return self.artifacts.exists(Stage.PARSE, self.wanted[Stage.PARSE])
+        return self.artifacts.exists(Stage.PARSE, self.state.wanted[Stage.PARSE])
 
     def pictures(self) -> int:
         """Pictures that are still to be described."""
-        there = self.artifacts.exists(Stage.ENRICH, self.wanted[Stage.ENRICH])
-        if there or up_to_date(Stage.ENRICH, self.states, self.wanted):
+        there = self.artifacts.exists(Stage.ENRICH, self.state.wanted[Stage.ENRICH])
+        if there or self.state.is_current(Stage.ENRICH):
             return self._read_by_ocr() if self.again and there else 0
-        document = self.document
+        document = self.state.document
         if not self.parsed:
             return self._expected().pictures
         return self.experience.looked_at(document.collection, document.suffix, self._parsed_fact("pictures"))
 
     def texts(self, pictures: int) -> dict[str, str] | None:
         """The chunks by hash, where they are known: as they will be, or all but those of pictures to be described."""
-        chunked = self.states.get(Stage.CHUNK)
-        fingerprint = self.wanted[Stage.CHUNK]
-        same_bytes = self._state_is_current(Stage.PARSE)
+        chunked = self.state.recorded.get(Stage.CHUNK)
+        fingerprint = self.state.wanted[Stage.CHUNK]
+        same_bytes = self.state.is_done_at(Stage.PARSE)
         if pictures and same_bytes and chunked is not None and not self.artifacts.exists(Stage.CHUNK, fingerprint):
             fingerprint = chunked.fingerprint
         if not self.artifacts.exists(Stage.CHUNK, fingerprint):
@@ -168,38 +158,28 @@ class _Look:
 
     def _read_by_ocr(self) -> int:
         try:
-            entries = read_descriptions(self.artifacts.path(Stage.ENRICH, self.wanted[Stage.ENRICH]))
+            entries = read_descriptions(self.artifacts.path(Stage.ENRICH, self.state.wanted[Stage.ENRICH]))
         except DocumentError:  # damaged: its pictures are looked up in the cache
             return 0
         return sum(1 for entry in entries if entry.get("fallback"))
 
     def _expected(self) -> Amount:
-        document = self.document
+        document = self.state.document
         return self.experience.expected(document.collection, document.suffix, document.size_bytes)
 
     def _parsed_fact(self, name: str) -> int:
-        if self._state_is_current(Stage.PARSE):
-            return int(self.states[Stage.PARSE].facts.get(name, 0))
+        if self.state.is_done_at(Stage.PARSE):
+            return int(self.state.recorded[Stage.PARSE].facts.get(name, 0))
         try:
-            manifest = read_json(self.artifacts.path(Stage.PARSE, self.wanted[Stage.PARSE]) / "manifest.json")
+            manifest = read_json(self.artifacts.path(Stage.PARSE, self.state.wanted[Stage.PARSE]) / "manifest.json")
         except DocumentError:
             return 0
         return int(manifest.get(name, 0))
 
-    def _state_is_current(self, stage: Stage) -> bool:
-        state = self.states.get(stage)
-        return state is not None and state.status is Status.DONE and state.fingerprint == self.wanted[stage]
 
-
-def _ended(states: Mapping[Stage, StageState], wanted: Mapping[Stage, str], forced: Collection[Stage]) -> bool:
+def _ended(state: DocumentState, forced: Collection[Stage]) -> bool:
     """A stage that all others need failed for good, or left the document out: nothing comes after it."""
-    for stage in (Stage.PARSE, Stage.CHUNK):
-        state = states.get(stage)
-        if (
-            stage not in forced
-            and state is not None
-            and state.status in (Status.FAILED, Status.SKIPPED)
-            and up_to_date(stage, states, wanted)
-        ):
-            return True
-    return False
+    return any(
+        stage not in forced and state.status_at(stage) in (Status.FAILED, Status.SKIPPED) and state.is_current(stage)
+        for stage in (Stage.PARSE, Stage.CHUNK)
+    )

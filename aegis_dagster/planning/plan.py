@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.document_state import DocumentState, Why
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId, collection_of
+from aegis_dagster.domain.identifiers import DocumentId, collection_of
 from aegis_dagster.domain.listing import ListingDiff, PassedOver
-from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, StageState, Status
-from aegis_dagster.domain.staleness import Why, reasons
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.errors import OperatorError
 from aegis_dagster.planning.forecast import Forecast, forecast
 from aegis_dagster.stages.sync import compare
@@ -43,11 +43,6 @@ class Sight:
         documents = {document.id: document for part in parts for document in part.documents}
         passed_over = tuple(dict.fromkeys(one for part in parts for one in part.passed_over))
         return Sight(tuple(documents.values()), diff, passed_over, any(part.held for part in parts))
-
-    @property
-    def changed(self) -> frozenset[DocumentId]:
-        """Documents whose bytes differ from those that the catalog knows."""
-        return frozenset(self.diff.changed) if self.diff else frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """Counts and at most `IDS_SHOWN` ids of each; {} when nobody looked."""
@@ -138,16 +133,14 @@ def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight
 
 def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: Collection[Stage] = ()) -> Plan:
     """What a run over these documents would do; the catalog need not know them. forced: stages that are done again."""
-    states = _states(project, documents, sight)
-    changed = project.reports.changed_since_parsed() | sight.changed
     work: dict[Stage, list[tuple[DocumentId, Why]]] = {stage: [] for stage in Stage}
     failed: Counter[Stage] = Counter()
-    for document in documents:
-        mine = states[document.id]
-        found = _reasons(project, document, mine, document.id in changed, forced)
+    for state in _states(project, documents, sight):
+        found = _planned(project, state, forced)
         for stage, why in found.items():
-            work[stage].append((document.id, why))
-        failed.update(stage for stage, state in mine.items() if stage not in found and state.status is Status.FAILED)
+            work[stage].append((state.document.id, why))
+        recorded = state.recorded.items()
+        failed.update(stage for stage, one in recorded if stage not in found and one.status is Status.FAILED)
     stages = tuple(StagePlan(stage, len(documents), tuple(work[stage]), failed[stage]) for stage in Stage)
     try:
         return Plan(stages, forecast(project, documents, forced), sight=sight)
@@ -155,26 +148,23 @@ def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: 
         return Plan(stages, None, str(error), sight)
 
 
-def _states(project: Project, documents: Sequence[Document], sight: Sight) -> dict[DocumentId, dict[Stage, StageState]]:
+def _states(project: Project, documents: Sequence[Document], sight: Sight) -> list[DocumentState]:
     """The documents' states as a run would begin with them: a moved one brings its finished artifacts along."""
     moved = {target: source for source, target in sight.diff.moved} if sight.diff else {}
-    states = project.catalog.states({document.id for document in documents} | set(moved.values()))
-    for target, source in moved.items():
-        brought = {stage: states[source][stage] for stage in ARTIFACT_STAGES if stage in states[source]}
-        finished = {stage: state for stage, state in brought.items() if state.status in (Status.DONE, Status.SKIPPED)}
-        states[target] = states.get(target, {}) | finished
-    return states
+    sources = project.documents.get(list(moved.values()))
+    before = {state.document.id: state.recorded for state in project.states.of(sources)}
+    found = []
+    for state in project.states.of(documents):
+        source = before.get(moved.get(state.document.id, DocumentId("")), {})
+        brought = {stage: source[stage] for stage in ARTIFACT_STAGES if stage in source}
+        finished = {stage: one for stage, one in brought.items() if one.status in (Status.DONE, Status.SKIPPED)}
+        recorded = {**state.recorded, **finished}
+        wanted = wanted_fingerprints(state.document, project.identities, recorded)
+        found.append(replace(state, recorded=recorded, wanted=wanted))
+    return found
 
 
-def _reasons(
-    project: Project,
-    document: Document,
-    states: dict[Stage, StageState],
-    bytes_changed: bool,
-    forced: Collection[Stage],
-) -> dict[Stage, Why]:
-    wanted = wanted_fingerprints(document, project.identities, states)
-    rules = project.identities.rules_for(CollectionName(document.collection))
+def _planned(project: Project, state: DocumentState, forced: Collection[Stage]) -> dict[Stage, Why]:
+    rules = project.identities.rules_for(state.document.collection)
     off = {stage for stage, on in ((Stage.ENRICH, rules.enrich), (Stage.GRAPH, rules.graph)) if not on}
-    there = {stage for stage in ARTIFACT_STAGES if project.artifacts.exists(stage, wanted[stage])}
-    return reasons(states, wanted, there=there, bytes_changed=bytes_changed, forced=forced, off=off)
+    return state.planned(project.artifacts.exists, forced=forced, off=off)

@@ -13,6 +13,7 @@ from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Statu
 from aegis_dagster.ports import (
     Artifacts,
     Catalog,
+    DocumentStates,
     Embedder,
     EmbeddingCache,
     EvidenceExtractor,
@@ -75,6 +76,7 @@ class Workbench:
     """Everything a stage may touch."""
 
     catalog: Catalog
+    states: DocumentStates
     artifacts: Artifacts
     source: Callable[[Document], AbstractContextManager[Path]]  # a file with a document's bytes
     tasks: TaskRunner

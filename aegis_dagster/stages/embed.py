@@ -94,7 +94,7 @@ def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
     windows: list[list[Work]] = []
     size = math.inf
     for work in todo:
-        state = work.states.get(Stage.CHUNK)
+        state = work.state.recorded.get(Stage.CHUNK)
         chunks = int(state.facts.get("chunks", 0)) if state else 0
         if size + chunks > bench.options.embed_window_chunks:
             windows.append([])
@@ -129,7 +129,7 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
     ]
     fingerprints = {work.document.id: work.fingerprint(Stage.EMBED) for work in published}
     await asyncio.to_thread(bench.vectors.replace_documents, points, fingerprints)
-    kept = {work.document.id: work.states.get(Stage.EMBED) for work in works if work.document.id not in settled}
+    kept = {work.document.id: work.state.recorded.get(Stage.EMBED) for work in works if work.document.id not in settled}
     return {
         name: keeping_points(outcome, kept[name]) if name in kept else outcome for name, outcome in outcomes.items()
     }

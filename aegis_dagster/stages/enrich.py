@@ -41,7 +41,7 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if not pictures:
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
-            before = work.states.get(Stage.ENRICH)
+            before = work.state.recorded.get(Stage.ENRICH)
             last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
             looking = _Looking(work.document, bench, report, looks, last_attempt=last, force=work.force)
             entries = await looking.describe_all(parsed, pictures)

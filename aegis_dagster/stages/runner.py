@@ -6,26 +6,13 @@ given back, and the error reaches the caller, who retries the step.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from aegis_dagster.domain.fingerprints import wanted_fingerprints
+from aegis_dagster.domain.document_state import DocumentState, Readiness, Why
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import (
-    ARTIFACT_STAGES,
-    UPSTREAM_FAILED,
-    Document,
-    Failure,
-    Outcome,
-    Readiness,
-    Stage,
-    StageState,
-    Status,
-    put_off,
-    readiness,
-    up_to_date,
-)
+from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Failure, Outcome, Stage, Status, put_off
 from aegis_dagster.errors import Deferred, OperatorError, ServiceError
 from aegis_dagster.stages.cleanup import sweep_artifacts
 from aegis_dagster.stages.concurrency import all_or_stop
@@ -38,15 +25,18 @@ _POLL_SECONDS = 0.5  # how often a document that another process works on is loo
 class Work:
     """One claimed document at one stage."""
 
-    document: Document
-    wanted: Mapping[Stage, str]
-    states: Mapping[Stage, StageState]
+    state: DocumentState  # as it was planned with
     clear: bool  # the stage above failed for good: remove what was published
     force: bool  # compute again even if the result is there
 
+    @property
+    def document(self) -> Document:
+        """The document."""
+        return self.state.document
+
     def fingerprint(self, stage: Stage) -> str:
         """The fingerprint the document should have at a stage."""
-        return self.wanted[stage]
+        return self.state.wanted[stage]
 
 
 Handler = Callable[[Work, Workbench, StageReport], Awaitable[Outcome]]
@@ -153,27 +143,16 @@ async def _run(
 
 def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: bool) -> tuple[list[Work], int]:
     """What is stale and can be worked on, and how many documents wait for the stage above."""
-    states = bench.catalog.states([document.id for document in documents])
     todo, blocked = [], 0
-    for document in documents:
-        mine = states[document.id]
-        wanted = wanted_fingerprints(document, bench.identities, mine)
-        ready = readiness(stage, mine, wanted)
+    for state in bench.states.of(documents):
+        ready = state.readiness(stage)
         if ready is Readiness.BLOCKED:
             blocked += 1
             continue
-        lost = _is_lost(stage, mine, wanted, bench)
-        if force or lost or not up_to_date(stage, mine, wanted):
-            todo.append(Work(document, wanted, mine, ready is Readiness.CLEAR, force or lost))
+        why = state.work(stage, bench.artifacts.exists)
+        if force or why is not None:
+            todo.append(Work(state, ready is Readiness.CLEAR, force or why is Why.LOST))
     return todo, blocked
-
-
-def _is_lost(stage: Stage, states: Mapping[Stage, StageState], wanted: Mapping[Stage, str], bench: Workbench) -> bool:
-    """Whether the artifact of a finished stage is gone from the store."""
-    state = states.get(stage)
-    if stage not in ARTIFACT_STAGES or state is None or state.status is not Status.DONE:
-        return False
-    return state.fingerprint == wanted[stage] and not bench.artifacts.exists(stage, wanted[stage])
 
 
 def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[DocumentId]:

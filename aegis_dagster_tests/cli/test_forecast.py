@@ -22,7 +22,7 @@ from aegis_dagster.planning.forecast import forecast
 from aegis_dagster.planning.plan import look
 from aegis_dagster.ports import Extraction
 from aegis_dagster_tests.support.counting import database_work, opened_below
-from aegis_dagster_tests.support.projects import make_project, scan
+from aegis_dagster_tests.support.projects import make_project, recorded, scan
 
 VISION = TaskType.IMAGE_DESCRIPTION
 READING = TaskType.ENTITY_EXTRACTION
@@ -56,14 +56,14 @@ def add_files(project: Project, **sizes: int) -> None:
 
 def finish(project: Project, stage: Stage, status: Status, document: Document, **facts: object) -> None:
     """Record an outcome under the fingerprint that is wanted now."""
-    states = project.catalog.states([document.id])[document.id]
+    states = recorded(project)[document.id]
     wanted = wanted_fingerprints(document, project.identities, states)[stage]
     project.catalog.claim(stage, {document.id: (document.revision, wanted)})
     project.catalog.finish(stage, {document.id: (wanted, Outcome(status, dict(facts)))})
 
 
 def artifact(project: Project, stage: Stage, document: Document, files: dict[str, object]) -> None:
-    states = project.catalog.states([document.id])[document.id]
+    states = recorded(project)[document.id]
     wanted = wanted_fingerprints(document, project.identities, states)[stage]
     with project.artifacts.staging(stage, wanted, replace=True) as folder:
         for name, values in files.items():

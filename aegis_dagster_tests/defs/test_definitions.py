@@ -12,7 +12,7 @@ from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster_tests.support.dagster_runs import STEPS, checks, metadata, run
 from aegis_dagster_tests.support.places import REPOSITORY
-from aegis_dagster_tests.support.projects import write_documents
+from aegis_dagster_tests.support.projects import recorded, write_documents
 
 
 def test_dagster_validates_the_workspace(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_scan_makes_partitions_and_parses_nothing(project: Project, instance
     write_documents(project.root, ["c/a.txt", "d/b.txt"])
     assert run(instance, job="scan_root", partition=None).success
     assert set(instance.get_dynamic_partitions(str(collections.name))) == {"c", "d"}
-    assert project.catalog.states([document.id for document in project.documents.all()])
+    assert recorded(project)
     assert not (project.settings.artifacts_dir / "parse").exists()
 
 

@@ -2,17 +2,22 @@
 
 import pytest
 
-from aegis_dagster.domain.queue_age import Mark, waiting_since
-from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.domain.document_state import DocumentState
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
+from aegis_dagster.domain.queue_age import waiting_since
+from aegis_dagster.domain.stages import Document, Stage, StageState, Status
 
 CHANGED = 1000
+DOCUMENT = Document(DocumentId("c/a.txt"), CollectionName("c"), Revision("r"), 1, ".txt")
 
 
-def mark(status: Status, *, current: bool = True, started: int | None = 1500, finished: int | None = 1600) -> Mark:
-    return Mark(status, current, started, finished)
+def mark(
+    status: Status, *, current: bool = True, started: int | None = 1500, finished: int | None = 1600
+) -> StageState:
+    return StageState(status, "now" if current else "before", started_ms=started, finished_ms=finished)
 
 
-def states(**by_stage: Mark) -> dict[Stage, Mark]:
+def states(**by_stage: StageState) -> dict[Stage, StageState]:
     """Every stage done with these bytes, but for those given."""
     done = {stage: mark(Status.DONE) for stage in Stage}
     return {**done, **{Stage(name): given for name, given in by_stage.items()}}
@@ -50,5 +55,5 @@ OTHER_SETTINGS = mark(Status.DONE, current=False)
         ),
     ],
 )
-def test_a_document_waits_until_its_bytes_have_been_through(marks: dict[Stage, Mark], since: int | None) -> None:
-    assert waiting_since(CHANGED, marks) == since
+def test_a_document_waits_until_its_bytes_have_been_through(marks: dict[Stage, StageState], since: int | None) -> None:
+    assert waiting_since(DocumentState(DOCUMENT, marks, dict.fromkeys(Stage, "now"), CHANGED)) == since

@@ -2,10 +2,10 @@
 
 import pytest
 
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.document_state import RETRY_AFTER_MS, DocumentState
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.run_requests import Ended, Waiting, digest_of_work, plan_requests, rest_ms
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Failure, Stage, StageState, Status
-from aegis_dagster.domain.staleness import RETRY_AFTER_MS, has_work
+from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Failure, Stage, StageState, Status
 from aegis_dagster.errors import FailureCode
 
 WANTED = {stage: f"{stage}-1" for stage in Stage}
@@ -57,7 +57,8 @@ def after_failed_parse(failure: Failure) -> dict[Stage, StageState]:
 def test_a_document_has_work_when_a_run_now_would_do_something(
     states: dict[Stage, StageState], now_ms: int, work: bool
 ) -> None:
-    assert has_work(states, WANTED, {}, now_ms) is work
+    document = Document(DocumentId("c/a.txt"), C, Revision("r"), 1, ".txt")
+    assert DocumentState(document, states, WANTED).has_work(now_ms) is work
 
 
 def waiting(name: str, changed_ms: int = 5, revision: str = "r") -> Waiting:

@@ -1,7 +1,10 @@
 """What is stale, what may be worked on, and what one word says of a document."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from aegis_dagster.domain.document_state import DocumentState, Readiness
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities, digest_of, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import (
@@ -9,18 +12,19 @@ from aegis_dagster.domain.stages import (
     UPSTREAM_FAILED,
     Document,
     Failure,
-    Readiness,
     Stage,
     StageState,
     Status,
-    document_status,
-    readiness,
 )
 from aegis_dagster.errors import FailureCode
 
 IDENTITIES = Identities({stage: f"{stage} 1" for stage in Stage}, {})
 DOCUMENT = Document(DocumentId("a/b.pdf"), CollectionName("a"), Revision("r1"), 1, ".pdf")
 WANTED = wanted_fingerprints(DOCUMENT, IDENTITIES, {})
+
+
+def known(recorded: Mapping[Stage, StageState], wanted: Mapping[Stage, str] = WANTED) -> DocumentState:
+    return DocumentState(DOCUMENT, recorded, wanted)
 
 
 def done(stage: Stage) -> StageState:
@@ -94,33 +98,33 @@ def test_an_enrichment_that_failed_and_then_succeeds_makes_the_chunks_stale() ->
     state = failed(Stage.ENRICH, retryable=True)
     without = wanted_fingerprints(DOCUMENT, IDENTITIES, {Stage.ENRICH: state})
     assert without[Stage.CHUNK] != WANTED[Stage.CHUNK]
-    assert readiness(Stage.CHUNK, {Stage.ENRICH: state}, without) is Readiness.READY
+    assert known({Stage.ENRICH: state}, without).readiness(Stage.CHUNK) is Readiness.READY
 
 
 def test_a_stage_waits_for_the_one_above() -> None:
-    assert readiness(Stage.PARSE, {}, WANTED) is Readiness.READY
-    assert readiness(Stage.ENRICH, {}, WANTED) is Readiness.BLOCKED
-    assert readiness(Stage.ENRICH, {Stage.PARSE: StageState(Status.DONE, "old")}, WANTED) is Readiness.BLOCKED
-    assert readiness(Stage.ENRICH, {Stage.PARSE: done(Stage.PARSE)}, WANTED) is Readiness.READY
+    assert known({}).readiness(Stage.PARSE) is Readiness.READY
+    assert known({}).readiness(Stage.ENRICH) is Readiness.BLOCKED
+    assert known({Stage.PARSE: StageState(Status.DONE, "old")}).readiness(Stage.ENRICH) is Readiness.BLOCKED
+    assert known({Stage.PARSE: done(Stage.PARSE)}).readiness(Stage.ENRICH) is Readiness.READY
 
 
 def test_a_failure_that_may_pass_leaves_what_is_published_and_one_for_good_clears_it() -> None:
     passing = {Stage.PARSE: failed(Stage.PARSE, retryable=True)}
     for_good = {Stage.PARSE: failed(Stage.PARSE, retryable=False)}
     too_often = {Stage.PARSE: failed(Stage.PARSE, retryable=True, attempts=MAX_ATTEMPTS)}
-    assert readiness(Stage.ENRICH, passing, WANTED) is Readiness.BLOCKED
-    assert readiness(Stage.ENRICH, for_good, WANTED) is Readiness.CLEAR
-    assert readiness(Stage.ENRICH, too_often, WANTED) is Readiness.CLEAR
+    assert known(passing).readiness(Stage.ENRICH) is Readiness.BLOCKED
+    assert known(for_good).readiness(Stage.ENRICH) is Readiness.CLEAR
+    assert known(too_often).readiness(Stage.ENRICH) is Readiness.CLEAR
     skipped = StageState(Status.SKIPPED, WANTED[Stage.CHUNK], facts={UPSTREAM_FAILED: True})
-    assert readiness(Stage.EMBED, {Stage.CHUNK: skipped}, WANTED) is Readiness.CLEAR
+    assert known({Stage.CHUNK: skipped}).readiness(Stage.EMBED) is Readiness.CLEAR
 
 
 def test_a_document_is_done_when_every_stage_is_done_or_skipped() -> None:
     states = {stage: done(stage) for stage in Stage}
-    assert document_status(states, WANTED) is Status.DONE
+    assert known(states).status is Status.DONE
     states[Stage.ENRICH] = StageState(Status.SKIPPED, WANTED[Stage.ENRICH], facts={"why": "no pictures"})
-    assert document_status(states, WANTED) is Status.DONE
+    assert known(states).status is Status.DONE
     states[Stage.GRAPH] = failed(Stage.GRAPH, retryable=False)
-    assert document_status(states, WANTED) is Status.FAILED
+    assert known(states).status is Status.FAILED
     del states[Stage.GRAPH]
-    assert document_status(states, WANTED) is Status.PENDING
+    assert known(states).status is Status.PENDING

@@ -15,7 +15,7 @@ from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSettings
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
-from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
+from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     READING,
     SEEING,
@@ -48,7 +48,7 @@ async def raise_limit(project: Project, usd: int) -> None:
 
 
 def status(project: Project, document: DocumentId, stage: Stage) -> Status:
-    return project.catalog.states([document])[document][stage].status
+    return recorded(project)[document][stage].status
 
 
 def calls_of(server: LLMServer, model: str) -> int:
@@ -88,7 +88,7 @@ async def test_waiting_is_no_attempt(tmp_path: Path, server: LLMServer) -> None:
     (why,) = reports[Stage.GRAPH].deferred
     assert "Too little money is left for provider openai" in why
     assert "aegis budget raise openai" in why
-    state = project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH]
+    state = recorded(project)[DocumentId("c/one.txt")][Stage.GRAPH]
     assert state.attempts == 1
     assert state.facts["reason"] == "budget"
     budget = state.facts["budget"]
@@ -136,7 +136,7 @@ async def test_one_bad_answer_costs_its_chunk_alone_and_is_told(tmp_path: Path, 
     write_documents(project.root, ["c/one.txt"], paragraphs=20)
     server.script([Rule(Behaviour(text="I would rather not."), contains="in part 0"), Rule()])
     reports = await bring_up(project)
-    facts = project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH].facts
+    facts = recorded(project)[DocumentId("c/one.txt")][Stage.GRAPH].facts
     assert reports[Stage.GRAPH].outcomes == Counter({Status.DONE: 1})
     assert facts["unread"] == {"bad_answer": 1}
     assert facts["mentions"] > 0
@@ -145,7 +145,7 @@ async def test_one_bad_answer_costs_its_chunk_alone_and_is_told(tmp_path: Path, 
     server.script([Rule()])
     again = await bring_up(project, force=True)
     assert again[Stage.GRAPH].work["chunks_extracted"] == 1
-    assert "unread" not in project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH].facts
+    assert "unread" not in recorded(project)[DocumentId("c/one.txt")][Stage.GRAPH].facts
 
 
 async def test_a_document_no_chunk_of_which_could_be_read_has_failed(tmp_path: Path, server: LLMServer) -> None:
@@ -167,7 +167,7 @@ async def test_a_confidential_collection_never_reaches_a_provider_that_is_not_lo
     prompts = "".join(str(record.body) for record in server.records())
     assert "open/news.txt" in prompts
     assert "secret/plan.txt" not in prompts
-    secret = project.catalog.states([DocumentId("secret/plan.txt")])[DocumentId("secret/plan.txt")][Stage.GRAPH]
+    secret = recorded(project)[DocumentId("secret/plan.txt")][Stage.GRAPH]
     assert secret.status is Status.DONE
     assert secret.facts["mentions"] > 0
 
@@ -209,9 +209,7 @@ async def test_a_text_that_the_model_turns_down_costs_the_others_nothing(tmp_pat
         [Rule(Behaviour(kind=Kind.REFUSED), contains="c/one.txt was inspected by Priya Raman in part 0."), Rule()]
     )
     reports = await bring_up(project)
-    one, two = (
-        project.catalog.states([name])[name][Stage.EMBED] for name in map(DocumentId, ["c/one.txt", "c/two.txt"])
-    )
+    one, two = (recorded(project)[name][Stage.EMBED] for name in map(DocumentId, ["c/one.txt", "c/two.txt"]))
     assert reports[Stage.EMBED].outcomes == Counter({Status.DONE: 2})
     assert one.facts["refused"] == {"content_refused": 1}
     assert "refused" not in two.facts
@@ -257,7 +255,7 @@ async def test_a_chunk_that_breaks_every_answer_does_not_make_its_document_wait_
     server.script([Rule(Behaviour(kind=Kind.HTML), contains="in part 0."), Rule()])
     reports = await bring_up(project)
     assert reports[Stage.GRAPH].outcomes == Counter({Status.DONE: 1})
-    facts = project.catalog.states([DocumentId("c/one.txt")])[DocumentId("c/one.txt")][Stage.GRAPH].facts
+    facts = recorded(project)[DocumentId("c/one.txt")][Stage.GRAPH].facts
     assert facts["unread"] == {"bad_answer": 1}
     asked = len(server.records())
     await bring_up(project)
@@ -287,7 +285,7 @@ async def test_a_picture_that_no_model_takes_is_paid_once_and_asked_again_by_for
     write_picture_document(project.root / "c" / "two.docx", text="Another report with the same picture.")
     await bring_up(project)
     assert calls_of(server, SEEING) == 1
-    states = project.catalog.states([document.id for document in project.documents.all()])
+    states = recorded(project)
     assert [state[Stage.ENRICH].facts["fallback"] for state in states.values()] == [1, 1]
     server.script([Rule()])
     await bring_up(project, stages=[Stage.ENRICH], force=True)

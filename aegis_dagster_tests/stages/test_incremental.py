@@ -13,7 +13,15 @@ from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.settings.stages import ChunkSettings, CollectionPolicy
 from aegis_dagster.stages.parse import parse_documents
-from aegis_dagster_tests.support.projects import bring_up, document_text, make_project, scan, work_of, write_documents
+from aegis_dagster_tests.support.projects import (
+    bring_up,
+    document_text,
+    make_project,
+    recorded,
+    scan,
+    work_of,
+    write_documents,
+)
 
 NAMES = [f"c{number % 2}/{topic}.txt" for number, topic in enumerate(("ant", "bee", "cat", "dog", "elk", "fox"))]
 
@@ -28,7 +36,7 @@ async def from_scratch(project: Project, folder: Path) -> dict[str, str]:
 
 def statuses(project: Project) -> dict[str, dict[Stage, Status]]:
     documents = project.documents.all()
-    states = project.catalog.states([document.id for document in documents])
+    states = recorded(project)
     return {
         document.id: {stage: state.status for stage, state in states[document.id].items()} for document in documents
     }
@@ -233,5 +241,5 @@ async def test_an_artifact_store_that_cannot_be_written_stops_the_step_and_loses
 
 
 def _attempts(project: Project) -> list[int]:
-    states = project.catalog.states([document.id for document in project.documents.all()])
+    states = recorded(project)
     return [state.attempts for found in states.values() for state in found.values()]

@@ -16,7 +16,7 @@ from aegis_dagster.settings import Settings, load_settings
 from aegis_dagster.settings.stages import ListingSettings, ParseSettings
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.runner import Work, run_each
-from aegis_dagster_tests.support.projects import bring_up, make_project, scan, work_of, write_documents
+from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, scan, work_of, write_documents
 
 NAMES = ["c/ant.txt", "c/bee.txt"]
 
@@ -67,7 +67,7 @@ async def test_artifacts_that_were_deleted_are_made_again(tmp_path: Path) -> Non
 async def test_a_damaged_artifact_fails_its_document_alone(tmp_path: Path) -> None:
     project = await built(tmp_path)
     document = project.documents.all()[0]
-    _, wanted = project.reports.wanted(document)
+    wanted = project.states.one(document).wanted
     (project.artifacts.path(Stage.CHUNK, wanted[Stage.CHUNK]) / "chunks.json").write_text("{")
     await bring_up(project, stages=(Stage.EMBED, Stage.GRAPH), force=True)
     failures = project.reports.failures()
@@ -111,7 +111,7 @@ async def test_a_chain_of_renames_is_not_parsed_again(tmp_path: Path) -> None:
 async def test_points_of_other_chunks_under_the_same_fingerprint_go(tmp_path: Path) -> None:
     project = await built(tmp_path)
     document = project.documents.all()[0]
-    _, wanted = project.reports.wanted(document)
+    wanted = project.states.one(document).wanted
     fingerprint = wanted[Stage.EMBED]
     assert project.vectors.counts_by_document()[document.id] > 0
     project.vectors.replace_documents([], {document.id: fingerprint})
@@ -124,7 +124,7 @@ async def test_points_of_other_chunks_under_the_same_fingerprint_go(tmp_path: Pa
 async def test_damaged_files_are_named_and_cost_the_readers_nothing(tmp_path: Path, stage: Stage, file: str) -> None:
     project = await built(tmp_path)
     document = project.documents.all()[0]
-    _, wanted = project.reports.wanted(document)
+    wanted = project.states.one(document).wanted
     (project.artifacts.path(stage, wanted[stage]) / file).write_text("")
     shutil.copy(project.root / document.id, project.root / "c" / "copy.txt")
     await bring_up(project)
@@ -157,7 +157,7 @@ async def test_a_service_that_breaks_leaves_no_claim_behind(tmp_path: Path) -> N
         documents: Sequence[Document] = project.documents.all()
         with pytest.raises(ServiceError):
             await run_each(Stage.PARSE, documents, bench, breaks)
-        states = project.catalog.states([document.id for document in documents])
+        states = recorded(project)
         assert {found[Stage.PARSE].status for found in states.values() if found} == {Status.PENDING}
     other = make_project(tmp_path)
     assert work_of(await bring_up(other))["parsed"] == 1

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.identifiers import CollectionName
-from aegis_dagster.domain.stages import Stage
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.stages import Stage, StageState
 from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import ListingSettings
 from aegis_dagster.stages.cleanup import tidy_up
@@ -64,6 +64,11 @@ async def bring_up(
         await tidy_up(project.documents, bench)
         documents = project.documents.all(CollectionName(collection) if collection else None)
         return {stage: await STAGES[stage](documents, bench, force=force) for stage in stages}
+
+
+def recorded(project: Project) -> dict[DocumentId, Mapping[Stage, StageState]]:
+    """The states of every document at the stages it has reached."""
+    return {state.document.id: state.recorded for state in project.states.of(project.documents.all())}
 
 
 def scan(project: Project, *, confirmed: bool = False) -> ListingReport:

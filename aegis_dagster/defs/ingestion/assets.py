@@ -23,6 +23,7 @@ from aegis_dagster.planning.forecast import forecast
 from aegis_dagster.stages.context import Workbench
 from aegis_dagster.stages.registry import STAGES
 from aegis_dagster.stages.sync import ListingReport, update_listing
+from aegis_dagster.stores.catalog.reports import facts_of, failures_of
 
 GROUP = "ingestion"
 OWNERS = ["team:knowledge"]
@@ -38,7 +39,9 @@ async def _run_stage(
         picked = _picked(context, project, collection, options)
         documents = picked.documents
         if stage is Stage.EMBED and not options.embed_anew:
-            documents = project.reports.standing(documents).without_embedding_anew()
+            documents = [
+                state.document for state in project.states.of(documents) if not state.only_embedding_is_stale()
+            ]
         async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
             expected, no_forecast = (
                 _forecast(project, documents, options.forced) if stage is not Stage.CHUNK else ((), "")
@@ -53,10 +56,10 @@ async def _run_stage(
                 for begun in bench.reports:
                     resource.stage_finished(begun)
             chosen_by = _chosen(project, stage, bench, collection)
-        standing = project.reports.standing(documents)
-        failed = [item for item in standing.failures() if item.stage is stage]
-        note_outcome(context, stage, standing)
-        facts = standing.facts(stage)
+        states = list(project.states.of(documents))
+        failed = [item for item in failures_of(states) if item.stage is stage]
+        note_outcome(context, stage, states)
+        facts = facts_of(states, stage)
         held, preview = holdings(stage, facts.values()), preview_of(project, stage, documents, facts)
         used = project.ledger_reports.usage(USED_BY, run_id=context.run.run_id)
         costs = RunCosts(stage, [provider.name for provider in project.choices.providers], expected, used, no_forecast)

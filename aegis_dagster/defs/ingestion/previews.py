@@ -55,7 +55,7 @@ def _or_nothing(look: Callable[[], str]) -> str:
 
 
 def _document_preview(project: Project, stage: Stage, document: Document) -> str:
-    _, wanted = project.reports.wanted(document)
+    wanted = project.states.one(document).wanted
     if stage is Stage.PARSE:
         parsed = read_json(project.artifacts.path(stage, wanted[stage]) / "document.json")
         return first_page(parsed, _CHARACTERS)

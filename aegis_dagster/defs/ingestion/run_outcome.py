@@ -1,14 +1,15 @@
 """What a run says of itself where operators look first: in the list of runs and above its log."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
 
 from aegis_dagster.defs.ingestion.config import COLLECTION_TAG
+from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import AegisError
-from aegis_dagster.stores.catalog.reports import Standing
+from aegis_dagster.stores.catalog.reports import failures_of
 
 OUTCOME = "aegis/outcome"
 _LINES = 10  # of failed documents in a log; the table of the asset has more, the catalog all
@@ -27,12 +28,12 @@ def failure_noted(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[N
         raise
 
 
-def note_outcome(context: dg.AssetExecutionContext, stage: Stage, standing: Standing) -> None:
+def note_outcome(context: dg.AssetExecutionContext, stage: Stage, states: Sequence[DocumentState]) -> None:
     """Log what failed at this stage; tag the run with how its documents stand.
 
     Only the stage that ends last says "succeeded": a run may still stop at one that has yet to end.
     """
-    failed = [item for item in standing.failures() if item.stage is stage]
+    failed = [item for item in failures_of(states) if item.stage is stage]
     for item in failed[:_LINES]:
         failure = item.failure
         context.log.warning(f"{item.document_id}: {failure.code}: {failure.message} Remedy: {failure.remedy}")
@@ -42,13 +43,13 @@ def note_outcome(context: dg.AssetExecutionContext, stage: Stage, standing: Stan
     stopped = tags.get(OUTCOME, "")
     if stopped.startswith(_STOPPED) and not stopped.startswith(_stopped_at(stage)):
         return  # another stage, which nobody has mended in this run
-    _tag(context, outcome(standing, ended=_all_ended(context, tags)))
+    _tag(context, outcome(states, ended=_all_ended(context, tags)))
 
 
-def outcome(standing: Standing, *, ended: bool) -> str:
+def outcome(states: Sequence[DocumentState], *, ended: bool) -> str:
     """ "succeeded with 1 failed document, 2 waiting"; without the first words while stages have yet to end."""
-    failed = len({item.document_id for item in standing.failures()})
-    waiting = sum(summary.by_status[Status.DEFERRED] for summary in standing.summaries())
+    failed = len({item.document_id for item in failures_of(states)})
+    waiting = sum(state.status is Status.DEFERRED for state in states)
     parts = [f"{failed} failed document{'' if failed == 1 else 's'}"] if failed else []
     parts += [f"{waiting} waiting"] if waiting else []
     if not ended:

@@ -1,7 +1,6 @@
 """Which documents a run would do something for, asked of a hundred thousand within seconds."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -9,11 +8,10 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.fingerprints import Identities, digest_of
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.run_requests import Waiting
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, StageState, Status
-from aegis_dagster.domain.staleness import has_work, only_embedding_is_stale
+from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.ports import VectorStore
 from aegis_dagster.stores.catalog.schema import documents, stage_states
-from aegis_dagster.stores.catalog.states import Reached, StateRows
+from aegis_dagster.stores.catalog.states import DocumentStates
 from aegis_dagster.stores.database import read
 
 
@@ -23,7 +21,7 @@ class WorkLeft:
     def __init__(self, engine: Engine, identities: Identities) -> None:
         self._engine = engine
         self._identities = identities
-        self._rows = StateRows(engine, identities)
+        self._states = DocumentStates(engine, identities)
 
     def mark(self) -> str:
         """Changes whenever documents, states or what the stages depend on do. Takes a moment where the rest takes
@@ -43,10 +41,10 @@ class WorkLeft:
         embed_anew: also those that only another embedding model gives something to do.
         """
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
-        for reached in self._rows.every():
-            if not reached.plainly_done() and _has_work(reached, reached.states(), now_ms, embed_anew):
-                document = reached.document
-                found[document.collection].append(Waiting(document.id, reached.changed_ms, document.revision))
+        for state in self._states.every():
+            if state.has_work(now_ms) and (embed_anew or not state.only_embedding_is_stale()):
+                document = state.document
+                found[document.collection].append(Waiting(document.id, state.changed_ms, document.revision))
         return dict(found)
 
     def embedded_otherwise(self, now_ms: int) -> list[Document]:
@@ -54,15 +52,8 @@ class WorkLeft:
 
         Without those that no run started now would do anything for.
         """
-        found = []
-        for reached in self._rows.every():
-            if reached.plainly_done():
-                continue
-            states = reached.states()
-            other = _was_embedded(states) and states[Stage.EMBED].fingerprint != reached.wanted[Stage.EMBED]
-            if other and _has_work(reached, states, now_ms):
-                found.append(reached.document)
-        return found
+        every = self._states.every()
+        return [state.document for state in every if state.has_work(now_ms) and state.is_embedded_otherwise()]
 
     def deleted(self) -> dict[CollectionName, list[Waiting]]:
         """Deleted documents whose traces are still to be removed, by collection."""
@@ -83,15 +74,3 @@ class WorkLeft:
         )
         with read(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
-
-
-def _has_work(reached: Reached, states: Mapping[Stage, StageState], now_ms: int, embed_anew: bool = True) -> bool:
-    if not embed_anew and only_embedding_is_stale(states, reached.wanted):
-        return False
-    return has_work(states, reached.wanted, reached.finished_ms(), now_ms)
-
-
-def _was_embedded(states: Mapping[Stage, StageState]) -> bool:
-    """Whether it has points, or there was an attempt to make some: not where an earlier stage lost the document."""
-    embedded = states.get(Stage.EMBED)
-    return embedded is not None and not (embedded.status is Status.SKIPPED and UPSTREAM_FAILED in embedded.facts)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,25 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.accounts import PutOff
-from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
+from aegis_dagster.domain.document_state import DocumentState, Exists
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import (
-    Document,
-    Failure,
-    Stage,
-    StageState,
-    Status,
-    document_status,
-    up_to_date,
-)
-from aegis_dagster.domain.staleness import only_embedding_is_stale
+from aegis_dagster.domain.stages import Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
-from aegis_dagster.stores.catalog.claims import Catalog
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import documents, stage_states
-from aegis_dagster.stores.catalog.states import Reached, StateRows
+from aegis_dagster.stores.catalog.states import ALL_FACTS, DocumentStates
 from aegis_dagster.stores.database import read
 
+_CHUNK_FACTS = frozenset({Stage.CHUNK})
 _NOT_IN_DIGEST = ("seconds", "budget")  # which of several calls an account turned down first is chance
 
 
@@ -54,70 +45,52 @@ class FailedDocument:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Documents, sorted by id, with their states and the fingerprints that are wanted now."""
+def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
+    """Per collection, sorted by name."""
+    found: dict[CollectionName, CollectionSummary] = {}
+    for state in states:
+        name = state.document.collection
+        summary = found.setdefault(name, CollectionSummary(name))
+        summary.documents += 1
+        summary.by_status[state.status] += 1
+        chunked = state.recorded.get(Stage.CHUNK)
+        summary.chunks += int(chunked.facts.get("chunks", 0)) if chunked is not None else 0
+        for stage in Stage:
+            summary.by_stage[stage][state.status_at(stage)] += 1
+    return [found[name] for name in sorted(found)]
 
-    rows: Sequence[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]
 
-    def summaries(self) -> list[CollectionSummary]:
-        """Per collection, sorted by name."""
-        found: dict[CollectionName, CollectionSummary] = {}
-        for document, states, wanted in self.rows:
-            summary = found.setdefault(document.collection, CollectionSummary(document.collection))
-            summary.documents += 1
-            summary.by_status[document_status(states, wanted)] += 1
-            summary.chunks += int(states[Stage.CHUNK].facts.get("chunks", 0)) if Stage.CHUNK in states else 0
-            for stage in Stage:
-                state = states.get(stage)
-                current = state is not None and state.fingerprint == wanted[stage]
-                summary.by_stage[stage][state.status if state and current else Status.PENDING] += 1
-        return [found[name] for name in sorted(found)]
+def failures_of(states: Iterable[DocumentState]) -> list[FailedDocument]:
+    """Every failed document and stage, sorted."""
+    return [
+        FailedDocument(state.document.id, stage, recorded.failure, recorded.attempts)
+        for state in states
+        for stage, recorded in sorted(state.recorded.items())
+        if recorded.failure is not None
+    ]
 
-    def failures(self) -> list[FailedDocument]:
-        """Every failed document and stage, sorted."""
-        return [
-            FailedDocument(document.id, stage, state.failure, state.attempts)
-            for document, states, _ in self.rows
-            for stage, state in sorted(states.items())
-            if state.failure is not None
-        ]
 
-    def facts(self, stage: Stage) -> dict[DocumentId, dict[str, Any]]:
-        """What was recorded of each document that is done at a stage."""
-        return {
-            document.id: states[stage].facts
-            for document, states, wanted in self.rows
-            if stage in states and states[stage].status is Status.DONE and states[stage].fingerprint == wanted[stage]
-        }
-
-    def without_embedding_anew(self) -> list[Document]:
-        """The documents but for those that only another embedding model, or its settings, made stale."""
-        return [document for document, states, wanted in self.rows if not only_embedding_is_stale(states, wanted)]
+def facts_of(states: Iterable[DocumentState], stage: Stage) -> dict[DocumentId, Mapping[str, Any]]:
+    """What was recorded of each document that is done at a stage."""
+    done = (state for state in states if state.status_at(stage) is Status.DONE)
+    return {state.document.id: state.recorded[stage].facts for state in done}
 
 
 class CatalogReports:
     """Read-only views of the catalog."""
 
-    def __init__(self, engine: Engine, catalog: Catalog, document_list: DocumentList, identities: Identities) -> None:
+    def __init__(self, engine: Engine, states: DocumentStates, document_list: DocumentList) -> None:
         self._engine = engine
-        self._catalog = catalog
+        self._states = states
         self._documents = document_list
-        self._identities = identities
-        self._whole = StateRows(engine, identities, all_facts=True)
-        self._deciding = StateRows(engine, identities)
-
-    def standing(self, only: Collection[Document] | None = None) -> Standing:
-        """Where all documents stand, or these, as they are now: read once for several questions."""
-        return Standing(list(self._with_states(only)))
 
     def summaries(self, only: Collection[Document] | None = None) -> list[CollectionSummary]:
         """Per collection, sorted by name; of all documents or of these."""
-        return self.standing(only).summaries()
+        return summaries_of(self._read(only, _CHUNK_FACTS))
 
     def stale(
         self,
-        exists: Callable[[Stage, str], bool],
+        exists: Exists,
         only: Collection[Document] | None = None,
         *,
         embed_anew: bool = True,
@@ -127,43 +100,36 @@ class CatalogReports:
         exists: looks for an artifact; see `FolderArtifacts.listed`. embed_anew: also those that only another embedding
         model, or its settings, made stale.
         """
-        rows = self._deciding.every() if only is None else self._deciding.of(only)
-        return [reached.document for reached in rows if _is_stale(reached, exists, embed_anew)]
+        return [
+            state.document
+            for state in self._read(only, frozenset())
+            if state.is_stale(exists) and (embed_anew or not state.only_embedding_is_stale())
+        ]
 
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
         """Every failed document and stage, sorted."""
-        return self.standing(only).failures()
+        return failures_of(self._read(only, frozenset()))
 
     def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
         """Documents whose chunks lost text: (id, coverage 0..1, a sample of what is missing)."""
+        recorded = ((state.document.id, state.recorded.get(Stage.CHUNK)) for state in self._read(only, _CHUNK_FACTS))
         return [
-            (document.id, states[Stage.CHUNK].facts["coverage"], states[Stage.CHUNK].facts.get("missing_sample", ""))
-            for document, states, _ in self._with_states(only)
-            if Stage.CHUNK in states and states[Stage.CHUNK].facts.get("marked")
+            (document_id, chunked.facts["coverage"], chunked.facts.get("missing_sample", ""))
+            for document_id, chunked in recorded
+            if chunked is not None and chunked.facts.get("marked")
         ]
 
-    def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, dict[str, Any]]:
+    def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, Mapping[str, Any]]:
         """What was recorded of each document that is done at a stage."""
-        return self.standing(only).facts(stage)
-
-    def changed_since_parsed(self) -> set[DocumentId]:
-        """Documents whose bytes changed after they were parsed, or were refused, for the last time."""
-        query = (
-            sa.select(documents.c.id)
-            .join(stage_states, stage_states.c.document_id == documents.c.id)
-            .where(stage_states.c.stage == str(Stage.PARSE), stage_states.c.finished_ms <= documents.c.changed_ms)
-        )
-        with read(self._engine) as connection:
-            return {DocumentId(document_id) for document_id in connection.execute(query).scalars()}
+        return facts_of(self._read(only, frozenset({stage})), stage)
 
     def embedded_points(self) -> int | None:
         """How many points all documents have together; None while some document still waits to be embedded."""
         points = 0
-        for _, states, wanted in self._with_states(None):
-            state = states.get(Stage.EMBED)
-            if state is None or state.fingerprint != wanted[Stage.EMBED] or not up_to_date(Stage.EMBED, states, wanted):
+        for state in self._states.every(frozenset({Stage.EMBED})):
+            if not state.is_current(Stage.EMBED):
                 return None
-            points += int(state.facts.get("points", 0))
+            points += int(state.recorded[Stage.EMBED].facts.get("points", 0))
         return points
 
     def put_off(self) -> Counter[PutOff]:
@@ -196,21 +162,17 @@ class CatalogReports:
         remedy = f"name one of: {listed}." if matches else "`aegis status` lists the collections; ids are paths."
         raise UnknownDocument(f"{len(matches)} documents match {name!r}.", remedy=remedy)
 
-    def wanted(self, document: Document) -> tuple[dict[Stage, StageState], dict[Stage, str]]:
-        """The states and wanted fingerprints of one document."""
-        states = self._catalog.states([document.id])[document.id]
-        return states, wanted_fingerprints(document, self._identities, states)
-
     def digest(self) -> str:
         """A hash of documents, revisions, and status, fingerprint, error code and facts of each stage.
 
         Times, attempts, leases and history do not count.
         """
         hasher = hashlib.sha256()
-        for document, states, _ in self._with_states(None):
+        for each in self._states.every(ALL_FACTS):
+            document = each.document
             lines = [f"{document.id} {document.revision} {document.size_bytes} {document.suffix}"]
             for stage in Stage:
-                state = states.get(stage)
+                state = each.recorded.get(stage)
                 if state is None or state.status in (Status.PENDING, Status.RUNNING):
                     continue
                 facts = {key: value for key, value in state.facts.items() if key not in _NOT_IN_DIGEST}
@@ -219,18 +181,5 @@ class CatalogReports:
             hasher.update("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")
         return hasher.hexdigest()
 
-    def _with_states(
-        self, only: Collection[Document] | None
-    ) -> Iterator[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]:
-        for reached in self._whole.every() if only is None else self._whole.of(only):
-            yield reached.document, reached.states(), reached.wanted
-
-
-def _is_stale(reached: Reached, exists: Callable[[Stage, str], bool], embed_anew: bool) -> bool:
-    if not reached.plainly_done():
-        states = reached.states()
-        if not embed_anew and only_embedding_is_stale(states, reached.wanted):
-            return False
-        if not all(up_to_date(stage, states, reached.wanted) for stage in Stage):
-            return True
-    return not all(exists(stage, fingerprint) for stage, fingerprint in reached.artifacts())
+    def _read(self, only: Collection[Document] | None, facts: frozenset[Stage]) -> Iterator[DocumentState]:
+        return self._states.every(facts) if only is None else self._states.of(only, facts)

@@ -51,7 +51,7 @@ def test_the_nightly_run_brings_everything_up_to_date_and_removes_what_is_delete
     assert set(project.vectors.counts_by_document()) == {"c/a.txt", "c/b.txt"}
     assert project.documents.deleted() == []
     (lost,) = project.documents.get([project.documents.all()[0].id])
-    _, wanted = project.reports.wanted(lost)
+    wanted = project.states.one(lost).wanted
     project.artifacts.delete(Stage.CHUNK, wanted[Stage.CHUNK])  # only looking finds that
     assert [request.partition_key for request in daemon.schedule("nightly_catch_up", NIGHT)] == ["c"]
 

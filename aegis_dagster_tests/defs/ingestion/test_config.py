@@ -9,11 +9,11 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster_tests.support.dagster_runs import logged, metadata, run, tags_of, why_failed
-from aegis_dagster_tests.support.projects import write_documents
+from aegis_dagster_tests.support.projects import recorded, write_documents
 
 
 def reached(project: Project, stage: Stage) -> set[str]:
-    states = project.catalog.states([document.id for document in project.documents.all()])
+    states = recorded(project)
     return {name for name, found in states.items() if stage in found}
 
 

@@ -60,7 +60,7 @@ def test_a_page_is_shown_as_markdown_in_reading_order_and_only_the_first_one() -
 
 def finish(project: Project, stage: Stage, document: Document, **files: bytes) -> None:
     """The result of a stage, as if it had been made."""
-    _, wanted = project.reports.wanted(document)
+    wanted = project.states.one(document).wanted
     with project.artifacts.staging(stage, wanted[stage], replace=True) as folder:
         for name, data in files.items():
             (folder / name.replace("__", ".")).write_bytes(data)
@@ -94,7 +94,7 @@ def test_a_picture_stands_beside_its_description(tmp_path: Path) -> None:
     (picture,) = pictures_in(shown)
     with Image.open(io.BytesIO(picture)) as seen:
         assert seen.size == (320, 213)
-    (project.artifacts.path(Stage.PARSE, project.reports.wanted(document)[1][Stage.PARSE]) / "one.png").unlink()
+    (project.artifacts.path(Stage.PARSE, project.states.one(document).wanted[Stage.PARSE]) / "one.png").unlink()
     assert look(project) == ""  # gone: no preview, and no error
 
 

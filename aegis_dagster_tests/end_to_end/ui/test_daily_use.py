@@ -39,8 +39,10 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
 def reached(operator: Operator, stage: Stage, collection: str) -> set[str]:
     """The documents of a collection that have a state at a stage."""
     project = operator.project
-    ids = [document.id for document in project.documents.all() if document.collection == collection]
-    return {str(name) for name, states in project.catalog.states(ids).items() if stage in states}
+    every = project.states.every()
+    return {
+        str(state.document.id) for state in every if state.document.collection == collection and stage in state.recorded
+    }
 
 
 def test_a_collection_is_materialized_by_a_button(ui: DagsterUI, operator: Operator) -> None:

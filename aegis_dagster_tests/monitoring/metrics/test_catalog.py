@@ -98,8 +98,9 @@ def test_statuses_failures_deferred_and_points_are_those_of_the_reports(
     failed: Counter[tuple[Stage, str]] = Counter()
     deferred: Counter[str] = Counter()
     for document in project.documents.all():
-        states, wanted = reports.wanted(document)
-        current = {stage: state for stage, state in states.items() if state.fingerprint == wanted[stage]}
+        known = project.states.one(document)
+        recorded = known.recorded.items()
+        current = {stage: state for stage, state in recorded if state.fingerprint == known.wanted[stage]}
         failed.update((stage, state.failure.code) for stage, state in current.items() if state.failure)
         deferred.update({s.facts["reason"] for s in current.values() if s.status is Status.DEFERRED})
     assert found.failed == failed
@@ -157,7 +158,7 @@ def test_the_queue_is_as_old_as_its_oldest_document(tmp_path: Path) -> None:
 
     assert ages() == [630, 30]
     first, *_ = project.documents.all()
-    wanted = project.reports.wanted(first)[1]
+    wanted = project.states.one(first).wanted
     for stage in Stage:
         project.catalog.claim(stage, {first.id: (first.revision, wanted[stage])})
         project.catalog.finish(stage, {first.id: (wanted[stage], Outcome(Status.DONE))})

@@ -1,7 +1,7 @@
 """Claims, leases and outcomes on a real SQLite file."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TypeAlias
@@ -9,13 +9,15 @@ from typing import TypeAlias
 import pytest
 import sqlalchemy as sa
 
-from aegis_dagster.domain.identifiers import DocumentId, Revision
+from aegis_dagster.domain.fingerprints import Identities
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import Listing, SeenFile, diff_listing
-from aegis_dagster.domain.stages import Failure, Outcome, Stage, Status
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, StageState, Status
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.claims import Catalog
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import stage_states
+from aegis_dagster.stores.catalog.states import DocumentStates
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database, write
 from aegis_dagster_tests.support.clock import SetClock
@@ -23,6 +25,12 @@ from aegis_dagster_tests.support.clock import SetClock
 A = DocumentId("c/a.txt")
 WANT = {A: (Revision("r1"), "f1")}
 DONE = Outcome(Status.DONE, {"pages": 2})
+
+
+def recorded(catalog: Catalog, document_id: DocumentId) -> Mapping[Stage, StageState]:
+    document = Document(document_id, CollectionName("a"), Revision("r1"), 1, ".txt")
+    identities = Identities(dict.fromkeys(Stage, "1"), {})
+    return DocumentStates(catalog.engine, identities).one(document).recorded
 
 
 @pytest.fixture
@@ -71,13 +79,13 @@ def test_a_lease_expires_unless_it_is_renewed(engine: sa.Engine, clock: SetClock
     clock.move(11)
     assert other.claim(Stage.PARSE, WANT) == [A]
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})  # too late: the lease is another's
-    assert catalog.states([A])[A][Stage.PARSE].status is Status.RUNNING
+    assert recorded(catalog, A)[Stage.PARSE].status is Status.RUNNING
 
 
 def test_what_is_done_is_not_given_out_again_unless_forced_or_stale(catalog: Catalog) -> None:
     catalog.claim(Stage.PARSE, WANT)
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})
-    assert catalog.states([A])[A][Stage.PARSE].facts == {"pages": 2}
+    assert recorded(catalog, A)[Stage.PARSE].facts == {"pages": 2}
     assert catalog.claim(Stage.PARSE, WANT) == []
     assert catalog.claim(Stage.PARSE, WANT, force=[A]) == [A]
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})
@@ -94,17 +102,17 @@ def test_attempts_count_up_for_the_same_input_and_begin_anew_for_another(catalog
     for attempt in (1, 2, 3):
         assert catalog.claim(Stage.PARSE, WANT) == [A]
         catalog.finish(Stage.PARSE, {A: ("f1", Outcome(Status.FAILED, failure=failure))})
-        assert catalog.states([A])[A][Stage.PARSE].attempts == attempt
+        assert recorded(catalog, A)[Stage.PARSE].attempts == attempt
     assert catalog.claim(Stage.PARSE, WANT) == []  # tried often enough
     assert catalog.reset_failures([A]) == 1
     assert catalog.claim(Stage.PARSE, WANT) == [A]
-    assert catalog.states([A])[A][Stage.PARSE].attempts == 1
+    assert recorded(catalog, A)[Stage.PARSE].attempts == 1
 
 
 def test_a_released_claim_costs_no_attempt(catalog: Catalog) -> None:
     catalog.claim(Stage.PARSE, WANT)
     catalog.release(Stage.PARSE, [A])
-    state = catalog.states([A])[A][Stage.PARSE]
+    state = recorded(catalog, A)[Stage.PARSE]
     assert (state.status, state.attempts) == (Status.PENDING, 0)
 
 
@@ -165,7 +173,7 @@ def test_a_moved_document_keeps_its_finished_artifacts(catalog: Catalog, documen
     catalog.finish(Stage.PARSE, {A: ("f1", DONE)})
     moved = DocumentId("d/b.txt")
     put(documents, {moved: "r1"})
-    assert catalog.states([moved])[moved][Stage.PARSE].status is Status.DONE
+    assert recorded(catalog, moved)[Stage.PARSE].status is Status.DONE
     assert documents.deleted() == [A]
 
 
@@ -221,4 +229,4 @@ def test_a_write_that_fails_leaves_nothing_behind(engine: sa.Engine, catalog: Ca
     with pytest.raises(RuntimeError, match="in the middle"), write(engine) as connection:
         connection.execute(sa.insert(stage_states).values(document_id=A, stage="parse", status="done", fingerprint="x"))
         raise RuntimeError("in the middle")
-    assert catalog.states([A])[A] == {}
+    assert recorded(catalog, A) == {}

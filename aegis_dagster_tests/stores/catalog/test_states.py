@@ -1,4 +1,4 @@
-"""Reading a hundred thousand documents fast says exactly what the plain rule says of each."""
+"""Reading a hundred thousand documents fast is exactly what is recorded of each."""
 
 import json
 import random
@@ -9,19 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
 from aegis_dagster.domain.stages import (
     ARTIFACT_STAGES,
     UPSTREAM_FAILED,
     Document,
+    Failure,
     Stage,
     StageState,
     Status,
-    up_to_date,
 )
-from aegis_dagster.domain.staleness import has_work, only_embedding_is_stale
+from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.pending_work import WorkLeft
 from aegis_dagster.stores.catalog.schema import documents, stage_states
+from aegis_dagster.stores.catalog.states import ALL_FACTS
 from aegis_dagster_tests.support.projects import make_project, scan, write_documents
 from aegis_dagster_tests.support.servers.postgres import PostgresServer
 
@@ -35,7 +37,6 @@ FACTS: dict[Status, list[dict[str, Any]]] = {
         {"reason": "provider_unavailable", "why": "w", "until": "", "remedy": "r"},
     ],
 }
-Plain = list[tuple[Document, dict[Stage, StageState], dict[Stage, str]]]
 
 
 def fill(project: Project) -> None:
@@ -82,35 +83,39 @@ def fill(project: Project) -> None:
         connection.execute(sa.update(documents).where(documents.c.id.like("%0.txt")).values(deleted=True))
 
 
-def plainly(project: Project, chosen: list[Document]) -> Plain:
+def plainly(project: Project, chosen: list[Document]) -> list[DocumentState]:
     """Documents, states and wanted fingerprints, each read and computed by itself."""
-    states = project.catalog.states([document.id for document in chosen])
-    identities = project.identities
-    return [(one, states[one.id], wanted_fingerprints(one, identities, states[one.id])) for one in chosen]
-
-
-def waits(project: Project, rows: Plain) -> list[Document]:
-    """The documents that a run started now would do something for."""
-    s = stage_states.c
+    found = []
     with project.engine.connect() as connection:
-        found = connection.execute(sa.select(s.document_id, s.stage, s.finished_ms)).all()
-    ended = {(row.document_id, row.stage): row.finished_ms or 0 for row in found}
-    return [
-        document
-        for document, states, wanted in rows
-        if has_work(states, wanted, {stage: ended[document.id, stage] for stage in states}, NOW_MS)
-    ]
+        for document in chosen:
+            rows = connection.execute(sa.select(stage_states).where(stage_states.c.document_id == document.id)).all()
+            recorded = {Stage(row.stage): _plain(row) for row in rows}
+            mine = sa.select(documents.c.revision, documents.c.changed_ms).where(documents.c.id == document.id)
+            row = connection.execute(mine).one_or_none()
+            wanted = wanted_fingerprints(document, project.identities, recorded)
+            changed_ms, edited = (row.changed_ms, row.revision != document.revision) if row else (0, False)
+            found.append(DocumentState(document, recorded, wanted, changed_ms, edited))
+    return found
 
 
-def is_stale(project: Project, states: dict[Stage, StageState], wanted: dict[Stage, str]) -> bool:
-    if not all(up_to_date(stage, states, wanted) for stage in Stage):
+def _plain(row: sa.Row[Any]) -> StageState:
+    failure = None
+    if row.error_code is not None and row.status == Status.FAILED:
+        failure = Failure(FailureCode(row.error_code), row.error_message, row.error_remedy, row.retryable)
+    times = row.started_ms, row.finished_ms
+    return StageState(Status(row.status), row.fingerprint, row.attempts, failure, json.loads(row.facts), *times)
+
+
+def is_stale(project: Project, state: DocumentState) -> bool:
+    """Whether something is to be done at some stage, also an artifact to be made anew."""
+    if not all(state.is_current(stage) for stage in Stage):
         return True
-    made = [stage for stage in ARTIFACT_STAGES if states[stage].status is Status.DONE]
-    return not all(project.artifacts.exists(stage, wanted[stage]) for stage in made)
+    made = [stage for stage in ARTIFACT_STAGES if state.recorded[stage].status is Status.DONE]
+    return not all(project.artifacts.exists(stage, state.wanted[stage]) for stage in made)
 
 
 @pytest.mark.parametrize("server", ["sqlite", "postgres"])
-def test_what_is_read_fast_is_what_the_rule_says_of_each_document(
+def test_what_is_read_fast_is_what_is_recorded_of_each_document(
     tmp_path: Path, server: str, request: pytest.FixtureRequest
 ) -> None:
     database = None
@@ -120,16 +125,17 @@ def test_what_is_read_fast_is_what_the_rule_says_of_each_document(
     project = make_project(tmp_path, database=database, collections={"b": {"enrich": False}, "c": {"graph": False}})
     fill(project)
     rows = plainly(project, project.documents.all())
-    assert list(project.reports.standing().rows) == rows
+    assert list(project.states.every(ALL_FACTS)) == rows
 
-    stale = [one for one, states, wanted in rows if is_stale(project, states, wanted)]
+    stale = [state.document for state in rows if is_stale(project, state)]
     listed = project.artifacts.listed()
     assert project.reports.stale(listed) == project.reports.stale(project.artifacts.exists) == stale
-    only_embedding = {one.id for one, states, wanted in rows if only_embedding_is_stale(states, wanted)}
+    only_embedding = {state.document.id for state in rows if state.only_embedding_is_stale()}
     without = [one for one in stale if one.id not in only_embedding]
     assert project.reports.stale(listed, embed_anew=False) == without
 
-    work, waiting = WorkLeft(project.engine, project.identities), waits(project, rows)
+    work = WorkLeft(project.engine, project.identities)
+    waiting = [state.document for state in rows if state.has_work(NOW_MS)]
     found = work.by_collection(NOW_MS)
     assert {name: [one.id for one in each] for name, each in found.items()} == {
         name: [one.id for one in waiting if one.collection == name] for name in ("a", "b", "c")
@@ -138,13 +144,7 @@ def test_what_is_read_fast_is_what_the_rule_says_of_each_document(
     assert sorted(one.id for each in found.values() for one in each) == [
         one.id for one in waiting if one.id not in only_embedding
     ]
-    otherwise = {
-        one.id
-        for one, states, wanted in rows
-        if (embedded := states.get(Stage.EMBED)) is not None
-        and embedded.fingerprint != wanted[Stage.EMBED]
-        and not (embedded.status is Status.SKIPPED and UPSTREAM_FAILED in embedded.facts)
-    }
+    otherwise = {state.document.id for state in rows if state.is_embedded_otherwise()}
     assert work.embedded_otherwise(NOW_MS) == [one for one in waiting if one.id in otherwise]
     # Of every kind there are some, and others.
     assert all(3 < len(kind) < len(rows) - 3 for kind in (stale, without, waiting, otherwise, only_embedding))
@@ -160,8 +160,8 @@ def test_documents_that_were_changed_or_forgotten_meanwhile_are_judged_as_they_w
         connection.execute(sa.update(documents).where(documents.c.id == given[1].id).values(deleted=True))
         connection.execute(sa.delete(documents).where(documents.c.id == given[2].id))
     rows = plainly(project, given)
-    assert rows[2][1] == {}
-    assert list(project.reports.standing(given[::-1]).rows) == rows
-    stale = [one for one, states, wanted in rows if is_stale(project, states, wanted)]
+    assert rows[2].recorded == {}
+    assert list(project.states.of(given[::-1])) == rows
+    stale = [state.document for state in rows if is_stale(project, state)]
     assert project.reports.stale(project.artifacts.listed(), given[::-1]) == stale
     project.close()

@@ -5,19 +5,22 @@ from typing import Any
 
 import pytest
 
+from aegis_dagster.domain.document_state import DocumentState, Why
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import (
     ARTIFACT_STAGES,
     UPSTREAM_FAILED,
+    Document,
     Failure,
     Stage,
     StageState,
     Status,
     from_stage_on,
 )
-from aegis_dagster.domain.staleness import Why, reasons
 from aegis_dagster.errors import FailureCode
 
 PARSE, ENRICH, CHUNK, EMBED, GRAPH = Stage
+DOCUMENT = Document(DocumentId("c/a.txt"), CollectionName("c"), Revision("r"), 1, ".txt")
 WANTED = {stage: f"wanted-{stage}" for stage in Stage}
 FAILED = Failure(FailureCode.TIMEOUT, "too slow", "wait", retryable=True)
 BAD = Failure(FailureCode.EMPTY_FILE, "empty", "fill it", retryable=False)
@@ -122,7 +125,9 @@ def test_reasons(
     name: str, found: Mapping[Stage, StageState], options: dict[str, Any], expected: dict[Stage, Why]
 ) -> None:
     values: dict[str, Any] = {"there": ARTIFACT_STAGES, "bytes_changed": False, **options}
-    assert reasons(found, WANTED, **values) == expected, name
+    there = [WANTED[stage] for stage in values.pop("there")]
+    state = DocumentState(DOCUMENT, found, WANTED, edited=values.pop("bytes_changed"))
+    assert state.planned(lambda _, fingerprint: fingerprint in there, **values) == expected, name
 
 
 @pytest.mark.parametrize(
