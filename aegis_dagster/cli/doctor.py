@@ -41,7 +41,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         _collections(project),
         tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
         _parsing(project),
-        _modules("OCR", ("rapidocr", "onnxruntime"), "rapidocr reads scans and pictures", ""),
+        _modules("OCR", ("rapidocr", "onnxruntime"), "ingestion", "rapidocr reads scans and pictures"),
         pictures_finding(project),
         embedding_finding(project),
         graph_finding(project),
@@ -122,12 +122,15 @@ def _vectors(project: Project) -> str:
 
 def _parsing(project: Project) -> Finding:
     move_up = (
-        "Layout by rules stands in for docling's models: run "
+        "Layout by rules stands in for docling's models: pip install 'aegis_dagster[docling-models]' and run "
         f"`docling-tools models download -o {project.settings.docling_models_dir}` where the internet is reachable."
         if project.pdf_route == "rules"
         else ""
     )
-    return _modules("parsing", ("docling", "pdfplumber"), f"docling, PDF layout by {project.pdf_route}", move_up)
+    state = f"docling, PDF layout by {project.pdf_route}"
+    if project.pdf_route == "models":
+        return _modules("parsing", ("docling", "torch", "docling_ibm_models"), "docling-models", state)
+    return _modules("parsing", ("docling", "pdfplumber"), "ingestion", state, move_up)
 
 
 def _paging(project: Project) -> Finding:
@@ -153,9 +156,9 @@ def _memory(project: Project) -> Finding:
     return Finding("memory", free >= needed, state, "" if free >= needed else "End other programs.")
 
 
-def _modules(component: str, names: tuple[str, ...], state: str, move_up: str) -> Finding:
+def _modules(component: str, names: tuple[str, ...], extra: str, state: str, move_up: str = "") -> Finding:
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        remedy = "pip install 'aegis_dagster[ingestion]'"
+        remedy = f"pip install 'aegis_dagster[{extra}]'"
         return Finding(component, False, f"not installed: {', '.join(missing)}", remedy)
     return Finding(component, True, state, move_up)

@@ -39,7 +39,8 @@ def choose_pdf_route(setting: Literal["auto", "models", "rules"], models_dir: Pa
     if setting == "models":
         raise ConfigurationError(
             f"parse.pdf_route is `models`, but docling's layout and table weights are not in {models_dir}.",
-            remedy=f"run `docling-tools models download -o {models_dir} layout tableformer`, "
+            remedy="pip install 'aegis_dagster[docling-models]' and run "
+            f"`docling-tools models download -o {models_dir} layout tableformer`, "
             "or set parse.pdf_route to `auto` or `rules`.",
         )
     return "rules"

@@ -1,4 +1,4 @@
-"""A DoclingDocument from plain text, without docling's converter (which takes 7-12 s to import)."""
+"""A DoclingDocument from plain text, without docling, which takes a second to import."""
 
 from typing import TYPE_CHECKING
 

@@ -61,7 +61,7 @@ class ParseSettings(Section):
     )
     docling_models: Path | None = Field(
         default=None,
-        description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`.",
+        description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`, a command of the extra `docling-models`. Tests cover this route up to loading the weights; it never ran with weights.",
     )
     ocr: bool = Field(default=True, description="Whether scans are read by OCR.")
 
