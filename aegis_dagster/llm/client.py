@@ -4,20 +4,22 @@ import asyncio
 import base64
 import json
 import math
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.llm.error_mapping import broken, refused
-from aegis_dagster.llm.litellm_chat import chat, chat_client, hooks, litellm_is_loaded, load_litellm
+from aegis_dagster.llm.litellm_chat import chat, hooks, litellm_is_loaded, load_litellm
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
 if TYPE_CHECKING:
     import httpx
-    import openai
 
 CONNECT_SECONDS = 10.0  # to reach a provider at all
 KEEP_ALIVE_SECONDS = 15.0  # less than servers wait, so that a call seldom meets a connection that is being closed
@@ -52,18 +54,16 @@ class Wire:
     def __init__(self, *, connect_seconds: float = CONNECT_SECONDS) -> None:
         self._connect_seconds = connect_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connections: dict[str, httpx.AsyncClient] = {}  # by base_url
-        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}  # over these connections, by base_url and key
+        self._idle: dict[str, list[httpx.AsyncClient]] = {}  # of one connection each, by base_url
 
     async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
         """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out."""
         if task.messages and not litellm_is_loaded():
             await asyncio.to_thread(load_litellm)  # takes seconds, in which other tasks go on
-        connections = self._connections_to(provider.base_url)
+        ask = _chat if task.messages else _embedding
         try:
-            async with asyncio.timeout(provider.timeout_seconds):
-                ask = self._chat if task.messages else self._embedding
-                response = await ask(connections, provider, model, task)
+            async with asyncio.timeout(provider.timeout_seconds), self._connection(provider.base_url) as connection:
+                response = await ask(connection, provider, model, task)
         except TimeoutError:
             seconds = provider.timeout_seconds
             raise CallFailed(ErrorType.TIMEOUT, f"No full answer within {seconds:g} s.") from None
@@ -77,43 +77,60 @@ class Wire:
     async def aclose(self) -> None:
         """Close all connections. The wire can be used again, in this event loop or in another."""
         if self._loop is asyncio.get_running_loop():
-            for connections in self._connections.values():
-                await connections.aclose()
-        self._connections.clear()
-        self._clients.clear()
+            for connection in chain.from_iterable(self._idle.values()):
+                await connection.aclose()
+        self._idle.clear()
 
-    async def _chat(
-        self, connections: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
-    ) -> "httpx.Response":
-        key = (provider.base_url, provider.api_key)
-        if key not in self._clients:
-            self._clients[key] = chat_client(provider, connections)
-        return await chat(self._clients[key], provider, model.name, chat_body(provider, model, task))
+    @asynccontextmanager
+    async def _connection(self, base_url: str) -> AsyncIterator["httpx.AsyncClient"]:
+        """A connection that nobody else uses, as many as there are calls at once.
 
-    async def _embedding(
-        self, connections: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
-    ) -> "httpx.Response":
-        # litellm imports for seconds, makes an object of every number and has it thrown away.
-        url = f"{provider.base_url.rstrip('/')}/embeddings"
-        key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
-        return await connections.post(url, headers=key, json=embedding_body(model, task))
-
-    def _connections_to(self, base_url: str) -> "httpx.AsyncClient":
-        import httpx
-
+        httpx's pool looks at all its connections, each against all others, for every request: with 32 of them that
+        took more CPU than all the rest of a call.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # connections of another loop are of no use, and can be closed only there
-            self._loop = loop
-            self._connections, self._clients = {}, {}
-        if base_url not in self._connections:
-            limits = httpx.Timeout(None, connect=self._connect_seconds)  # of the whole call: see `call`
-            self._connections[base_url] = httpx.AsyncClient(
-                timeout=limits,
-                # How many calls run at once is the gateway's business, not the pool's.
-                limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
-                event_hooks=hooks(limits),
-            )
-        return self._connections[base_url]
+            self._loop, self._idle = loop, {}
+        idle = self._idle.setdefault(base_url, [])
+        connection = idle.pop() if idle else new_connection(self._connect_seconds)
+        try:
+            yield connection
+        finally:
+            idle.append(connection)
+
+
+def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
+    """A client of one connection, which is opened by its first request, and again when it is lost."""
+    import httpx
+
+    limits = httpx.Timeout(None, connect=connect_seconds)  # of the whole call: see `Wire.call`
+    return httpx.AsyncClient(
+        verify=_tls(),
+        timeout=limits,
+        limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS),
+        event_hooks=hooks(limits),
+    )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Whom to trust: reading it takes 20 ms."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+async def _chat(connection: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask) -> "httpx.Response":
+    return await chat(connection, provider, model.name, chat_body(provider, model, task))
+
+
+async def _embedding(
+    connection: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
+) -> "httpx.Response":
+    # litellm imports for seconds, makes an object of every number and has it thrown away.
+    url = f"{provider.base_url.rstrip('/')}/embeddings"
+    key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
+    return await connection.post(url, headers=key, json=embedding_body(model, task))
 
 
 def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:

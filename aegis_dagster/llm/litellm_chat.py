@@ -15,7 +15,6 @@ from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
 if TYPE_CHECKING:
     import httpx
-    import openai
 
 _SILENT = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _NO_DEBUG = ("openai", "httpx", "httpcore")
@@ -24,21 +23,16 @@ _NO_DEBUG = ("openai", "httpx", "httpcore")
 _came: ContextVar["list[httpx.Response]"] = ContextVar("aegis_llm_came")
 
 
-def chat_client(provider: Provider, connections: "httpx.AsyncClient") -> "openai.AsyncOpenAI":
-    """For `chat`. connections: with `hooks`."""
-    import openai
-
-    key = provider.api_key or "none"
-    return openai.AsyncOpenAI(base_url=provider.base_url, api_key=key, http_client=connections, max_retries=0)
-
-
 async def chat(
-    client: "openai.AsyncOpenAI", provider: Provider, model: str, body: Mapping[str, Any]
+    connection: "httpx.AsyncClient", provider: Provider, model: str, body: Mapping[str, Any]
 ) -> "httpx.Response":
-    """The provider's answer or refusal. Raises what httpx raised, CallFailed: litellm itself refused the request."""
+    """The provider's answer or refusal. Raises what httpx raised, CallFailed: litellm itself refused the request.
+
+    connection: with `hooks`.
+    """
     import openai
 
-    litellm = load_litellm()
+    litellm, key = load_litellm(), provider.api_key or "none"
     given = {name: value for name, value in body.items() if name != "messages"}
     came: list[httpx.Response] = []
     token = _came.set(came)
@@ -51,8 +45,8 @@ async def chat(
             messages=body["messages"],
             extra_body=given,
             api_base=provider.base_url,
-            api_key=provider.api_key or "none",
-            client=client,
+            api_key=key,
+            client=openai.AsyncOpenAI(base_url=provider.base_url, api_key=key, http_client=connection, max_retries=0),
             num_retries=0,
             max_retries=0,
             litellm_logging_obj=_no_log(model),
