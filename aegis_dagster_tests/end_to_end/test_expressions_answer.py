@@ -1,14 +1,13 @@
 """A demo is ingested under the eyes of the real Prometheus: every panel, alert and recording rule has figures then.
 
-The sample documents, one that cannot be read and one that its budget puts off, over a scripted provider that also
-fails. Real besides Prometheus: `aegis metrics`, Pushgateway, Neo4j. Only what a GPU would say is pushed by hand, and
-what the view in Neo4j holds is written by hand.
+Some documents, one of them with a picture, one that cannot be read and one that its budget puts off, over a scripted
+provider that also fails. Real besides Prometheus: `aegis metrics`, Pushgateway, Neo4j. Only what a GPU would say is
+pushed by hand, and what the view in Neo4j holds is written by hand.
 """
 
 import json
 import math
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,8 @@ from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.dashboard_expressions import RULE_FILES, Expression
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, UsageShape, scripted_server
 from aegis_dagster_tests.support.money_homes import MODEL, PAID, PRICE, Home, make_home
-from aegis_dagster_tests.support.places import SAMPLES
+from aegis_dagster_tests.support.projects import write_documents
+from aegis_dagster_tests.support.projects_with_models import write_picture_document
 from aegis_dagster_tests.support.scraping import exporter_process
 from aegis_dagster_tests.support.servers.neo4j import Neo4jServer
 from aegis_dagster_tests.support.servers.programs import free_port
@@ -123,7 +123,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, neo4j: Neo4jServer) -> Iterat
 
 
 def make_demo_home(folder: Path, server: LLMServer) -> Home:
-    """The samples and a file that is damaged; beside them a collection for which there is no money."""
+    """Documents and a file that is damaged; beside them a collection for which there is no money."""
     tasks = {"tasks": ["image_description", "entity_extraction", "summary"]}
     cheap = {"base_url": server.v1, "models": {MODEL: tasks}, "enabled": True, "api_key_variable": None}
     home = make_home(
@@ -136,8 +136,9 @@ def make_demo_home(folder: Path, server: LLMServer) -> Home:
         budgets={"providers": {PAID: "5", CHEAP: "5"}, "collections": {"drafts": "0"}},
         rest_after_failures=1000,
     )
-    shutil.copytree(SAMPLES, home.root / "samples")
-    (home.root / "samples" / "damaged.pdf").write_bytes(b"%PDF-1.7 and nothing else")
+    write_documents(home.root, [f"harbour/{number}.txt" for number in range(4)])
+    write_picture_document(home.root / "harbour" / "picture.docx")
+    (home.root / "harbour" / "damaged.pdf").write_bytes(b"%PDF-1.7 and nothing else")
     (home.root / "drafts").mkdir()
     (home.root / "drafts" / "waits.txt").write_text(
         "The tide gauge of Eastmere was repaired by Priya Raman.\n", "utf-8"
@@ -176,7 +177,7 @@ def view_written(neo4j: Neo4jServer) -> Iterator[None]:
 
 
 def test_the_demo_had_everything_that_is_shown(demo: Demo) -> None:
-    assert (demo.ended["done"], demo.ended["failed"], demo.ended["deferred"]) == (9, 1, 1)
+    assert (demo.ended["done"], demo.ended["failed"], demo.ended["deferred"]) == (5, 1, 1)
     for expression in (
         "llm_usage_estimated_total",
         "llm_usage_unknown_total",

@@ -1,8 +1,7 @@
 """From a model call to a page: the real Prometheus, Alertmanager, Pushgateway and Dagster over the scripted provider.
 
 A run spends beyond 80 % of a budget: the alert fires and somebody is told once. The next one uses it up: the asset
-check fails and is paged. The limit is raised: both are cleared. How long that takes `python -m
-scripts.benchmark_daily_use` tells.
+check fails and is paged. The limit is raised: both are cleared.
 """
 
 from collections.abc import Iterator
