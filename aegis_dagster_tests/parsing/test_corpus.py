@@ -2,7 +2,6 @@
 
 import re
 import tarfile
-import time
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -13,7 +12,6 @@ from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.plain_text import decode
 from aegis_dagster.parsing.text_document import parse_text
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
-from aegis_dagster_tests.support.machine import allowed
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA
 
@@ -117,9 +115,7 @@ def test_bookmarks_and_sizes_give_headings(outcomes: dict[str, Parsed | Document
     ]
 
 
-@pytest.mark.alone
-def test_all_peps_are_read_fast_and_no_word_is_lost(corpora: Path) -> None:
-    seconds = 0.0
+def test_no_word_of_all_peps_is_lost(corpora: Path) -> None:
     with tarfile.open(corpora / "peps" / "2025-06-01.tar.gz") as archive:
         members = [member for member in archive if member.name.endswith(".txt")]
         assert len(members) == 692
@@ -127,12 +123,9 @@ def test_all_peps_are_read_fast_and_no_word_is_lost(corpora: Path) -> None:
             file = archive.extractfile(member)
             assert file is not None
             data = file.read()
-            started = time.perf_counter()
             document, warnings = parse_text(data, name="pep")
-            seconds += time.perf_counter() - started
             assert warnings == []
             found = " ".join(f"{getattr(item, 'marker', '')} {item.text}" for item in document.texts)
             lost = Counter(_WORDS.findall(decode(data)[0])) - Counter(_WORDS.findall(found))
             assert not {word for word in lost if word.strip("_")}, member.name
             assert document.texts[0].label.value == "title", member.name
-    assert seconds / len(members) < allowed(0.02)

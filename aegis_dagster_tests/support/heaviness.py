@@ -10,7 +10,6 @@ _MODULES = {  # of support: who uses one of them starts processes
     "dagster_daemon",
     "dagster_runs",
     "ledger_workers",
-    "llm_throughput",
     "points_writer",
     "scraping.exporter_process",
     "projects.bring_up",
