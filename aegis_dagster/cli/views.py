@@ -1,5 +1,6 @@
 """What the commands show: values for `--json`, tables and text for people."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,9 @@ _SHOWN_STATUSES = (Status.DONE, Status.FAILED, Status.SKIPPED, Status.DEFERRED, 
 
 def status_values(project: Project, only: Collection[Document] | None = None) -> dict[str, Any]:
     """The JSON contract of `status`."""
+    waiting: Counter[tuple[str, str]] = Counter()
+    for one, count in project.reports.put_off().items():
+        waiting[one.reason, one.why] += count
     return {
         "root": str(project.settings.root) if project.settings.root else None,
         "collections": [
@@ -37,8 +41,7 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             for summary in project.reports.summaries(only)
         ],
         "waiting": [
-            {"reason": one.reason, "why": one.why, "documents": count}
-            for one, count in sorted(project.reports.put_off().items(), key=lambda item: (item[0].reason, item[0].why))
+            {"reason": reason, "why": why, "documents": count} for (reason, why), count in sorted(waiting.items())
         ],
         "failures": [
             {

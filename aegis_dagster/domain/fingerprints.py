@@ -76,8 +76,10 @@ def _framed(part: str) -> bytes:
 # Looked up and framed once, not for each of a hundred thousand documents.
 _STAGES = tuple(Stage)
 _ENRICH, _WITHOUT = Stage.ENRICH, (Status.FAILED, Status.DEFERRED)
-_STARTS = tuple(_framed(stage) for stage in Stage)
-_HEX = (64).to_bytes(8, "big")  # the frame of a fingerprint
+_PARSE = _framed(Stage.PARSE)
+_ENRICHED, _CHUNKED, _EMBEDDED, _GRAPHED = (  # what follows is a fingerprint, framed
+    _framed(stage) + (64).to_bytes(8, "big") for stage in (Stage.ENRICH, Stage.CHUNK, Stage.EMBED, Stage.GRAPH)
+)
 _DESCRIBED, _UNDESCRIBED = _framed(""), _framed("undescribed")
 
 
@@ -89,16 +91,15 @@ def wanted_fingerprints(
     An enrichment that failed or was put off does not stop a document: it is chunked without descriptions, under a
     fingerprint of its own, so that an enrichment that succeeds later makes the chunks stale.
     """
-    own = identities.framed(document.collection)
-    parse = _chained(0, _framed(document.revision) + _framed(document.suffix), own)
-    enrich = _chained(1, _HEX + parse.encode(), own)
+    # `digest_of` of a stage's name, what it is given, and what it depends on besides; written out, because it is
+    # asked of every document whenever a hundred thousand are read.
+    sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(document.collection)
+    parse = sha256(_PARSE + _framed(document.revision) + _framed(document.suffix) + of_parse).hexdigest()
+    enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()
     enriched = states.get(_ENRICH)
     undescribed = enriched is not None and enriched.status in _WITHOUT and enriched.fingerprint == enrich
-    chunk = _chained(2, _HEX + enrich.encode(), own, _UNDESCRIBED if undescribed else _DESCRIBED)
-    named = _HEX + chunk.encode() + _framed(document.id)
-    return dict(zip(_STAGES, (parse, enrich, chunk, _chained(3, named, own), _chained(4, named, own)), strict=True))
-
-
-def _chained(place: int, given: bytes, own: tuple[bytes, ...], besides: bytes = b"") -> str:
-    """`digest_of` of a stage's name, what it is given, and what it depends on besides."""
-    return hashlib.sha256(_STARTS[place] + given + own[place] + besides).hexdigest()
+    described = _UNDESCRIBED if undescribed else _DESCRIBED
+    chunk = sha256(_CHUNKED + enrich.encode() + of_chunk + described).hexdigest()
+    named = chunk.encode() + _framed(document.id)
+    embed, graph = sha256(_EMBEDDED + named + of_embed).hexdigest(), sha256(_GRAPHED + named + of_graph).hexdigest()
+    return dict(zip(_STAGES, (parse, enrich, chunk, embed, graph), strict=True))

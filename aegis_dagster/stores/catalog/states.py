@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine, Row
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, StageState, Status
+from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, Status
 from aegis_dagster.stores.catalog.claims import STATE_COLUMNS, slices, state_of
 from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.database import read
@@ -58,10 +58,7 @@ class DocumentStates:
         return next(self.of([document]))
 
     def _state(self, document: Document, row: Sequence[Any]) -> DocumentState:
-        recorded: dict[Stage, StageState] = {}
-        for stage, at in _PLACES:
-            if row[at] is not None:
-                recorded[stage] = state_of(*row[at : at + _WIDTH])
+        recorded = {stage: state_of(*row[at : at + _WIDTH]) for stage, at in _PLACES if row[at] is not None}
         wanted = wanted_fingerprints(document, self._identities, recorded)
         edited = row[0] is not None and row[2] != document.revision
         return DocumentState(document, recorded, wanted, row[5] or 0, edited)

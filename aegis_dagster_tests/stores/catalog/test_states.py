@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from aegis_dagster.cli.views import status_values
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
@@ -165,3 +166,12 @@ def test_documents_that_were_changed_or_forgotten_meanwhile_are_judged_as_they_w
     stale = [state.document for state in rows if is_stale(project, state)]
     assert project.reports.stale(project.artifacts.listed(), given[::-1]) == stale
     project.close()
+
+
+def test_failures_and_waiting_documents_are_told_with_all_that_was_recorded(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    fill(project)
+    failures = status_values(project)["failures"]
+    assert {(one["message"], one["remedy"]) for one in failures} == {("slow", "wait")}
+    waiting = [(one["reason"], one["why"]) for one in status_values(project)["waiting"]]
+    assert len(waiting) == len(set(waiting)) > 0
