@@ -50,10 +50,10 @@ demo: setup ## ingest the sample documents, then search them
 # Types are checked beside the tests, in one of the times when a test waits. Whole files go to each of two processes,
 # the longest first (conftest.py).
 test: setup ## lint, types, all tests with coverage
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types all-tests
+	@$(MAKE) --no-print-directory --jobs=2 lint types all-tests
 
 test-fast: setup ## lint, types, tests without server, docling or browser
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types fast-tests
+	@$(MAKE) --no-print-directory --jobs=2 lint types fast-tests
 
 lint:
 	$(BIN)/ruff check
