@@ -54,15 +54,18 @@ class Wire:
     def __init__(self, *, connect_seconds: float = CONNECT_SECONDS) -> None:
         self._connect_seconds = connect_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: dict[str, list[httpx.AsyncClient]] = {}  # of one connection each, by base_url
+        self._idle: dict[tuple[str, str], list[httpx.AsyncClient]] = {}  # of one connection each, by address and key
+
+    async def prepare(self, task: LLMTask) -> None:
+        """Import what a call of the task needs: seconds, in which other tasks go on."""
+        if task.messages and not litellm_is_loaded():
+            await asyncio.to_thread(load_litellm)
 
     async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
         """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out."""
-        if task.messages and not litellm_is_loaded():
-            await asyncio.to_thread(load_litellm)  # takes seconds, in which other tasks go on
         ask = _chat if task.messages else _embedding
         try:
-            async with asyncio.timeout(provider.timeout_seconds), self._connection(provider.base_url) as connection:
+            async with asyncio.timeout(provider.timeout_seconds), self._connection(provider) as connection:
                 response = await ask(connection, provider, model, task)
         except TimeoutError:
             seconds = provider.timeout_seconds
@@ -76,13 +79,13 @@ class Wire:
 
     async def aclose(self) -> None:
         """Close all connections. The wire can be used again, in this event loop or in another."""
+        idle, self._idle = self._idle, {}
         if self._loop is asyncio.get_running_loop():
-            for connection in chain.from_iterable(self._idle.values()):
+            for connection in chain.from_iterable(idle.values()):
                 await connection.aclose()
-        self._idle.clear()
 
     @asynccontextmanager
-    async def _connection(self, base_url: str) -> AsyncIterator["httpx.AsyncClient"]:
+    async def _connection(self, provider: Provider) -> AsyncIterator["httpx.AsyncClient"]:
         """A connection that nobody else uses, as many as there are calls at once.
 
         httpx's pool looks at all its connections, each against all others, for every request: with 32 of them that
@@ -91,12 +94,18 @@ class Wire:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # connections of another loop are of no use, and can be closed only there
             self._loop, self._idle = loop, {}
-        idle = self._idle.setdefault(base_url, [])
+        key = (provider.base_url, provider.api_key)
+        idle = self._idle.setdefault(key, [])
         connection = idle.pop() if idle else new_connection(self._connect_seconds)
         try:
             yield connection
-        finally:
+        except BaseException:  # it may have half a request or half an answer in it, and would never answer again
+            await connection.aclose()
+            raise
+        if self._idle.get(key) is idle:
             idle.append(connection)
+        else:  # the wire was closed meanwhile
+            await connection.aclose()
 
 
 def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
@@ -156,8 +165,8 @@ def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
     `dimensions` is sent only when the model's parameters say {"send_dimensions": True}: many models refuse it.
     """
     wanted = model.dimensions if model.parameters.get(SEND_DIMENSIONS) else None
-    body = {"encoding_format": "float", "dimensions": wanted, **_own(model)}
-    given = {"model": model.name, "input": list(task.texts)}
+    body = {"dimensions": wanted, **_own(model)}
+    given = {"model": model.name, "input": list(task.texts), "encoding_format": "float"}
     return {**{name: value for name, value in body.items() if value is not None}, **given}
 
 

@@ -51,9 +51,9 @@ async def chat(
             max_retries=0,
             litellm_logging_obj=_no_log(model),
         )
-    except openai.OpenAIError as error:
+    except Exception as error:  # whatever litellm makes of an answer: we read it as it came
         if not came:
-            raise _cause(error) from None
+            raise (_cause(error) if isinstance(error, openai.OpenAIError) else error) from None
     finally:
         _came.reset(token)
     return came[0]
@@ -94,6 +94,7 @@ def load_litellm() -> Any:
     _silence()  # once more: the import adds handlers
     # Its models warn about odd answers and quote them. An odd answer is read by `client.py` or refused there.
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    _no_logging()  # imports the rest of it now, and not within the first call's time limit
     return litellm
 
 

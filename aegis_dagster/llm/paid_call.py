@@ -113,6 +113,7 @@ class PaidCalls:
         ledger did not take the reservation: nothing was sent). An answer whose settlement the ledger does not take
         is returned all the same: the reservation stays and is never free.
         """
+        await self.wire.prepare(call.task)  # before money is reserved: who gives up meanwhile pays nothing
         others = self.on_their_way
         while True:
             before = others.settled

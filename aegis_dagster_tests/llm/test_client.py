@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +316,37 @@ def test_a_fresh_process_asks_only_the_provider_and_writes_nothing_of_what_is_sa
     assert (done.stdout, done.returncode) == ("CallFailed\nCallFailed\ndone\n", 0), done.stderr
     assert [part for part in ("Quendolin", "sk-the-key") if part in done.stderr] == []
     assert [record.kind for record in server.records()] == ["answer", "server_error"] * 2
+
+
+async def _answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    body = json.dumps({"data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 1}}).encode()
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            lengths = [line.split(b":")[1] for line in head.lower().splitlines() if line.startswith(b"content-length")]
+            await reader.readexactly(int(lengths[0]))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first call", "later call"])
+async def test_a_call_cancelled_at_any_step_leaves_no_connection_that_never_answers(warm: bool) -> None:
+    """In one event loop with the server, so that every step is met."""
+    task, cancelled = LLMTask(TaskType.EMBEDDING, texts=("a",)), 0
+    async with await asyncio.start_server(_answer_all, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        own = Provider("p", address, "", timeout_seconds=PATIENCE)
+        for steps in range(1, 200):
+            wire = Wire()
+            if warm:
+                await wire.call(own, MODEL, task)
+            call = asyncio.create_task(wire.call(own, MODEL, task))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cancelled += call.cancel()
+            await asyncio.wait({call})
+            assert (await wire.call(own, MODEL, task)).vectors == ((1.0,),)
+            await wire.aclose()
+            if not call.cancelled():
+                break
+    assert cancelled > 5
