@@ -100,7 +100,7 @@ def test_runs_killed_in_every_stage_end_like_one_that_was_not(
 
 def test_runs_killed_at_any_moment_end_like_one_that_was_not(undisturbed: Undisturbed, tmp_path: Path) -> None:
     """By the clock: also between two writes, and in the midst of one."""
-    chance, aegis = random.Random(11), Aegis(tmp_path / "home", undisturbed.root)
+    chance, aegis, ends = random.Random(11), Aegis(tmp_path / "home", undisturbed.root), []
     for _ in range(6):
         before = settled(aegis.home)
         run = undisturbed.parent.start((), aegis.environment())
@@ -108,7 +108,8 @@ def test_runs_killed_at_any_moment_end_like_one_that_was_not(undisturbed: Undist
             time.sleep(0.01)
         time.sleep(chance.random() * 0.2)
         run.kill()
-        run.wait()
+        ends.append(run.wait())
+    assert -signal.SIGKILL in ends
     assert_completes(undisturbed, aegis)
 
 

@@ -59,7 +59,7 @@ def spend_until_refused(url: str, limit: int, seed: int, begin: Barrier) -> None
     _run(url, limit, begin, caller, callers=16)
 
 
-def make_calls(url: str, calls: int, callers: int, begin: Barrier, end: Barrier) -> None:
+def make_calls(url: str, calls: int, callers: int, begin: Barrier, end: Barrier | None) -> None:
     """Reserve and settle so many calls, so many at once."""
 
     async def caller(ledger: Ledger) -> None:

@@ -83,6 +83,8 @@ def main(name: str) -> None:
                 running.discard(request["wait"])
                 print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
             elif pid := os.fork():
+                with suppress(OSError):  # here too: a kill may come before the child has done it
+                    os.setpgid(pid, pid)
                 running.add(pid)
                 print(pid, flush=True)
             else:
@@ -90,7 +92,8 @@ def main(name: str) -> None:
                 return _become(module, request)
     finally:
         for pid in running:
-            os.killpg(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     return None
 

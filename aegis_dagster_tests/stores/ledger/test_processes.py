@@ -89,3 +89,9 @@ async def test_calls_settled_by_two_processes_at_once_are_settled_once(url: str,
     )
     assert spent_in_every_way(engine, JANUARY) == 200 * 60
     assert [row.calls for row in LedgerReports(engine).usage()] == [200]
+
+
+def test_eight_processes_of_sixteen_callers_each_settle_to_the_nano_dollar(url: str, engine: sa.Engine) -> None:
+    begin = workers.PROCESSES.Barrier(8)
+    joined([workers.start(workers.make_calls, url, 32, 16, begin, None) for _ in range(8)])
+    assert spent_in_every_way(engine, JANUARY) == 8 * 32 * 700
