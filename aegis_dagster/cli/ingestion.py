@@ -146,7 +146,11 @@ def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
 
 def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: bool, force_from: Stage | None) -> None:
     single_file = project.source.is_file(scope)
-    if single_file and (shortage := memory_shortage(free_memory_mb(), project.settings.memory_needed_mb)):
+    if (
+        single_file
+        and force_from is None
+        and (shortage := memory_shortage(free_memory_mb(), project.settings.memory_needed_mb))
+    ):
         raise shortage
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
     done.ignored += listing.ignored
