@@ -1,4 +1,4 @@
-"""What was tried for one task, and what it comes to when no model answered.
+"""The attempts made for one task, and the error to raise when no model answered.
 
 Pure.
 """
@@ -27,64 +27,64 @@ OK = "ok"
 NO_BUDGET = "no_budget"
 RESTING = "resting"
 
-_CONTENT = {  # in the order in which they win
+_CONTENT = {  # the first match wins
     ErrorType.CONTENT_REFUSED: FailureCode.CONTENT_REFUSED,
     ErrorType.CONTEXT_WINDOW: FailureCode.CONTEXT_TOO_LONG,
     ErrorType.BAD_REQUEST: FailureCode.BAD_ANSWER,
 }
 _CHECK = {
-    ErrorType.RATE_LIMIT: "it is asked too often: lower its requests_per_minute, tokens_per_minute or concurrency",
-    ErrorType.QUOTA_EXHAUSTED: "its own quota or credit is used up: look at its billing page",
+    ErrorType.RATE_LIMIT: "it gets too many calls: lower its requests_per_minute, tokens_per_minute or concurrency",
+    ErrorType.QUOTA_EXHAUSTED: "its own quota or credit is used up: check its billing page",
     ErrorType.TIMEOUT: "it answers too slowly: raise its timeout_seconds, or choose a faster model",
     ErrorType.CONNECTION: "nothing answers there: check its base_url, and that it runs",
-    ErrorType.CONNECTION_LOST: "it breaks connections off: check its base_url and any proxy on the way",
-    ErrorType.BAD_RESPONSE: "what answers is no model server: check its base_url",
-    ErrorType.SERVER_ERROR: "it is broken at the moment: wait",
+    ErrorType.CONNECTION_LOST: "it closes connections early: check its base_url and any proxy in between",
+    ErrorType.BAD_RESPONSE: "the answer is not from a model server: check its base_url",
+    ErrorType.SERVER_ERROR: "it has an internal error: wait",
     ErrorType.AUTH: "it refuses the key: check the variable that holds it",
     ErrorType.NOT_FOUND: "it has no such model: check the model's name",
 }
-_RESTING_CHECK = "it failed several times and rests: it is tried again by itself"
+_RESTING_CHECK = "it failed several times and rests: it is tried again automatically"
 
 
 @dataclass(slots=True)
 class Trail:
-    """What was tried for one task so far."""
+    """The attempts made for one task so far."""
 
     task: LLMTask
     attempts: list[Attempt] = field(default_factory=list)
     refusals: list[BudgetRefusal] = field(default_factory=list)
-    failures: dict[Candidate, ErrorType] = field(default_factory=dict)  # the last one of each that failed
+    failures: dict[Candidate, ErrorType] = field(default_factory=dict)  # the last error of each candidate that failed
     resting: list[Candidate] = field(default_factory=list)
     calls: int = 0  # reserved so far, over all tiers
 
     def calls_of(self, provider: str) -> int:
-        """Calls that this provider got."""
+        """How many calls this provider received."""
         return sum(1 for one in self.attempts if one.provider == provider and one.outcome not in (NO_BUDGET, RESTING))
 
     def rests(self, candidate: Candidate) -> None:
-        """The provider was passed over."""
+        """Record that the provider is resting and was skipped."""
         self.resting.append(candidate)
         self._add(candidate, RESTING)
 
     def refused(self, candidate: Candidate, refusal: BudgetRefusal) -> None:
-        """There is no money for it."""
+        """Record that a budget refused the call."""
         self.refusals.append(refusal)
         self._add(candidate, NO_BUDGET)
 
     def failed(self, candidate: Candidate, failure: CallFailed) -> None:
-        """A call brought no answer."""
+        """Record that a call failed."""
         self.failures[candidate] = failure.error_type
         self._add(candidate, failure.error_type)
 
     def answered(self, candidate: Candidate) -> None:
-        """The end of the trail."""
+        """Record that the candidate answered; this ends the trail."""
         self._add(candidate, OK)
 
     def _add(self, candidate: Candidate, outcome: str) -> None:
         self.attempts.append(Attempt(candidate.provider, candidate.model, outcome))
 
 
-# A provider that is up may end so for one content only, every time.
+# A healthy provider may fail like this every time for one particular content.
 _BY_CONTENT_PERHAPS = {
     ErrorType.TIMEOUT,
     ErrorType.BAD_RESPONSE,
@@ -94,7 +94,7 @@ _BY_CONTENT_PERHAPS = {
 
 
 def route(trail: Trail) -> str:
-    """Why the last model of the trail: "standard summary: local/qwen3 timeout x3, then dashscope/qwen-plus"."""
+    """Why the last model was used: "standard summary: local/qwen3 timeout x3, then dashscope/qwen-plus"."""
     task, last = trail.task, trail.attempts[-1]
     steps = []
     for (name, outcome), group in groupby(trail.attempts[:-1], key=lambda one: (_name(one), one.outcome)):
@@ -106,10 +106,10 @@ def route(trail: Trail) -> str:
 
 
 def error_after(trail: Trail, now: datetime) -> AegisError:
-    """What it comes to that no model answered.
+    """The error to raise when no model answered.
 
-    Money first, because that is what the operator can change; then the content, when every other tier turned it
-    down too; else the providers.
+    Budgets come first, because the operator can change them; then the content, if every other tier rejected it too;
+    otherwise the providers.
     """
     if trail.refusals:
         return _no_money(trail.refusals[0], now)
@@ -120,7 +120,7 @@ def error_after(trail: Trail, now: datetime) -> AegisError:
 
 
 def nobody_may(task: LLMTask, tiers: Sequence[ProviderTier]) -> ConfigurationError:
-    """No model is configured that may answer."""
+    """The error when no configured model may answer."""
     what = task.task_type
     if task.only is not None:
         return ConfigurationError(
@@ -143,9 +143,9 @@ def nobody_may(task: LLMTask, tiers: Sequence[ProviderTier]) -> ConfigurationErr
 
 
 def unpriced(provider: str, model: str, lines: str) -> ConfigurationError:
-    """A paid model without a price is not called."""
+    """The error when a paid model has no price; it is never called."""
     return ConfigurationError(
-        f"Nobody knows what model {model} of {provider} costs, so it is not called.",
+        f"No price is known for model {model} of {provider}, so it is not called.",
         remedy=f"add its price to aegis.yaml, or `free: true` to the provider if it costs nothing:\n{lines}",
     )
 
@@ -164,7 +164,7 @@ def _name(one: Attempt | Candidate) -> str:
 
 def _no_money(refusal: BudgetRefusal, now: datetime) -> BudgetExhausted:
     key, limit = refusal.account.key, refusal.account.limit or 0
-    # Without the amounts of this call: documents that wait for one reason are counted together.
+    # The message omits this call's amounts, so that documents waiting for the same reason are counted together.
     message = f"Too little money is left for {_owner(key)}: limit {shown_usd(limit)} USD."
     until = "" if key.kind is AccountKind.RUN else start_of_next_month(now).isoformat()
     shortage = Shortage(key.kind, key.name, key.period, refusal.wanted, limit)
@@ -187,12 +187,12 @@ def _content_at_fault(trail: Trail, content: Sequence[ErrorType]) -> DocumentErr
     worst = next(error for error in _CONTENT if error in content)
     tried = ", ".join(f"{_name(candidate)} ({error})" for candidate, error in trail.failures.items())
     remedies = {
-        ErrorType.CONTENT_REFUSED: "look at the document; add a model that takes such content, e.g. a local one.",
+        ErrorType.CONTENT_REFUSED: "look at the document; add a model that accepts such content, e.g. a local one.",
         ErrorType.CONTEXT_WINDOW: "configure a model with a larger context, or smaller chunks.",
-        ErrorType.BAD_REQUEST: "check the model's `parameters` in aegis.yaml and the provider's list of what it takes.",
+        ErrorType.BAD_REQUEST: "check the model's `parameters` in aegis.yaml and those that the provider supports.",
     }
     return DocumentError(
-        _CONTENT[worst], f"Every model that may answer turned this content down: {tried}.", remedy=remedies[worst]
+        _CONTENT[worst], f"Every model that may answer rejected this content: {tried}.", remedy=remedies[worst]
     )
 
 
@@ -208,4 +208,4 @@ def _unavailable(trail: Trail) -> ModelsUnavailable:
 
 
 def _check(error: ErrorType) -> str:
-    return _CHECK.get(error, "it turned the content down")
+    return _CHECK.get(error, "it rejected the content")

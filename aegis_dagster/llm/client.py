@@ -1,4 +1,4 @@
-"""One call to one model of one provider: a chat over litellm, an embedding over HTTP of our own."""
+"""One call to one model of one provider: chats go through litellm, embeddings through our own HTTP request."""
 
 import asyncio
 import base64
@@ -21,8 +21,8 @@ from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_SECONDS = 10.0  # to reach a provider at all
-KEEP_ALIVE_SECONDS = 15.0  # less than servers wait, so that a call seldom meets a connection that is being closed
+CONNECT_SECONDS = 10.0  # time limit for connecting to a provider
+KEEP_ALIVE_SECONDS = 15.0  # shorter than servers use, so that a call rarely gets a connection that is being closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class Answer:
 
     content: str = field(repr=False)
     finish_reason: str  # "stop", "length", "content_filter", ...
-    usage: Mapping[str, Any] | None  # as the provider sent it; None: the body had none
+    usage: Mapping[str, Any] | None  # as the provider sent it; None: not in the body
     vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 
 SEND_DIMENSIONS = "send_dimensions"  # ours, in a model's parameters: {"send_dimensions": True}
-# Not for a model's parameters to say: they would change what is asked, or how much it can cost.
+# A model's parameters must not set these: they would change the request or its highest possible cost.
 NOT_OF_A_MODEL = {SEND_DIMENSIONS, "model", "messages", "input", "stream", "n", "max_tokens", "max_completion_tokens"}
 
 
 class RefusedAnswer(CallFailed):
-    """A 200 without content, because the provider filtered it. It may be billed: its usage is in `answer`."""
+    """A 200 response whose content the provider filtered. It may be billed: its usage is in `answer`."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(ErrorType.CONTENT_REFUSED, "The provider filtered the answer (finish_reason content_filter).")
@@ -49,7 +49,7 @@ class RefusedAnswer(CallFailed):
 
 
 class Wire:
-    """Makes calls, in one event loop at a time. Keeps connections open; close it at the end of each event loop."""
+    """Makes calls in one event loop at a time. It keeps connections open; close it before its event loop ends."""
 
     def __init__(self, *, connect_seconds: float = CONNECT_SECONDS) -> None:
         self._connect_seconds = connect_seconds
@@ -57,12 +57,12 @@ class Wire:
         self._idle: dict[tuple[str, str], list[httpx.AsyncClient]] = {}  # of one connection each, by address and key
 
     async def prepare(self, task: LLMTask) -> None:
-        """Import what a call of the task needs: seconds, in which other tasks go on."""
+        """Import what a call of the task needs. Takes seconds, in which other tasks continue."""
         if task.messages and not litellm_is_loaded():
             await asyncio.to_thread(load_litellm)
 
     async def call(self, provider: Provider, model: Model, task: LLMTask) -> Answer:
-        """Ask once; no retries. Raises CallFailed, at the latest after the provider's time-out."""
+        """Send one request without retries. Raises CallFailed, at the latest after the provider's timeout."""
         ask = _chat if task.messages else _embedding
         try:
             async with asyncio.timeout(provider.timeout_seconds), self._connection(provider) as connection:
@@ -78,7 +78,7 @@ class Wire:
         return _chat_answer(parsed) if task.messages else _embedding_answer(parsed, len(task.texts))
 
     async def aclose(self) -> None:
-        """Close all connections. The wire can be used again, in this event loop or in another."""
+        """Close all connections. The wire can be used again afterwards, in this event loop or another."""
         idle, self._idle = self._idle, {}
         if self._loop is asyncio.get_running_loop():
             for connection in chain.from_iterable(idle.values()):
@@ -86,13 +86,13 @@ class Wire:
 
     @asynccontextmanager
     async def _connection(self, provider: Provider) -> AsyncIterator["httpx.AsyncClient"]:
-        """A connection that nobody else uses, as many as there are calls at once.
+        """A connection for this call alone; there are as many connections as concurrent calls.
 
-        httpx's pool looks at all its connections, each against all others, for every request: with 32 of them that
-        took more CPU than all the rest of a call.
+        httpx's pool compares all its connections with each other for every request: with 32 of them that took more
+        CPU than the rest of the call.
         """
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # connections of another loop are of no use, and can be closed only there
+        if self._loop is not loop:  # connections of another loop cannot be used or closed in this one
             self._loop, self._idle = loop, {}
         key = (provider.base_url, provider.api_key)
         idle = self._idle.setdefault(key, [])
@@ -109,10 +109,10 @@ class Wire:
 
 
 def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
-    """A client of one connection, which is opened by its first request, and again when it is lost."""
+    """A client with one connection. The first request opens it; it is reopened when it is lost."""
     import httpx
 
-    limits = httpx.Timeout(None, connect=connect_seconds)  # of the whole call: see `Wire.call`
+    limits = httpx.Timeout(None, connect=connect_seconds)  # `Wire.call` limits the whole call
     return httpx.AsyncClient(
         verify=_tls(),
         timeout=limits,
@@ -123,7 +123,7 @@ def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Whom to trust: reading it takes 20 ms."""
+    """The trusted certificates; loading them takes 20 ms."""
     import httpx
 
     return httpx.create_ssl_context()
@@ -136,14 +136,14 @@ async def _chat(connection: "httpx.AsyncClient", provider: Provider, model: Mode
 async def _embedding(
     connection: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
 ) -> "httpx.Response":
-    # litellm imports for seconds, makes an object of every number and has it thrown away.
+    # Not through litellm: it takes seconds to import and makes an object of every number, only to discard it.
     url = f"{provider.base_url.rstrip('/')}/embeddings"
     key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
     return await connection.post(url, headers=key, json=embedding_body(model, task))
 
 
 def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
-    """The request of a chat, without the model. A parameter of the model that is None is left out."""
+    """The request body of a chat, without the model's name. Model parameters that are None are omitted."""
     messages: list[dict[str, Any]] = [{"role": each.role, "content": each.text} for each in task.messages]
     if task.picture is not None:
         url = f"data:{task.picture.media_type};base64,{base64.b64encode(task.picture.data).decode()}"
@@ -160,9 +160,9 @@ def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]
 
 
 def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
-    """The request of an embedding.
+    """The request body of an embedding.
 
-    `dimensions` is sent only when the model's parameters say {"send_dimensions": True}: many models refuse it.
+    `dimensions` is sent only if the model's parameters contain {"send_dimensions": True}: many models reject it.
     """
     wanted = model.dimensions if model.parameters.get(SEND_DIMENSIONS) else None
     body = {"dimensions": wanted, **_own(model)}
@@ -192,13 +192,13 @@ def _embedding_answer(parsed: Mapping[str, Any], texts: int) -> Answer:
     try:
         data = sorted(parsed["data"], key=lambda each: each.get("index", 0))
         vectors = tuple(tuple(each["embedding"]) for each in data)
-        finite = all(map(math.isfinite, chain.from_iterable(vectors)))  # TypeError: it is no number at all
+        finite = all(map(math.isfinite, chain.from_iterable(vectors)))  # TypeError: not a number
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no vectors.") from None
     if len(vectors) != texts or not all(vectors):
         raise CallFailed(ErrorType.BAD_RESPONSE, f"{len(vectors)} vectors for {texts} texts.")
     if not finite:
-        raise CallFailed(ErrorType.BAD_RESPONSE, "A vector holds what is no number.")
+        raise CallFailed(ErrorType.BAD_RESPONSE, "A vector contains a value that is not a finite number.")
     return Answer("", "stop", _usage(parsed), vectors)
 
 
@@ -206,9 +206,9 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
     try:
         parsed = json.loads(body)
     except ValueError:
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is no JSON.") from None
+        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is not JSON.") from None
     if not isinstance(parsed, Mapping):
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is no JSON object.")
+        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is not a JSON object.")
     return parsed
 
 

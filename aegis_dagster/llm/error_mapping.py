@@ -1,4 +1,4 @@
-"""Which error it was: from what httpx raises, and from an answer's status and code, to our error types."""
+"""Maps httpx exceptions, and the status and code of error responses, to our error types."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 if TYPE_CHECKING:
     import httpx
 
-# Codes and types in the bodies of errors, lower case. They decide before the status does.
+# Codes and types in the bodies of error responses, lower case. They take precedence over the status.
 CODES: Mapping[str, ErrorType] = {
     "context_length_exceeded": ErrorType.CONTEXT_WINDOW,
     "string_above_max_length": ErrorType.CONTEXT_WINDOW,
@@ -28,7 +28,7 @@ CODES: Mapping[str, ErrorType] = {
     "modelnotfound": ErrorType.NOT_FOUND,
 }
 
-# For providers whose code says less: DashScope and Ollama.
+# For providers whose codes are less specific: DashScope and Ollama.
 _CONTEXT = re.compile(
     r"range of input length should be|context length|context window|input is too long|maximum context", re.IGNORECASE
 )
@@ -38,15 +38,14 @@ _LONGEST_CODE = 40
 
 
 def broken(error: Exception) -> Exception:
-    """What an exception of a call without an answer comes to: CallFailed, or the error itself when it is a mistake
-    of a program.
+    """The CallFailed for an exception of a call without an answer; programming errors are returned unchanged.
 
-    The message is ours.
+    The message is our own.
     """
     import httpx
 
     name = type(error).__name__
-    # No host, nobody listening, no TLS, no proxy, no time left to connect, no address.
+    # Unknown host, connection refused, TLS or proxy failure, connect timeout, invalid address.
     unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.PoolTimeout
     if isinstance(error, unsent | httpx.UnsupportedProtocol | httpx.InvalidURL):
         return CallFailed(ErrorType.CONNECTION, f"No connection ({name}).")
@@ -60,14 +59,14 @@ def broken(error: Exception) -> Exception:
 
 
 def refused(response: "httpx.Response") -> CallFailed:
-    """What an answer with the status of an error comes to.
+    """The CallFailed for a response with an error status.
 
-    The message is ours; of what the provider wrote it holds the status and the code.
+    The message is our own; from the provider's response it takes only the status and the code.
     """
     status = response.status_code
     try:
         body = response.json()
-    except ValueError:  # a page of a proxy
+    except ValueError:  # e.g. a proxy's HTML page
         body = {}
     body = body if isinstance(body, Mapping) else {}
     inner = body.get("error", body)
@@ -87,7 +86,7 @@ def _kind(
 ) -> ErrorType:
     known = next((CODES[code] for code in codes if code in CODES), None)
     if known is ErrorType.QUOTA_EXHAUSTED and "insufficient_quota" in codes and _is_dashscope(body, headers):
-        return ErrorType.RATE_LIMIT  # says the same words, means tokens a minute, and recovers by itself
+        return ErrorType.RATE_LIMIT  # same wording, but it means tokens per minute, and recovers by itself
     if known is not None:
         return known
     if status in {400, 413, 422, 500} and _CONTEXT.search(message):
@@ -103,14 +102,14 @@ def _kind(
 
 
 def _is_dashscope(body: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """DashScope's compatible mode writes a request_id beside the error; OpenAI has it in a header."""
+    """DashScope's compatible mode puts a request_id in the body beside the error; OpenAI sends it in a header."""
     return "request_id" in body or any(name.lower().startswith("x-dashscope") for name in headers)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from Retry-After: seconds, or a date, which is measured against the answer's own Date.
+    """Seconds to wait, from Retry-After: a number of seconds, or a date, compared with the response's own Date header.
 
-    None: not said, or not understood. Never negative.
+    None: absent or not understood. Never negative.
     """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"-?\d+(\.\d*)?", value):

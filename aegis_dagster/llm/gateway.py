@@ -1,7 +1,7 @@
-"""The gateway: the only place in the project that calls a model. Which tier, when to call again, when to give up.
+"""The gateway: the only place that calls models. It chooses the tier, and decides when to retry and give up.
 
-Async all the way: no event loop is started here and no thread. One gateway serves one event loop after another.
-Concurrency and requests and tokens per minute are limits of this process; money is limited across all of them.
+It is async and starts no event loop and no thread. One gateway may serve several event loops, one after another.
+Concurrency, requests and tokens per minute are limited per process; money is limited across all processes.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed
 from aegis_dagster.llm.token_usage import counted_input, most_tokens
 from aegis_dagster.ports import Clock, Ledger
 
-FIRST_WAIT_SECONDS = 1.0  # at most, before the second call; doubles with every further one
-LONGEST_REST = 16  # times the first
-SETTLE_SECONDS = 300.0  # a reservation lives so long beyond twice the call's time-out
+FIRST_WAIT_SECONDS = 1.0  # longest wait before the second call; doubles with each further call
+LONGEST_REST = 16  # times the first rest
+SETTLE_SECONDS = 300.0  # a reservation lives this long beyond twice the call's timeout
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 class GatewayOptions:
     """How patient the gateway is."""
 
-    max_wait_seconds: float = 60.0  # a longer Retry-After lets the provider rest, and the next tier answers
+    max_wait_seconds: float = 60.0  # after a longer Retry-After the provider rests and the next tier is asked
     rest_after_failures: int = 5  # in a row
     rest_seconds: float = 60.0  # doubles while probes fail, up to LONGEST_REST times
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A candidate with all that a call needs."""
+    """A candidate with everything a call needs."""
 
     candidate: Candidate
     provider: Provider
@@ -54,7 +54,7 @@ class _Choice:
 
 
 class Gateway:
-    """Answers tasks with the best model that can, and accounts for every call. Implements ModelGateway."""
+    """Answers tasks with the best available model, and accounts for every call. Implements ModelGateway."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Gateway:
         options: GatewayOptions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """providers: in the order in which they are tried. sleep: waits so many seconds; tests need not."""
+        """providers: in the order in which they are tried. sleep: waits this many seconds; a test's need not."""
         self._providers = {provider.name: provider for provider in providers}
         self._tiers = [provider.tier() for provider in providers]
         self._prices = prices
@@ -81,17 +81,17 @@ class Gateway:
         self._limits = {provider.name: self._limits_of(provider) for provider in providers}
 
     def candidates(self, task: LLMTask) -> list[Candidate]:
-        """The models that may answer, best first, whatever their budgets and health are now. Costs nothing."""
+        """The models that may answer, best first, regardless of their budgets and health. Costs nothing."""
         return candidates(task, self._tiers)
 
     async def ask(self, task: LLMTask) -> LLMResponse:
-        """The answer of the best model that can give it now; for an embedding, one vector a text.
+        """The answer of the best model available now; for an embedding, one vector per text.
 
         Raises BudgetExhausted, ModelsUnavailable, DocumentError (CONTENT_REFUSED, CONTEXT_TOO_LONG, BAD_ANSWER),
         ConfigurationError, ServiceError (the ledger is broken; nothing was sent), ValueError (no max_tokens).
         """
         if task.max_tokens < 1 and task.task_type is not TaskType.EMBEDDING:
-            raise ValueError("A task needs max_tokens: without it nobody knows what the answer can cost.")
+            raise ValueError("A task needs max_tokens: without it the highest cost of the answer is unknown.")
         found = self.candidates(task)
         if not found:
             raise nobody_may(task, self._tiers)
@@ -103,11 +103,11 @@ class Gateway:
         raise error_after(trail, self._clock.now())
 
     async def aclose(self) -> None:
-        """Close the connections. The gateway can be used again after it, in another event loop too."""
+        """Close the connections. The gateway can be used again afterwards, also in another event loop."""
         await self._wire.aclose()
 
     async def _ask_model(self, candidate: Candidate, trail: Trail) -> LLMResponse | None:
-        """The answer of one model, called as often as its provider allows; None: the next one has to try."""
+        """The answer of one model, called as often as its provider's settings allow; None: try the next candidate."""
         limits = self._limits[candidate.provider]
         if limits.breaker.resting:
             trail.rests(candidate)
@@ -128,7 +128,7 @@ class Gateway:
         return None
 
     async def _call(self, choice: _Choice, trail: Trail) -> LLMResponse | None:
-        """One call in its turn; None: the provider rests or there is no money. Raises CallFailed."""
+        """One call, queued at its provider; None: the provider rests or a budget refused. Raises CallFailed."""
         limits, task = choice.limits, trail.task
         async with limits.turn(counted_input(task) + task.max_tokens) as turn:
             ticket = limits.breaker.admit()
@@ -171,11 +171,11 @@ class Gateway:
             attempt=trail.calls + 1,
             amount=highest_cost(most, task.max_tokens, choice.price, pictures=1 if task.picture else 0),
             price_version=choice.price.version,
-            seconds_to_live=2 * choice.provider.timeout_seconds + SETTLE_SECONDS,  # it may wait for a slot
+            seconds_to_live=2 * choice.provider.timeout_seconds + SETTLE_SECONDS,  # it may wait for a slot first
         )
 
     def _failed(self, choice: _Choice, ticket: int, failure: CallFailed) -> None:
-        """What a failure means for the provider as a whole."""
+        """Update the provider's health after a failure."""
         breaker = choice.limits.breaker
         rests = breaker.failed(ticket, DECISIONS[failure.error_type].rest)
         seconds = failure.retry_after_seconds
@@ -189,16 +189,16 @@ class Gateway:
             log.warning("%s rests: its last call ended with %s.", choice.provider.name, failure.error_type)
 
     def _wait_before_next(self, choice: _Choice, failure: CallFailed, tries: int) -> float | None:
-        """Seconds until the next call to the same model; None: there is none."""
+        """Seconds until the next call to the same model; None: do not call it again."""
         if not DECISIONS[failure.error_type].retry or choice.limits.breaker.resting:
             return None
         if failure.retry_after_seconds is not None:
             return failure.retry_after_seconds
         longest = min(FIRST_WAIT_SECONDS * 2 ** (tries - 1), self._options.max_wait_seconds)
-        return random.uniform(0, longest)  # full jitter: callers that failed together do not come back together
+        return random.uniform(0, longest)  # full jitter: callers that failed together do not retry together
 
     def _choice(self, candidate: Candidate) -> _Choice:
-        """All that a call needs. Raises ConfigurationError for a paid model without a price."""
+        """Everything a call needs. Raises ConfigurationError for a paid model without a price."""
         provider = self._providers[candidate.provider]
         model = next(one for one in provider.models.values() if one.name == candidate.model)
         price = FREE if provider.free else self._prices.price(provider.name, model.name)

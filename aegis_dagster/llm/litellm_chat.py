@@ -1,4 +1,4 @@
-"""A chat over litellm, which writes nothing down, retries nothing, and hands over the answer as it came."""
+"""A chat through litellm, without its logging and retries; the provider's response is returned unchanged."""
 
 import importlib
 import logging
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _SILENT = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _NO_DEBUG = ("openai", "httpx", "httpcore")
 
-# Set around each chat: the hook runs in the caller's context, so that chats side by side do not mix.
+# Set around each chat. The hook runs in the caller's context, so concurrent chats do not mix.
 _came: ContextVar["list[httpx.Response]"] = ContextVar("aegis_llm_came")
 
 
 async def chat(
     connection: "httpx.AsyncClient", provider: Provider, model: str, body: Mapping[str, Any]
 ) -> "httpx.Response":
-    """The provider's answer or refusal. Raises what httpx raised, CallFailed: litellm itself refused the request.
+    """The provider's response, also an error response. Raises httpx's exceptions; CallFailed if litellm itself refuses.
 
-    connection: with `hooks`.
+    connection: a client made with `hooks`.
     """
     import openai
 
@@ -37,9 +37,9 @@ async def chat(
     came: list[httpx.Response] = []
     token = _came.set(came)
     try:
-        # `custom_openai` is the same API and the same code as `openai`, without the rules for names of OpenAI's
-        # models. All but the messages goes as `extra_body`, which is sent as it is: of arguments litellm refuses some
-        # by the name of a model, whoever serves a model of that name.
+        # `custom_openai` is the same API and code as `openai`, without the rules for the names of OpenAI's models.
+        # Everything but the messages goes into `extra_body`, which is sent unchanged: litellm rejects some arguments
+        # by a model's name, whoever serves the model.
         await litellm.acompletion(
             model=f"custom_openai/{model}",
             messages=body["messages"],
@@ -60,14 +60,14 @@ async def chat(
 
 
 def hooks(limits: "httpx.Timeout") -> dict[str, list[Any]]:
-    """For the connections: what litellm adds to a request is taken off, and what it makes of an answer does not count.
+    """Hooks for the connections: they undo what litellm adds to a request, and keep the response as received.
 
-    limits: litellm would have others.
+    limits: our timeouts, instead of litellm's.
     """
 
     async def of_request(request: "httpx.Request") -> None:
         request.extensions["timeout"] = limits.as_dict()
-        for name in ("OpenAI-Organization", "OpenAI-Project"):  # of the shell's environment, for whatever provider
+        for name in ("OpenAI-Organization", "OpenAI-Project"):  # from the environment, for any provider
             request.headers.pop(name, None)
 
     async def of_response(response: "httpx.Response") -> None:
@@ -80,26 +80,26 @@ def hooks(limits: "httpx.Timeout") -> dict[str, list[Any]]:
 
 
 def litellm_is_loaded() -> bool:
-    """Whether a chat can be sent at once."""
+    """Whether a chat can be sent without importing litellm first."""
     return bool(load_litellm.cache_info().currsize)
 
 
 @cache
 def load_litellm() -> Any:
-    """The module, silent. Seconds the first time."""
+    """The litellm module, with its logging silenced. The first call takes seconds."""
     keep_litellm_offline()
     _silence()
     litellm: Any = importlib.import_module("litellm")
-    litellm.suppress_debug_info = True  # prints advice on stdout for each error
-    _silence()  # once more: the import adds handlers
-    # Its models warn about odd answers and quote them. An odd answer is read by `client.py` or refused there.
+    litellm.suppress_debug_info = True  # otherwise it prints advice on stdout for each error
+    _silence()  # again: the import adds handlers
+    # Its models warn about unusual answers and quote them; `client.py` reads or rejects such answers.
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     _no_logging()  # imports the rest of it now, and not within the first call's time limit
     return litellm
 
 
 def _no_log(model: str) -> Any:
-    """In place of litellm's log of a chat, which copies it and prices it anew, for twice the CPU of all the rest."""
+    """Replaces litellm's log of a chat, which copies and prices the chat and takes twice the CPU of all the rest."""
     time = datetime.fromtimestamp(0, UTC)
     return _no_logging()(model, [], False, "acompletion", time, "", "")
 
@@ -127,17 +127,17 @@ def _no_logging() -> Any:
 
 def _silence() -> None:
     for name in _SILENT:
-        # Even its warnings may quote a request or an answer. What goes wrong reaches us as an exception.
+        # Even its warnings may quote a request or an answer. Errors reach us as exceptions.
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.handlers.clear()
         logger.propagate = False
-    for name in _NO_DEBUG:  # these write whole requests at debug
+    for name in _NO_DEBUG:  # these log whole requests at DEBUG
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _cause(error: Exception) -> Exception:
-    """What broke: litellm calls any failure of a connection a 500, and wraps what httpx said."""
+    """The original error: litellm reports any connection failure as a 500 that wraps httpx's exception."""
     import httpx
     import openai
 
@@ -147,4 +147,4 @@ def _cause(error: Exception) -> Exception:
             return within
         within = within.__cause__ or within.__context__
     kind = ErrorType.BAD_REQUEST if isinstance(error, openai.BadRequestError) else ErrorType.BAD_RESPONSE
-    return CallFailed(kind, f"litellm refused it ({type(error).__name__}).")
+    return CallFailed(kind, f"litellm refused the request ({type(error).__name__}).")

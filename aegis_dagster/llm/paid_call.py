@@ -1,6 +1,6 @@
-"""One call with its money: reserve, send, settle. Whatever happens in between, the reservation is settled.
+"""One paid call: reserve, send, settle. Whatever happens in between, the reservation is settled.
 
-A process that dies leaves its reservation behind; the ledger counts it as spent when its time to live is over.
+A process that dies leaves its reservation behind; the ledger counts it as spent once its time to live has passed.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from aegis_dagster.ports import Ledger
 
 OK = "ok"
 CANCELLED = "cancelled"  # outcome of a call whose caller gave up
-INTERNAL_ERROR = "internal_error"  # outcome of a call that a bug of ours ended
+INTERNAL_ERROR = "internal_error"  # outcome of a call that ended with a bug of ours
 
 SETTLE_TRIES = 5
 FIRST_SETTLE_WAIT_SECONDS = 0.5
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that is to be made: who is asked what, for how much, and when it is its turn."""
+    """One call to make: the provider, model and task, the price, the reservation and the provider's queue."""
 
     provider: Provider
     model: Model
@@ -46,7 +46,7 @@ class Call:
     turn: Turn
 
     def cost(self, usage: Usage) -> NanoUsd:
-        """What it costs with this usage."""
+        """The cost of the call with this usage."""
         return cost(usage, self.price, pictures=1 if self.task.picture else 0)
 
 
@@ -65,12 +65,12 @@ class OnTheirWay:
 
     def __init__(self) -> None:
         self._calls = 0
-        self.settled = 0  # so many so far
+        self.settled = 0  # how many so far
         self._settled = asyncio.Event()
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """One is on its way inside the block, and settled at its end."""
+        """Count a call as pending inside the block, and as settled at its end."""
         self._calls += 1
         try:
             yield
@@ -81,7 +81,7 @@ class OnTheirWay:
             settled.set()
 
     async def one_is_settled(self) -> bool:
-        """Wait until some call is settled; False at once where none is on its way."""
+        """Wait until some call is settled; returns False at once if none is pending."""
         if self._calls == 0:
             return False
         await self._settled.wait()
@@ -96,7 +96,7 @@ def _fits_later(refusal: BudgetRefusal) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PaidCalls:
-    """Makes calls that are reserved before and settled after."""
+    """Makes calls, each reserved before it is sent and settled after."""
 
     ledger: Ledger
     wire: Wire
@@ -104,14 +104,14 @@ class PaidCalls:
     on_their_way: OnTheirWay = field(default_factory=OnTheirWay)
 
     async def make(self, call: Call) -> Paid | BudgetRefusal:
-        """Reserve, wait for a slot, call, give the slot back, settle.
+        """Reserve, wait for a slot, send, release the slot, settle.
 
-        What does not fit only because of calls that are on their way waits for them: a reservation is several times
-        what a call costs in the end, and many calls at once would be turned away from an account that is hardly used.
+        A reservation that fits the budget except for pending calls waits for them: a reservation is several times the
+        final cost, so many concurrent calls would otherwise be refused by an account that has hardly spent anything.
 
-        Raises CallFailed (settled with 0, or kept as unknown where the provider may bill it), ServiceError (the
-        ledger did not take the reservation: nothing was sent). An answer whose settlement the ledger does not take
-        is returned all the same: the reservation stays and is never free.
+        Raises CallFailed (settled with 0, or kept as unknown if the provider may bill it), ServiceError (the ledger
+        did not record the reservation: nothing was sent). An answer that the ledger fails to settle is returned all
+        the same: its reservation stays and counts as spent when it expires.
         """
         await self.wire.prepare(call.task)  # before money is reserved: who gives up meanwhile pays nothing
         others = self.on_their_way
@@ -128,7 +128,7 @@ class PaidCalls:
         sent: float | None = None
 
         async def settle(outcome: str, usage: Usage | None, paid: NanoUsd | None) -> float:
-            """paid: None where nobody knows what was billed. Returns seconds since it was sent."""
+            """paid: None if the billed amount is unknown. Returns the seconds since the call was sent."""
             seconds = 0.0 if sent is None else time.perf_counter() - sent
             paid = NanoUsd(0) if sent is None else paid
             await uninterrupted(self._settle(Settlement(call.reservation.call_id, outcome, usage, paid, seconds)))
@@ -143,7 +143,7 @@ class PaidCalls:
                 call.turn.done()
             usage = read_usage(call.task, answer, free=call.price.free)
             paid = call.cost(usage)
-        except RefusedAnswer as failure:  # a 200: the model ran, and the provider bills what it says
+        except RefusedAnswer as failure:  # a 200: the model ran, and the provider bills the reported usage
             usage = read_usage(call.task, failure.answer, free=call.price.free)
             await settle(failure.error_type, usage, call.cost(usage))
             raise
@@ -166,7 +166,7 @@ class PaidCalls:
         return Paid(answer, usage, paid, seconds)
 
     async def _reserve(self, reservation: Reservation) -> BudgetRefusal | None:
-        """Reserve; a caller that gives up meanwhile leaves nothing behind."""
+        """Reserve; if the caller is cancelled meanwhile, no reservation remains."""
         work = asyncio.ensure_future(self.ledger.reserve(reservation))
         try:
             return await asyncio.shield(work)
@@ -192,7 +192,7 @@ class PaidCalls:
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Do work to its end even when the caller is cancelled meanwhile; the cancellation is raised after it."""
+    """Finish the work even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
     interrupted: asyncio.CancelledError | None = None
     while not task.done():

@@ -1,13 +1,13 @@
-"""Our own prices, by provider and model, each with where it stands and when it was read there.
+"""Our own prices by provider and model, each with its source and the date it was read.
 
-Where sources disagree the higher rate stands here. A cached rate that nobody names is the input rate, a reasoning
-rate that nobody names is the output rate. A new reading of the price pages is a new VERSION.
+If sources disagree, the higher rate is used. Without a published cached rate the input rate applies, without a
+published reasoning rate the output rate. Every new reading of the price pages gets a new VERSION.
 
-Not priced, because it is never asked for: DashScope's explicit cache (writing costs 125 % of the input rate),
-OpenAI's priority, flex, batch and regional processing (10 % on top). Whoever switches one of them on by a model's
-`parameters` writes the price in aegis.yaml.
-DashScope bills an answer that was thought about at the reasoning rate as a whole, answer included: keep thinking
-switched off (`enable_thinking: false`) for models whose reasoning rate differs. Reservations count on that rate.
+Not priced, because never requested: DashScope's explicit cache (writing costs 125 % of the input rate), OpenAI's
+priority, flex, batch and regional processing (10 % extra). If a model's `parameters` enable one of them, its price
+must be set in aegis.yaml.
+With thinking enabled, DashScope bills the whole answer at the reasoning rate: keep thinking disabled
+(`enable_thinking: false`) for models whose reasoning rate differs. Reservations assume that rate.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from aegis_dagster.domain.prices import Price, Tier
 VERSION = "aegis-2026-11"
 AS_OF = date(2026, 11, 24)
 
-# Read as stored copies on AS_OF, not live. Rates of DashScope are those of Singapore ("International");
-# Beijing, Virginia and Hong Kong have others.
+# Read from stored copies on AS_OF, not live. DashScope's rates are those of Singapore ("International");
+# Beijing, Virginia and Hong Kong have different ones.
 _QWEN = (
     "https://www.alibabacloud.com/help/en/model-studio/model-pricing, as kept by models.dev (providers/alibaba) and "
     "litellm 1.106.0; cached: 20 % of input, https://www.alibabacloud.com/help/en/model-studio/context-cache"
@@ -44,7 +44,7 @@ def tier(
     reasoning: str | Decimal | None = None,
     up_to: int | None = None,
 ) -> Tier:
-    """A tier from rates in USD per million tokens; what is not given costs as much as input or output."""
+    """A tier from rates in USD per million tokens; rates not given default to those of input or output."""
     return Tier(
         up_to=up_to,
         input=rate(input),
@@ -75,7 +75,7 @@ TABLE: Mapping[tuple[str, str], Price] = {
     ("dashscope", "qwen-flash"): _price(
         _QWEN, tier("0.05", "0.40", cached="0.01", up_to=256_000), tier("0.25", "2.00", cached="0.05")
     ),
-    # litellm still has the old model without tiers; models.dev's tiers are the higher.
+    # litellm still lists the old model without tiers; models.dev's tiers are higher.
     ("dashscope", "qwen-plus"): _price(
         _QWEN,
         tier("0.40", "1.20", cached="0.08", reasoning="4.00", up_to=256_000),

@@ -1,4 +1,4 @@
-"""Which price counts for a model: the settings', then our table's, then litellm's map, else none."""
+"""Finds a model's price: first in the settings, then in our table, then in litellm's map."""
 
 import json
 import re
@@ -17,14 +17,14 @@ _ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens$")
 
 
 class PriceList:
-    """Prices by provider and model. `own`: those of aegis.yaml, which go before all others."""
+    """Prices by provider and model. `own`: those of aegis.yaml, which take precedence."""
 
     def __init__(self, own: Mapping[tuple[str, str], Price] | None = None) -> None:
         self._own = dict(own or {})
         self._known: dict[tuple[str, str], Price | None] = {}
 
     def price(self, provider: str, model: str) -> Price | None:
-        """What a model costs; None: nobody says."""
+        """The price of a model; None: unknown."""
         key = (provider, model)
         if key not in self._known:
             self._known[key] = self._own.get(key) or price_table.TABLE.get(key) or _of_litellm(provider, model)
@@ -32,7 +32,7 @@ class PriceList:
 
 
 def lines_to_add(provider: str, model: str) -> str:
-    """What a user adds to aegis.yaml for a model without a price. The question marks are refused as they stand."""
+    """The lines to add to aegis.yaml for a model without a price. The settings reject the question marks."""
     return "\n".join(
         (
             "llm:",
@@ -53,17 +53,17 @@ def _of_litellm(provider: str, model: str) -> Price | None:
 
 
 def litellm_prices() -> Mapping[str, Mapping[str, Any]]:
-    """litellm's own price map, read from its files: to import it takes seconds."""
+    """litellm's own price map, read from its files because importing litellm takes seconds."""
     file = distribution("litellm").locate_file("litellm/model_prices_and_context_window_backup.json")
     entries: Mapping[str, Mapping[str, Any]] = json.loads(Path(str(file)).read_bytes())
     return entries
 
 
 def price_of_entry(entry: Mapping[str, Any], *, version: str) -> Price | None:
-    """The price in an entry of litellm's map; None where a rate is missing or 0, which there means "not known".
+    """The price in an entry of litellm's map; None if a rate is missing or 0, which means "unknown" there.
 
-    An embedding model needs no rate of output. Tiers are read in both forms: `tiered_pricing`, and rates "above
-    128k tokens".
+    An embedding model needs no output rate. Both forms of tiers are read: `tiered_pricing`, and rates "above 128k
+    tokens".
     """
     embedding = entry.get("mode") == "embedding"
     tiers = _listed_tiers(entry, embedding) if entry.get("tiered_pricing") else _plain_tiers(entry, embedding)
@@ -79,7 +79,7 @@ def _listed_tiers(entry: Mapping[str, Any], embedding: bool) -> tuple[Tier, ...]
 
 
 def _plain_tiers(entry: Mapping[str, Any], embedding: bool) -> tuple[Tier, ...] | None:
-    """The rates, and those above each bound; a tier ends where the next begins."""
+    """A tier of the plain rates and one above each bound; a tier ends where the next begins."""
     bounds = sorted(int(match[1]) for match in map(_ABOVE.match, entry) if match)
     suffixes = ["", *(f"_above_{bound}k_tokens" for bound in bounds)]
     ends = [*(bound * 1000 for bound in bounds), None]
@@ -92,7 +92,7 @@ def _complete(tiers: list[Tier | None]) -> tuple[Tier, ...] | None:
 
 
 def _tier(rates: Mapping[str, Any], suffix: str, embedding: bool, *, up_to: int | None) -> Tier | None:
-    """One tier of an entry; a rate that is only given without the suffix holds for all tiers."""
+    """One tier of an entry; a rate given only without the suffix applies to all tiers."""
 
     def usd(name: str) -> Decimal:
         return (_decimal(rates.get(name + suffix)) or _decimal(rates.get(name))) * PER_MILLION
@@ -110,5 +110,5 @@ def _tier(rates: Mapping[str, Any], suffix: str, embedding: bool, *, up_to: int 
 
 
 def _decimal(rate: float | str | None) -> Decimal:
-    """Exactly as it is written in the map: `5e-08` is 5E-8, not the float next to it."""
+    """The rate exactly as written in the map: `5e-08` is 5E-8, not the nearest float."""
     return Decimal(str(rate)) if rate is not None else Decimal(0)

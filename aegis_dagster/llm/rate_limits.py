@@ -1,7 +1,7 @@
-"""Health and limits of one provider: when it rests, how many calls at once, requests and tokens a minute.
+"""Health and limits of one provider: rest, concurrent calls, requests and tokens per minute.
 
-All of it for this process alone: eight processes may make eight times as many calls. Money is not limited here,
-and across processes (`stores/ledger`).
+They apply to this process alone: eight processes may make eight times as many calls. Money is limited across
+processes, in `stores/ledger`.
 """
 
 import asyncio
@@ -16,21 +16,20 @@ from aegis_dagster.llm.providers import Provider
 from aegis_dagster.ports import Clock
 
 MINUTE = timedelta(seconds=60)
-AHEAD_SHARE = 8  # for so many slots one call is reserved ahead of its slot
+AHEAD_SHARE = 8  # for this many slots, one call is reserved ahead of its slot
 Sleep = Callable[[float], Awaitable[object]]
 
 
 @dataclass(slots=True, eq=False)
 class Passage:
-    """One call in the sliding minute. `tokens` is an estimate until it is corrected."""
+    """One call in the sliding minute. `tokens` is an estimate until `correct` replaces it."""
 
     time: datetime
     tokens: int
 
 
 class SlidingMinute:
-    """At most so many requests and tokens in any 60 seconds. A call too large for a whole minute waits for an empty
-    one."""
+    """Limits requests and tokens in any 60 seconds. A call larger than a minute's limit waits for an empty minute."""
 
     def __init__(self, clock: Clock, *, requests: int | None, tokens: int | None) -> None:
         self._clock = clock
@@ -41,11 +40,11 @@ class SlidingMinute:
 
     @property
     def unlimited(self) -> bool:
-        """Whether nobody ever waits here."""
+        """Whether no call ever waits here."""
         return self._requests is None and self._tokens is None
 
     def seconds_until_room(self, tokens: int) -> float:
-        """How long a call of so many tokens has to wait now."""
+        """How long a call of this many tokens has to wait now."""
         now = self._clock.now()
         while self._passages and self._passages[0].time <= now - MINUTE:
             self._sum -= self._passages.popleft().tokens
@@ -65,7 +64,7 @@ class SlidingMinute:
         return passage
 
     def correct(self, passage: Passage, tokens: int) -> None:
-        """What a call really used."""
+        """Replace a call's estimate by the tokens it used."""
         if self._passages and passage.time >= self._passages[0].time:
             self._sum += tokens - passage.tokens
         passage.tokens = tokens
@@ -84,25 +83,25 @@ class SlidingMinute:
 
 @dataclass(slots=True)
 class Turn:
-    """A call that is next, or among the next: it may be reserved now, and is sent when a slot is free.
+    """A call at the head of the queue: it may be reserved now, and is sent when a slot is free.
 
-    passage: its place in the minute; None: not counted.
+    passage: its entry in the sliding minute; None: not counted.
     """
 
     slots: asyncio.Semaphore
-    places: asyncio.Semaphore  # among the next
+    places: asyncio.Semaphore  # at the head of the queue
     passage: Passage | None = None
     waiting: bool = True
     sending: bool = False
 
     async def send(self) -> None:
-        """Wait for a slot, unless one is held. From here on the provider is busy with the call."""
+        """Wait for a slot, unless one is held. From then on the call occupies the provider."""
         if not self.sending:
             await self.slots.acquire()
             self.sending = True
 
     def done(self) -> None:
-        """The provider has nothing to do with the call any more: the next one may be sent."""
+        """Release the slot: the provider is done with the call, and the next one may be sent."""
         if self.sending:
             self.sending = False
             self.slots.release()
@@ -112,9 +111,9 @@ class Turn:
 
 
 class ProviderLimits:
-    """The queue of one provider: its turn, room in the minute, a slot. May be used by one event loop after another.
+    """The queue of one provider: a turn, room in the minute, a slot. Several event loops may use it, one after another.
 
-    A few more calls have their turn than there are slots, so that a free slot need not wait for the ledger.
+    Slightly more calls get a turn than there are slots, so that a free slot does not wait for the ledger.
     """
 
     def __init__(self, provider: Provider, clock: Clock, breaker: Breaker, sleep: Sleep) -> None:
@@ -129,9 +128,9 @@ class ProviderLimits:
 
     @asynccontextmanager
     async def turn(self, tokens: int) -> AsyncIterator[Turn]:
-        """Wait until a slot is free or soon will be, and for room for a call of so many tokens."""
+        """Wait until a slot is free or soon will be, and until the minute has room for this many tokens."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # slots and queue of another loop are void: whoever held them is gone with it
+        if loop is not self._loop:  # another loop's slots and queue are void: their holders ended with it
             self._loop = loop
             self._begin()
         places = self._places
@@ -149,12 +148,12 @@ class ProviderLimits:
         self._head = asyncio.Lock()
 
     def pause(self, seconds: float) -> None:
-        """Let no call begin for so long: the provider said so to one of them."""
+        """Start no call for this many seconds, because the provider asked for it in an answer."""
         until = self._clock.now() + timedelta(seconds=seconds)
         self._not_before = max(until, self._not_before) if self._not_before else until
 
     def correct(self, turn: Turn, tokens: int) -> None:
-        """What the call really used."""
+        """Replace the call's estimate by the tokens it used."""
         if turn.passage is not None:
             self._minute.correct(turn.passage, tokens)
 
@@ -165,13 +164,13 @@ class ProviderLimits:
 
     async def _pass(self, tokens: int) -> Passage | None:
         nobody_waits = self._minute.unlimited and self._not_before is None
-        if nobody_waits or self.breaker.resting:  # who is about to be turned away does not wait for it
+        if nobody_waits or self.breaker.resting:  # a call about to be refused need not wait
             return None
-        async with self._head:  # who is first in the queue waits for room, the others for the first
+        async with self._head:  # only the first in the queue waits for room; the others wait for the first
             wait = max(self._pause_left(), self._minute.seconds_until_room(tokens))
             if wait > 0:
                 await self._sleep(wait)
-            self._minute.seconds_until_room(tokens)  # forgets what is older than a minute by now
+            self._minute.seconds_until_room(tokens)  # drops entries that are now older than a minute
             return self._minute.enter(tokens)
 
     def _pause_left(self) -> float:

@@ -1,4 +1,4 @@
-"""What goes wrong with a call, and what the gateway does about it: one table."""
+"""The table of call errors and of how the gateway handles each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class ErrorType(StrEnum):
-    """Written on ledger rows and counted by metrics. Stable."""
+    """Written to ledger rows and counted by metrics. Stable."""
 
     RATE_LIMIT = "rate_limit"
     QUOTA_EXHAUSTED = "quota_exhausted"
     TIMEOUT = "timeout"
     CONNECTION = "connection"  # nothing was sent: refused, no such host
-    CONNECTION_LOST = "connection_lost"  # broke off after the request was sent
+    CONNECTION_LOST = "connection_lost"  # lost after the request was sent
     BAD_RESPONSE = "bad_response"  # HTML, broken JSON, no choices
     SERVER_ERROR = "server_error"
     CONTEXT_WINDOW = "context_window"
@@ -23,23 +23,23 @@ class ErrorType(StrEnum):
 
 
 class Then(StrEnum):
-    """When calling again did not help or makes no sense."""
+    """What follows when retrying did not help or is pointless."""
 
     NEXT_TIER = "next_tier"  # if none is left, the document is deferred
     NEXT_TIER_OR_FAIL = "next_tier_or_fail"  # the content is at fault: if no other model takes it, the document fails
 
 
 class Rest(StrEnum):
-    """What the failure means for the provider's health."""
+    """What a failure means for the provider's health."""
 
     NO = "no"  # it answered as it should
-    COUNT = "count"  # several in a row and the provider rests
-    AT_ONCE = "at_once"  # it cannot work before somebody mends it
+    COUNT = "count"  # after several in a row the provider rests
+    AT_ONCE = "at_once"  # it cannot work until somebody fixes it
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done about an error."""
+    """How an error is handled."""
 
     retry: bool  # call again, after a wait, up to the provider's number of attempts
     then: Then
@@ -64,7 +64,7 @@ DECISIONS: Mapping[ErrorType, Decision] = {
 
 
 class CallFailed(Exception):
-    """A call that brought no answer. The message holds no key, no prompt and no text of a document."""
+    """A call without an answer. The message contains no key, no prompt and no document text."""
 
     def __init__(self, error_type: ErrorType, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)

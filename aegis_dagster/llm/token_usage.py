@@ -1,4 +1,4 @@
-"""Tokens of a call: what the provider says, in whatever shape; counted by us only where it says nothing."""
+"""Tokens of a call: as reported by the provider, in any known format; counted by us only if it reports none."""
 
 import logging
 import math
@@ -15,35 +15,35 @@ from aegis_dagster.llm.providers import Model
 
 _log = logging.getLogger(__name__)
 
-# Names of the same number: OpenAI's chat API and all that copy it, OpenAI's newer API, Ollama's own.
+# Names of the same number: OpenAI's chat API and compatible ones, OpenAI's newer API, Ollama's native API.
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count")
 _TOTAL = ("total_tokens",)
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
-# Of a chat template, for the estimate and for the bound: "<|im_start|>user\n...<|im_end|>\n" takes 5 tokens.
+# A chat template's tokens per message, for estimate and bound: "<|im_start|>user\n...<|im_end|>\n" takes 5 tokens.
 _MESSAGE_TOKENS = 5
 _MOST_MESSAGE_TOKENS = 16
 _MOST_REQUEST_TOKENS = 64  # the template's own words: Qwen 2.5 adds a system prompt, Llama 3 today's date
-_MOST_TEXT_TOKENS = 8  # of a text to be embedded: begin, end, a prefix
+_MOST_TEXT_TOKENS = 8  # added to a text to embed: begin, end, a prefix
 _PICTURE_SIDE = 28  # pixels: Qwen2.5-VL counts a token for each 28 x 28, and two around the picture
 _WIDE = re.compile(r"[\u2e80-\U0010ffff]+")  # Chinese, Japanese, Korean, emoji: a character is about a token
 
 
 @dataclass(slots=True)
 class _Reading:
-    """Numbers of one usage, and what was wrong with them."""
+    """The numbers of one usage object, and what was wrong with them."""
 
     given: Mapping[str, Any]
     wrong: list[str] = field(default_factory=list)
 
     def number(self, names: tuple[str, ...]) -> int | None:
-        """The first of these that is a number of tokens. Null is the same as absent; what is no number is wrong."""
+        """The first of these that is a number of tokens. Null counts as absent; any other value is noted as wrong."""
         return self._first(self.given, names)
 
     def detail(self, groups: tuple[str, ...], name: str, *, most: int) -> int:
-        """A part of another number; 0 where nothing is said."""
+        """A part of another number; 0 if absent."""
         for group in groups:
             details = self.given.get(group)
             if isinstance(details, Mapping):
@@ -67,10 +67,10 @@ class _Reading:
 def read_usage(task: LLMTask, answer: Answer, *, free: bool = False) -> Usage:
     """Tokens of an answered call.
 
-    What the provider does not say is counted by us and flagged: all, or the half that is missing. A zero for an input
-    or an answer that is not empty says nothing. A total alone is divided in proportion to what we count. Numbers that
-    contradict each other are cut to what can be, and flagged. Each flagged call is logged once, as a warning where it
-    costs money; `free`: the provider is.
+    Numbers that the provider does not report are counted by us and flagged. A zero for an input or an answer that is
+    not empty counts as not reported. A total alone is split in proportion to our counts. Numbers that contradict each
+    other are reduced to what is possible, and flagged. Each flagged call is logged once, as a warning if it costs
+    money. free: whether the provider is free.
     """
     reading = _Reading(answer.usage or {})
     embeds = bool(task.texts) and not task.messages
@@ -97,7 +97,7 @@ def _embedded(reading: _Reading, counted: int) -> int:
 def _halves(reading: _Reading, counted_in: int, counted_out: int) -> tuple[int, int]:
     """Input and output tokens of a chat."""
     tokens_in, tokens_out, total = reading.number(_INPUT), reading.number(_OUTPUT), reading.number(_TOTAL)
-    # Zeros that cannot be true say nothing.
+    # Zeros that cannot be true count as not reported.
     tokens_in = tokens_in if tokens_in or not counted_in else None
     tokens_out = tokens_out if tokens_out or not counted_out else None
     if tokens_in is not None and tokens_out is not None:
@@ -118,12 +118,12 @@ def _halves(reading: _Reading, counted_in: int, counted_out: int) -> tuple[int, 
 
 
 def _rest(total: int | None, half: int | None) -> int | None:
-    """The other half, where total and one half say it."""
+    """The other half, if the total and one half are known."""
     return total - half if total is not None and half is not None and total > half else None
 
 
 def _with_total(reading: _Reading, tokens_in: int, tokens_out: int, total: int | None) -> int:
-    """The output tokens. Some providers (xAI, Gemini) count reasoning in the total alone: it is output as well."""
+    """The output tokens. Some providers (xAI, Gemini) count reasoning only in the total: it is output as well."""
     if total is None or total == tokens_in + tokens_out:
         return tokens_out
     beyond = total - tokens_in - tokens_out
@@ -154,10 +154,10 @@ def count_tokens(text: str) -> int:
 
 
 def most_tokens(task: LLMTask, model: Model) -> int:
-    """The most input tokens the task can count for, whatever tokenizer the model has.
+    """The most input tokens the task can have, whatever the model's tokenizer.
 
-    A token stands for at least one byte of the text, as it is or as a tokenizer normalises it (NFKC); on top come
-    the chat template, and `model.picture_tokens` for a picture.
+    A token covers at least one byte of the text, as it is or as normalised by a tokenizer (NFKC); the chat template
+    adds to that, and a picture adds `model.picture_tokens`.
     """
     overhead = _MOST_REQUEST_TOKENS + len(task.messages) * _MOST_MESSAGE_TOKENS + len(task.texts) * _MOST_TEXT_TOKENS
     texts = [text for message in task.messages for text in (message.role, message.text)] + list(task.texts)
