@@ -1,1 +1,1 @@
-"""One function a stage, and the runner they share. They know neither Dagster, LangGraph nor any adapter."""
+"""One function per stage, and the runner they share. They import neither Dagster, LangGraph nor any adapter."""

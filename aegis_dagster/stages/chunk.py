@@ -1,4 +1,4 @@
-"""The chunk stage: a parsed document with its descriptions becomes passages.
+"""The chunk stage: turns a parsed document and its picture descriptions into passages.
 
 Artifact: `chunks.json` (list of `Chunk.to_json()`), `document.md`, `report.json`.
 """
@@ -15,7 +15,7 @@ from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.runner import Work, run_each
 
-# What the plain chunker may repair: the hybrid one hung, grew, or crashed (notes/docling.md).
+# Failures of the hybrid chunker (hang, memory, crash) after which the plain one is tried (notes/docling.md).
 _FALLBACK_CODES = (
     FailureCode.TIMEOUT,
     FailureCode.MEMORY_LIMIT,
@@ -26,14 +26,14 @@ _FALLBACK_CODES = (
 
 
 async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
-    """Chunk what is stale. Raises ServiceError when the artifact store or the catalog is broken."""
+    """Chunk stale documents. Raises ServiceError when the artifact store or the catalog is broken."""
 
     async def chunk(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.CHUNK)
         if work.force or not bench.artifacts.exists(Stage.CHUNK, fingerprint):
             await _chunk(work, bench)
             report.work["chunked"] += 1
-            if work.force:  # under the same fingerprint the plain chunker may have cut otherwise than the hybrid one
+            if work.force:  # the plain chunker may have cut differently under the same fingerprint
                 for published in (Stage.EMBED, Stage.GRAPH):
                     bench.catalog.reset_stage(published, work.document.id)
         facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
@@ -49,7 +49,7 @@ def read_chunks(work_dir: Path) -> list[Chunk]:
 
 
 def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
-    """The chunks of a document at a later stage, with their ids. Raises DocumentError ARTIFACT_DAMAGED."""
+    """A document's chunks with their ids, for the later stages. Raises DocumentError ARTIFACT_DAMAGED."""
     folder = bench.artifacts.path(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
     return locate(work.document.id, read_chunks(folder))
 

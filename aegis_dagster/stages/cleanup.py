@@ -1,4 +1,4 @@
-"""Removing what deleted documents left in the stores, and artifacts that no document uses any more."""
+"""Removes what deleted documents left in the stores, and artifacts that no document uses any more."""
 
 import asyncio
 
@@ -6,18 +6,18 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.ports import Artifacts, Catalog, DocumentList
 from aegis_dagster.stages.context import Workbench
 
-_REMOVED_AT_ONCE = 200  # documents; a transaction over thousands would keep other writers waiting too long
+_REMOVED_AT_ONCE = 200  # documents; one transaction over thousands would block other writers for too long
 
 
 async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
-    """Notice a lost vector store; remove points, evidence and rows of deleted documents.
+    """Detect a lost vector store; remove the points, evidence and rows of deleted documents.
 
-    Their artifacts stay until `sweep_artifacts`: a document that was renamed may still want them.
+    Their artifacts stay until `sweep_artifacts`: a renamed document may still need them.
 
-    Killed anywhere, the next call goes on: a document is forgotten last. Returns how many were removed.
+    If it is killed, the next call continues: a document's row is removed last. Returns how many were removed.
     Raises ServiceError when a store is broken.
     """
-    if not bench.vectors.exists():  # somebody deleted it, or it never was: published again, from the cache
+    if not bench.vectors.exists():  # deleted or never made: publish again, from the cache
         bench.catalog.reset_stage(Stage.EMBED)
     removed = 0
     while gone := bench.catalog.claim_deleted(limit=_REMOVED_AT_ONCE):
@@ -25,7 +25,7 @@ async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
             await asyncio.to_thread(bench.vectors.delete_documents, gone)
             await asyncio.to_thread(bench.evidence.delete_documents, gone)
             documents.forget(gone)
-        finally:  # of those that came back meanwhile, or of all when a store is broken
+        finally:  # for documents that came back meanwhile, or all of them if a store is broken
             for stage in (Stage.EMBED, Stage.GRAPH):
                 bench.catalog.release(stage, gone)
         removed += len(gone)

@@ -1,4 +1,4 @@
-"""Doing things side by side, so that a failure leaves nothing running."""
+"""Runs things concurrently, so that a failure leaves nothing running."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -20,10 +20,10 @@ async def all_or_stop(awaitables: Iterable[Awaitable[R]]) -> list[R]:
 
 
 async def each(items: Sequence[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """Work on every item, so many at a time.
+    """Work on every item, `at_once` at a time.
 
-    When one fails no other is begun, those that are under way are finished, because what they ask is paid, and the
-    first error is raised.
+    When one fails, no other is started; those in progress are finished, because their model calls are paid for, and
+    the first error is raised.
     """
     queue = iter(items)
     errors: list[Exception] = []

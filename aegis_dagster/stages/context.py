@@ -1,4 +1,4 @@
-"""What the stages work with: the ports and the options, passed in by whoever runs them."""
+"""The ports and options that the stages get from their caller."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,17 +29,17 @@ from aegis_dagster.ports import (
 
 @dataclass(slots=True)
 class StageReport:
-    """Counters of one run of one stage; `work` counts what was really computed, not reused."""
+    """Counters of one run of one stage; `work` counts what was computed rather than reused."""
 
     stage: Stage
     documents: int = 0  # in the scope of the run
     up_to_date: int = 0  # needed nothing
-    blocked: int = 0  # wait for the stage above
+    blocked: int = 0  # waiting for the stage above
     outcomes: Counter[Status] = field(default_factory=Counter)
     work: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[DocumentId, Failure]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
-    deferred: Counter[str] = field(default_factory=Counter)  # by what happened, with the remedy
+    deferred: Counter[str] = field(default_factory=Counter)  # by cause and remedy
     seconds: float = 0.0
 
     def add(self, document_id: DocumentId, outcome: Outcome) -> None:
@@ -57,13 +57,13 @@ class StageReport:
 class StageOptions:
     """Limits and choices of the stages."""
 
-    concurrency: int  # documents side by side in parse, enrich and chunk
+    concurrency: int  # documents processed at the same time in parse, enrich and chunk
     parse_timeout_seconds: float
     chunk_timeout_seconds: float
     min_coverage: float
-    embed_window_chunks: int  # chunks held in memory and sorted by length together
+    embed_window_chunks: int  # chunks held in memory and sorted by length as one group
     graph_batch_documents: int = 32
-    calls_at_once: int = 8  # model calls that may be on their way; the gateway limits each provider further
+    calls_at_once: int = 8  # concurrent model calls; the gateway limits each provider further
     min_side_pixels: int = 48
     max_aspect: float = 12.0
     min_colors: int = 3
@@ -73,17 +73,17 @@ class StageOptions:
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """Everything a stage may touch."""
+    """Everything a stage may use."""
 
     catalog: Catalog
     states: DocumentStates
     artifacts: Artifacts
-    source: Callable[[Document], AbstractContextManager[Path]]  # a file with a document's bytes
+    source: Callable[[Document], AbstractContextManager[Path]]  # a local file with a document's bytes
     tasks: TaskRunner
-    describer: Callable[[CollectionName], PictureDescriber]  # who may look depends on the collection's policy
+    describer: Callable[[CollectionName], PictureDescriber]  # depends on the collection's policy
     embedder: Embedder
     vectors: VectorStore
-    switch_vectors: Callable[[], bool]  # lets readers ask a new model's vectors once every document has them
+    switch_vectors: Callable[[], bool]  # makes readers use a new model's vectors once every document has them
     evidence: EvidenceStore
     extractor: Callable[[CollectionName], EvidenceExtractor]
     embedding_cache: EmbeddingCache
@@ -92,4 +92,4 @@ class Workbench:
     identities: Identities
     options: StageOptions
     progress: Progress
-    reports: list[StageReport] = field(default_factory=list)  # of every stage run so far, broken off ones too
+    reports: list[StageReport] = field(default_factory=list)  # one per stage run so far, including interrupted ones

@@ -1,4 +1,4 @@
-"""The embed stage: chunks become points of the vector store."""
+"""The embed stage: turns chunks into points of the vector store."""
 
 import asyncio
 import math
@@ -16,7 +16,7 @@ from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
 
-CHUNKS = "chunk vectors"  # label of the progress that counts chunks
+CHUNKS = "chunk vectors"  # progress label for chunks
 
 
 class Embedding:
@@ -26,11 +26,11 @@ class Embedding:
         self._bench = bench
         self._report = report
         self.vectors: dict[str, Vectors] = {}
-        self.refused: dict[str, DocumentError] = {}  # the model does not take these texts
-        self.waits: Deferred | None = None  # set: what has neither vector nor error has to wait
+        self.refused: dict[str, DocumentError] = {}  # texts that the model rejects, by hash
+        self.waits: Deferred | None = None  # if set, texts with neither vector nor error must wait
 
     async def embed(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
-        """Embed what the cache does not hold. Raises ServiceError; what was embedded until then is cached."""
+        """Embed what the cache does not hold. Raises ServiceError; vectors computed before that are cached."""
         bench, embedder = self._bench, self._bench.embedder
         owners = {chunk.content_hash: document for document, chunk in chunks}
         texts = {chunk.content_hash: chunk.chunk.embedded_text for _, chunk in chunks}
@@ -41,7 +41,7 @@ class Embedding:
         parts = [missing[start : start + size] for start in range(0, len(missing), size)]
 
         async def one(keys: Sequence[str]) -> None:
-            # One call serves many documents; its ledger row carries the first of them.
+            # One call serves many documents; its ledger row names the first of them.
             first = owners[keys[0]]
             await self._part({key: texts[key] for key in keys}, AskedFor(first.collection, first.id, Stage.EMBED))
 
@@ -51,8 +51,8 @@ class Embedding:
             bench.progress.finish(CHUNKS)
 
     async def _part(self, texts: Mapping[str, str], asked_for: AskedFor) -> None:
-        """One call. A text that the model turns down is found by asking one by one; the others are embedded."""
-        if isinstance(self.waits, BudgetExhausted):  # the next texts cost as much
+        """One call. If the model rejects it, the texts are sent one by one, and only the rejected ones fail."""
+        if isinstance(self.waits, BudgetExhausted):  # the next texts would be refused as well
             return
         try:
             rows = await self._bench.embedder.embed(list(texts.values()), asked_for)
@@ -66,7 +66,7 @@ class Embedding:
         self._bench.progress.advance(CHUNKS, len(new))
 
     async def _without(self, texts: Mapping[str, str], asked_for: AskedFor, error: Deferred | DocumentError) -> None:
-        """Wait, or find the texts that the model cannot stand."""
+        """Record that the texts must wait, or find those that the model rejects."""
         if isinstance(error, ModelsUnavailable) and error.perhaps_content:
             error = error.as_failure()
         if isinstance(error, Deferred):
@@ -80,9 +80,9 @@ class Embedding:
 
 
 async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
-    """Embed what is stale and publish it. Raises ServiceError when a store is broken.
+    """Embed stale documents and publish their points. Raises ServiceError when a store is broken.
 
-    force publishes again; it does not embed again what the cache holds.
+    force: publish again; texts in the cache are not embedded again.
     """
     report = await run_batches(Stage.EMBED, documents, bench, _embed, _windows, force=force)
     await asyncio.to_thread(bench.switch_vectors)
@@ -120,7 +120,7 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
             outcomes[work.document.id] = outcome
     settled = {name for name, outcome in outcomes.items() if name in chunks and _is_settled(outcome)}
     held = bench.catalog.still_held(Stage.EMBED, {work.document.id: work.fingerprint(Stage.EMBED) for work in works})
-    published = [work for work in works if work.document.id in settled & held]  # the others keep the points they have
+    published = [work for work in works if work.document.id in settled & held]  # the others keep their points
     points = [
         VectorPoint(chunk, work.document.collection, work.fingerprint(Stage.EMBED), vector)
         for work in published
@@ -136,13 +136,13 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
 
 
 def _is_settled(outcome: Outcome) -> bool:
-    """Whether the points a document has now are to be replaced; for a failure for good, by none."""
+    """Whether to replace the document's present points; after a permanent failure, by none."""
     passing = outcome.failure is not None and outcome.failure.retryable
     return outcome.status in (Status.DONE, Status.SKIPPED) or (outcome.status is Status.FAILED and not passing)
 
 
 def _outcome(chunks: Sequence[LocatedChunk], embedding: Embedding, bench: Workbench) -> Outcome:
-    """A chunk that the model turned down is counted and costs the others nothing; none left is a failure."""
+    """How a document ends. A rejected chunk is counted without affecting the others; if none is left, it fails."""
     refused = [error for chunk in chunks if (error := embedding.refused.get(chunk.content_hash)) is not None]
     points = sum(chunk.content_hash in embedding.vectors for chunk in chunks)
     if embedding.waits is not None and points + len(refused) < len(chunks):

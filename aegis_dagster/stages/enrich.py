@@ -1,8 +1,8 @@
-"""The enrich stage: the pictures of a document get descriptions.
+"""The enrich stage: describes the pictures of a document.
 
-Artifact: `descriptions.json`, one entry a picture: {"picture": JSON pointer, "page": 1-based or null,
-"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null, "fallback": why the
-text in the picture stands for its description, or ""}.
+Artifact: `descriptions.json`, one entry per picture: {"picture": JSON pointer, "page": 1-based or null,
+"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null, "fallback": why text read
+by OCR replaces the description, or ""}.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from aegis_dagster.stages.runner import Work, run_each
 
 DESCRIPTIONS = "descriptions.json"
 STANDS_IN_FOR = (FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER)
-_FACTS_SECONDS = 120.0  # limit for measuring all pictures of a document
+_FACTS_SECONDS = 120.0  # time limit for measuring all pictures of a document
 
 
 async def enrich_images(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
-    """Describe the pictures of what is stale. Raises ServiceError when a store or the describer is broken."""
-    # One look at a time per picture content: the same logo in ten documents is described once.
+    """Describe the pictures of stale documents. Raises ServiceError when a store or the describer is broken."""
+    # One lock per picture content: the same logo in ten documents is described once.
     looks: dict[str, asyncio.Lock] = {}
 
     async def enrich(work: Work, bench: Workbench, report: StageReport) -> Outcome:
@@ -69,7 +69,7 @@ def pictures_of(parsed: Path) -> list[dict[str, Any]]:
 
 
 def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
-    """The entries of an enrich artifact; none where the document has no such artifact."""
+    """The entries of an enrich artifact; empty if the document has none."""
     file = enriched / DESCRIPTIONS
     entries: list[dict[str, Any]] = read_json(file) if file.is_file() else []
     return entries
@@ -77,17 +77,17 @@ def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Looking:
-    """The pictures of one document are looked at, side by side."""
+    """Describes the pictures of one document concurrently."""
 
     document: Document
     bench: Workbench
     report: StageReport
     looks: dict[str, asyncio.Lock]
     last_attempt: bool
-    force: bool  # ask again where OCR stands in for a model
+    force: bool  # ask a model again about pictures that OCR described in its place
 
     async def describe_all(self, parsed: Path, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One entry a picture, in the document's order."""
+        """One entry per picture, in the document's order."""
         paths = [parsed / picture["file"] for picture in pictures]
         answer = await self.bench.tasks.run(
             "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
@@ -98,7 +98,7 @@ class _Looking:
         async def one(index: int) -> None:
             try:
                 entries[index] = {**pictures[index], **await self._entry(paths[index], answer["facts"][index])}
-            except Deferred as error:  # the others go on: what they cost is kept in the cache
+            except Deferred as error:  # the others continue: their results are kept in the cache
                 put_off.append(error)
 
         await each(range(len(pictures)), one, at_once=self.bench.options.calls_at_once)
@@ -119,7 +119,7 @@ class _Looking:
                     raise
                 if failure.retryable and not self.last_attempt:
                     raise failure from error
-                skipped = failure.code  # one picture that cannot be looked at costs the others nothing
+                skipped = failure.code  # one unreadable picture does not affect the others
         return {
             "text": seen.text,
             "described_by": seen.described_by,
@@ -132,7 +132,7 @@ class _Looking:
         known = self.bench.picture_cache.get(describer.accepted, content_hash)
         if known is not None:
             return known
-        for code in () if self.force else STANDS_IN_FOR:  # what was turned down once is not paid again
+        for code in () if self.force else STANDS_IN_FOR:  # a picture that was rejected once is not paid for again
             known = self.bench.picture_cache.get([f"{describer.name}!{code}"], content_hash)
             if known is not None:
                 return replace(known, fallback=code)
@@ -145,7 +145,7 @@ class _Looking:
 
 
 def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:
-    """Why a picture is not looked at; None when it is."""
+    """Why a picture is not described; None when it is."""
     if values is None:
         return "unreadable"
     limits = bench.options

@@ -1,4 +1,4 @@
-"""The graph stage: chunks become evidence about entities and relations."""
+"""The graph stage: extracts evidence about entities and relations from chunks."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ _Key = tuple[str, str]  # extractor, hash of the text: a confidential collection
 
 
 class Reading:
-    """What the chunks of one batch of documents say, or why that is not known."""
+    """The evidence in the chunks of one batch of documents, or why it could not be extracted."""
 
     def __init__(self, bench: Workbench, report: StageReport) -> None:
         self._bench = bench
@@ -40,7 +40,7 @@ class Reading:
         self._broke: BudgetExhausted | None = None
 
     async def read(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
-        """Read every text once. Raises ServiceError and OperatorError; what was read until then is cached."""
+        """Read every text once. Raises ServiceError and OperatorError; evidence read before that is cached."""
         texts: dict[_Key, tuple[Document, str]] = {}
         for document, chunk in chunks:
             key = (self._bench.extractor(document.collection).name, chunk.content_hash)
@@ -50,7 +50,7 @@ class Reading:
 
         async def one(key: _Key) -> None:
             document, text = texts[key]
-            if self._broke is not None:  # the others cost as much
+            if self._broke is not None:  # the other texts would be refused as well
                 self._refused[key] = self._broke
                 return
             extractor = self._bench.extractor(document.collection)
@@ -65,7 +65,7 @@ class Reading:
                 self._refused[key] = error
                 self._broke = error if isinstance(error, BudgetExhausted) else None
                 return
-            except Exception as error:  # a defect met in one chunk costs the other documents nothing
+            except Exception as error:  # a bug that one chunk triggers must not affect other documents
                 logger.error("A chunk of %s could not be read: %s", document.id, type(error).__name__)
                 failure = Failure.of(error)
                 self._refused[key] = DocumentError(failure.code, failure.message, remedy=failure.remedy)
@@ -81,8 +81,8 @@ class Reading:
     ) -> tuple[Outcome, list[tuple[ChunkId, ChunkEvidence]]]:
         """How a document with these chunks ends, and its evidence.
 
-        A chunk that had to wait puts the document off. One that could not be read is counted and costs the others
-        nothing; a document none of whose chunks could be read has failed.
+        A chunk that must wait defers the document. One that could not be read is counted and does not affect the
+        others; a document fails if none of its chunks could be read.
         """
         name = self._bench.extractor(collection).name
         refused = [error for chunk in chunks if (error := self._refused.get((name, chunk.content_hash)))]
@@ -125,9 +125,9 @@ def _nothing_read(codes: Counter[FailureCode]) -> Failure:
 
 
 async def extract_graph(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
-    """Extract evidence from what is stale. Raises ServiceError when a store or the extractor is broken.
+    """Extract evidence from stale documents. Raises ServiceError when a store or the extractor is broken.
 
-    force writes the evidence again; it does not extract again what the cache holds.
+    force: write the evidence again; evidence in the cache is not extracted again.
     """
     return await run_batches(Stage.GRAPH, documents, bench, _extract, _batches, force=force)
 
@@ -168,6 +168,6 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
 
 
 def _is_silent(outcome: Outcome) -> bool:
-    """Whether a document has nothing to say now; one that failed for a passing reason keeps what it said."""
+    """Whether a document's evidence is removed; after a temporary failure it is kept."""
     passing = outcome.status is Status.DEFERRED or (outcome.failure is not None and outcome.failure.retryable)
     return outcome.status is not Status.DONE and not passing

@@ -1,4 +1,4 @@
-"""The parse stage: a document's bytes become a DoclingDocument with pages, boxes and pictures."""
+"""The parse stage: turns a document's bytes into a DoclingDocument with pages, boxes and pictures."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from aegis_dagster.stages.runner import Work, run_each
 
 
 async def parse_documents(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
-    """Parse what is stale. Raises ServiceError when the artifact store or the catalog is broken."""
+    """Parse stale documents. Raises ServiceError when the artifact store or the catalog is broken."""
 
     async def parse(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.PARSE)
@@ -26,7 +26,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 async def _parse(work: Work, bench: Workbench) -> None:
     document = work.document
     with ExitStack() as until_parsed:
-        path = await asyncio.to_thread(until_parsed.enter_context, bench.source(document))  # a download, perhaps
+        path = await asyncio.to_thread(until_parsed.enter_context, bench.source(document))  # may download
         folder = until_parsed.enter_context(
             bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force)
         )

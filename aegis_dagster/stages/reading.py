@@ -1,4 +1,4 @@
-"""Reading the JSON files of artifacts."""
+"""Reads the JSON files of artifacts."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ from aegis_dagster.errors import DocumentError, FailureCode
 
 
 def read_json(file: Path) -> Any:
-    """The values of a file.
+    """The values in a file.
 
-    Raises DocumentError ARTIFACT_DAMAGED: somebody changed it by hand, the disk lost it, or another run works
-    on the document now.
+    Raises DocumentError ARTIFACT_DAMAGED: it was changed by hand, the disk lost it, or another run is working on the
+    document now.
     """
     try:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DocumentError(
             FailureCode.ARTIFACT_DAMAGED,
-            f"What was stored of it cannot be read: {file}: {error}.",
-            remedy="run `aegis ingest` again; if it stays, `aegis retry` starts anew.",
+            f"Its stored result cannot be read: {file}: {error}.",
+            remedy="run `aegis ingest` again; if the error stays, run `aegis retry` to start over.",
             retryable=True,
         ) from error

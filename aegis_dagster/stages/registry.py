@@ -1,4 +1,4 @@
-"""The five stages in order, for whoever runs them one after another."""
+"""The five stages in the order in which they run."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from aegis_dagster.stages.parse import parse_documents
 
 
 class StageFunction(Protocol):
-    """One stage over documents."""
+    """Brings documents up to date at one stage."""
 
     def __call__(
         self, documents: Sequence[Document], bench: Workbench, *, force: bool = False

@@ -1,7 +1,7 @@
 """Runs one stage over documents: plan, claim, work, record.
 
-One bad document is recorded and the others go on. A broken service stops the run: what was claimed is
-given back, and the error reaches the caller, who retries the step.
+A document that fails is recorded and the others continue. A broken service stops the run: claims are released,
+and the error reaches the caller, which retries the step.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from aegis_dagster.stages.cleanup import sweep_artifacts
 from aegis_dagster.stages.concurrency import all_or_stop
 from aegis_dagster.stages.context import StageReport, Workbench
 
-_POLL_SECONDS = 0.5  # how often a document that another process works on is looked at
+_POLL_SECONDS = 0.5  # how often to check a document that another process is working on
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """One claimed document at one stage."""
 
-    state: DocumentState  # as it was planned with
-    clear: bool  # the stage above failed for good: remove what was published
-    force: bool  # compute again even if the result is there
+    state: DocumentState  # as it was when the work was planned
+    clear: bool  # the stage above failed permanently: remove what was published
+    force: bool  # compute again even if the result exists
 
     @property
     def document(self) -> Document:
@@ -53,13 +53,13 @@ async def run_each(
     force: bool = False,
     side_by_side: int | None = None,
 ) -> StageReport:
-    """Bring documents up to date at a stage that takes them one by one.
+    """Bring documents up to date at a stage that processes them one by one.
 
-    side_by_side: how many at a time, `options.concurrency` unless given.
+    side_by_side: how many at a time; by default `options.concurrency`.
     """
     at_once = side_by_side or bench.options.concurrency
 
-    # Two files with equal bytes share one artifact: the second waits for the first instead of working too.
+    # Files with equal bytes share one artifact: the second waits for the first instead of repeating the work.
     locks: dict[str, asyncio.Lock] = {}
 
     async def one_by_one(todo: list[Work], report: StageReport) -> list[DocumentId]:
@@ -89,7 +89,7 @@ async def run_batches(
     *,
     force: bool = False,
 ) -> StageReport:
-    """Bring documents up to date at a stage that works on many at once."""
+    """Bring documents up to date at a stage that processes them in batches."""
 
     async def in_batches(todo: list[Work], report: StageReport) -> list[DocumentId]:
         missed: list[DocumentId] = []
@@ -126,8 +126,8 @@ async def _run(
                 bench.progress.start(stage, len(todo))
                 first = False
             missed = set(await pass_over(todo, report)) if todo else set()
-            # Missed: another process holds it (wait, then look again), or gave it back just now (look again), or
-            # it changed (it is the next listing's turn).
+            # Not claimed: another process holds it (wait, then check again) or has just released it (check again), or
+            # it changed (the next listing handles it).
             held = bench.catalog.held_by_others(stage, missed)
             again = held | (missed - looked_twice)
             looked_twice |= missed - held
@@ -142,7 +142,7 @@ async def _run(
 
 
 def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: bool) -> tuple[list[Work], int]:
-    """What is stale and can be worked on, and how many documents wait for the stage above."""
+    """The stale documents that can be worked on, and how many wait for the stage above."""
     todo, blocked = [], 0
     for state in bench.states.of(documents):
         ready = state.readiness(stage)
@@ -165,7 +165,7 @@ def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[Docume
 async def _handle(
     stage: Stage, works: Sequence[Work], bench: Workbench, report: StageReport, handler: BatchHandler
 ) -> None:
-    """Work on claimed documents and record how they ended; give them back if they did not."""
+    """Work on claimed documents and record their outcomes; release those without one."""
     outcomes: dict[DocumentId, Outcome] = {}
     try:
         outcomes = await handler(works, bench, report)
@@ -175,7 +175,7 @@ async def _handle(
             bench.catalog.finish(
                 stage, {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in done}
             )
-        finally:  # what `finish` recorded is no longer held, so this gives back the rest
+        finally:  # those that `finish` recorded are no longer held, so this releases the rest
             bench.catalog.release(stage, [work.document.id for work in works])
     for document_id, outcome in outcomes.items():
         report.add(document_id, outcome)
@@ -201,7 +201,7 @@ def _single(handler: Handler) -> BatchHandler:
 
 
 def upstream_failed() -> Outcome:
-    """The outcome of a document that has nothing to work on."""
+    """The outcome of a document whose earlier stage failed."""
     return Outcome(Status.SKIPPED, {UPSTREAM_FAILED: True, "why": "an earlier stage failed"})
 
 
@@ -210,7 +210,7 @@ async def _leases_renewed(bench: Workbench) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(bench.catalog.lease_seconds / 6)
-            with suppress(ServiceError):  # a busy database now; there are five more tries before a lease expires
+            with suppress(ServiceError):  # database busy: five more attempts before a lease expires
                 bench.catalog.renew()
 
     task = asyncio.ensure_future(renew())

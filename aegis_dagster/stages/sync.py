@@ -1,4 +1,4 @@
-"""Keeping the catalog in line with the watched root, and the stores in line with the catalog."""
+"""Brings the catalog in line with the watched root."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from aegis_dagster.ports import DocumentList, DocumentSource
 
 @dataclass(frozen=True, slots=True)
 class DeletionGuard:
-    """When deletions are held: more than both limits at once, unless somebody confirmed them."""
+    """Decides when deletions are held: if they exceed both limits at once and are not confirmed."""
 
     max_share: float
     max_count: int
@@ -27,32 +27,32 @@ class DeletionGuard:
 
 @dataclass(frozen=True, slots=True)
 class ListingReport:
-    """What a scan found and what was done about it."""
+    """What a scan found and how it was applied."""
 
     listing: Listing
     diff: ListingDiff
-    deletions_held: int  # documents that are gone from the root but kept until somebody confirms
+    deletions_held: int  # documents gone from the root but kept until an operator confirms
     everything_gone: bool = False
-    undecided: bool = False  # whether deletions are held depends on files that are not read yet: moves, perhaps
+    undecided: bool = False  # whether deletions are held depends on unread files, which may be moved documents
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
-        """What was seen and is no document now."""
+        """Paths that were seen but are not documents now."""
         return self.listing.passed_over
 
     @property
     def ignored(self) -> int:
-        """Hidden and temporary names."""
+        """How many hidden and temporary names there were."""
         return self.listing.ignored
 
     @property
     def unread(self) -> int:
-        """New or changed files that time did not suffice for."""
+        """How many new or changed files were left unread because time was up."""
         return len(self.listing.unread)
 
     @property
     def held_message(self) -> str:
-        """What is held and how to go on; "" when nothing is."""
+        """Which deletions are held and what to do about them; "" when none are."""
         if not self.deletions_held:
             return ""
         held = f"At least {self.deletions_held}" if self.unread else str(self.deletions_held)
@@ -74,8 +74,8 @@ def update_listing(
 ) -> ListingReport:
     """Scan below `scope` and bring the catalog's list up to date. Raises RootUnreadable.
 
-    read_seconds: how long to read new files. While some are unread, nothing is deleted: what is gone from one path
-    may be the unread file at another.
+    read_seconds: how long to read new files. While some are unread, nothing is deleted: a file gone from one path may
+    be the unread file at another.
     """
     known = documents.known(scope)
     report = compare(source.scan(known, scope, read_seconds=read_seconds), known, guard, scope)
@@ -88,8 +88,8 @@ def compare(
 ) -> ListingReport:
     """What a scan found, and whether its deletions are held; changes nothing.
 
-    Each unread file may be one that is gone, moved: what is held even then is held, and what would be held only if
-    none of them is, is undecided.
+    Each unread file may be a missing document that was moved. Deletions are held if they exceed the limits even then;
+    if they exceed them only when no unread file was moved, `undecided` is set.
     """
     diff = diff_listing(listing, known)
     gone = not scope and everything_is_gone(listing, diff, len(known))
