@@ -1,1 +1,1 @@
-"""Adapters for what is kept: the SQL database, artifacts, vectors. One folder for each store of several files."""
+"""Adapters of the stores: the SQL database, artifacts, vectors. A store of several files has a folder."""

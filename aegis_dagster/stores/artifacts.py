@@ -1,7 +1,7 @@
 """The artifact store: results of stages in folders named by fingerprint.
 
-Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for results in
-the making. A folder that exists under its final name is complete.
+Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for unfinished
+results. A folder that exists under its final name is complete.
 """
 
 import errno
@@ -20,9 +20,9 @@ from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 
-_ABANDONED_SECONDS = 86_400.0  # no result takes so long to make
+_ABANDONED_SECONDS = 86_400.0  # no result takes this long to make
 
-MANIFEST = "manifest.json"  # the only file whose contents vary between equal results: its "seconds"
+MANIFEST = "manifest.json"  # the only file that differs between equal results, in its "seconds"
 
 
 class FolderArtifacts:
@@ -38,11 +38,11 @@ class FolderArtifacts:
         return self.root / stage / fingerprint[:2] / fingerprint
 
     def exists(self, stage: Stage, fingerprint: str) -> bool:
-        """Whether the result is there, complete."""
+        """Whether the complete result exists."""
         return self.path(stage, fingerprint).is_dir()
 
     def listed(self) -> Callable[[Stage, str], bool]:
-        """`exists` for many questions at one moment: each folder of folders is read once, when it is first needed."""
+        """`exists` for many calls: each parent folder is listed once, when it is first needed."""
 
         @cache
         def folders(stage: Stage, start: str) -> frozenset[str]:
@@ -56,9 +56,9 @@ class FolderArtifacts:
 
     @contextmanager
     def staging(self, stage: Stage, fingerprint: str, *, replace: bool) -> Iterator[Path]:
-        """An empty folder to write a result into; published when the block ends without an exception.
+        """An empty folder for a result; it is published when the block ends without an exception.
 
-        replace: put it in the place of one that is there. Raises ServiceError when the disk cannot be written.
+        replace: replace an existing result. Raises ServiceError when the disk cannot be written.
         """
         folder = self.root / "staging" / self._owner / f"{stage}-{uuid.uuid4().hex}"
         try:
@@ -71,7 +71,7 @@ class FolderArtifacts:
             try:
                 folder.rename(target)
             except OSError as error:
-                # Somebody published the same result meanwhile: equal fingerprints are equal results.
+                # Another process published the same result meanwhile: equal fingerprints mean equal results.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         except OSError as error:
@@ -83,7 +83,7 @@ class FolderArtifacts:
             shutil.rmtree(folder, ignore_errors=True)
 
     def delete(self, stage: Stage, fingerprint: str) -> None:
-        """Delete an artifact, at once for every reader: it is renamed first."""
+        """Delete an artifact. It is renamed first, so that it disappears for every reader at once."""
         folder = self.path(stage, fingerprint)
         if not folder.is_dir():
             return
@@ -93,7 +93,7 @@ class FolderArtifacts:
         shutil.rmtree(trash, ignore_errors=True)
 
     def clean_staging(self) -> None:
-        """Remove what killed processes left in the making; of other hosts, what is older than a day."""
+        """Remove unfinished results of killed processes; those of other hosts once they are older than a day."""
         staging = self.root / "staging"
         for folder in staging.iterdir() if staging.is_dir() else ():
             abandoned = folder.is_dir() and self._clock.now().timestamp() - folder.stat().st_mtime > _ABANDONED_SECONDS
@@ -105,7 +105,7 @@ class FolderArtifacts:
         shutil.rmtree(self.root / "staging" / self._owner, ignore_errors=True)
 
     def digest(self) -> str:
-        """A hash of every artifact's stage, fingerprint, file names and contents, without seconds."""
+        """A hash of every artifact's stage, fingerprint, file names and contents, without the manifests' seconds."""
         hasher = hashlib.sha256()
         for stage in Stage:
             for folder in sorted((self.root / stage).glob("*/*")):
@@ -118,7 +118,7 @@ class FolderArtifacts:
 def _without_seconds(data: bytes) -> bytes:
     try:
         values = json.loads(data)
-    except ValueError:  # damaged: it counts as it is
+    except ValueError:  # damaged: hashed as it is
         return data
     values.pop("seconds", None)
     return json.dumps(values, sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""Caches that outlive every view: what was embedded or looked at once is never paid for again."""
+"""Caches of model results. They outlive the views, so that no result is paid for twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EmbeddingCache:
         self.engine = engine
 
     def get(self, model: str, hashes: Collection[str]) -> dict[str, Vectors]:
-        """Text hash to vector, shape (dimensions,), for those that are known."""
+        """Text hash to vector, shape (dimensions,), for the cached texts."""
         import numpy as np
 
         found: dict[str, Vectors] = {}
@@ -43,7 +43,7 @@ class EmbeddingCache:
         return found
 
     def put(self, model: str, vectors: Mapping[str, Vectors]) -> None:
-        """Remember vectors by text hash. A hash that is known already keeps its vector."""
+        """Store vectors by text hash. A hash that is already cached keeps its vector."""
         import numpy as np
 
         if not vectors:
@@ -57,13 +57,13 @@ class EmbeddingCache:
 
 
 class PictureCache:
-    """Descriptions of pictures that a describer has looked at before."""
+    """Descriptions of pictures that a describer has described before."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def get(self, describers: Sequence[str], picture_hash: str) -> PictureDescription | None:
-        """What the first of these describers that has seen the picture said; None: none of them has."""
+        """The description by the first of these describers that has one; None if none has."""
         table = picture_descriptions
         query = sa.select(table).where(table.c.describer.in_(describers), table.c.picture_hash == picture_hash)
         with read(self.engine) as connection:
@@ -72,7 +72,7 @@ class PictureCache:
         return PictureDescription(known[0].text, known[0].described_by) if known else None
 
     def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None:
-        """Remember what was said, under this describer. A picture that is known already keeps its description."""
+        """Store a description under its describer. A picture that is already cached keeps its description."""
         with write(self.engine) as connection:
             connection.execute(
                 upsert(connection, picture_descriptions)
@@ -93,9 +93,9 @@ class ExtractionCache:
         self._engine = engine
 
     def get(self, extractors: Sequence[str], hashes: Collection[str]) -> dict[str, ChunkEvidence]:
-        """What is known, by text hash, from the first of these extractors that has seen the text.
+        """Cached evidence by text hash, each from the first of these extractors that has read the text.
 
-        Texts that none of them has seen are absent. Raises ServiceError.
+        Texts that none of them has read are absent. Raises ServiceError.
         """
         found: dict[str, ChunkEvidence] = {}
         with read(self._engine) as connection:
@@ -108,7 +108,7 @@ class ExtractionCache:
         return found
 
     def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None:
-        """Remember evidence by text hash. What is already there stays. Raises ServiceError."""
+        """Store evidence by text hash. Existing entries stay. Raises ServiceError."""
         rows = [
             {"key": _key(extractor, text_hash), "evidence": _to_json(value)} for text_hash, value in evidence.items()
         ]

@@ -1,7 +1,7 @@
 """The SQL database: engine, transactions, migrations.
 
 SQLite in WAL mode, or Postgres. On SQLite a write transaction begins with BEGIN IMMEDIATE, so that two writers
-queue up instead of failing in the middle; on Postgres whoever reads to write locks the rows (FOR UPDATE).
+queue instead of failing halfway; on Postgres a read before a write locks the rows (FOR UPDATE).
 """
 
 import sqlite3
@@ -23,18 +23,18 @@ metadata = sa.MetaData(
     }
 )
 
-BUSY_TIMEOUT_MS = 60_000  # a writer waits so long for another's transaction
+BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
 HEAD_REVISION = "0004"  # newest migration in stores/migrations/versions; a test holds them equal
-_MIGRATION_LOCK = 5_230_002  # of Postgres, any number that nobody else uses
+_MIGRATION_LOCK = 5_230_002  # Postgres advisory lock; any number not used elsewhere
 _REVISION = sa.text("SELECT version_num FROM alembic_version")
-# What libpq is told unless the URL says otherwise: by itself it waits for hours for a server that is gone.
+# libpq's options unless the URL sets them: by default it waits for hours for a server that is gone.
 _SERVER_LIMITS = {
-    "connect_timeout": 5,  # seconds, as the next two
+    "connect_timeout": 5,  # seconds, like the next two
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,  # milliseconds until what was sent must have arrived
+    "tcp_user_timeout": 60_000,  # milliseconds until sent data must be acknowledged
 }
 
 
@@ -56,11 +56,11 @@ def open_database(url: str) -> Engine:
 
 
 def open_to_read(url: str, *, statement_seconds: float) -> Engine:
-    """An engine that only reads: it creates no database, changes none, and refuses to write.
+    """A read-only engine: it creates and migrates nothing, and refuses writes.
 
-    statement_seconds: a server ends a statement that takes longer. Engines that write have no such limit, because a
-    long write or migration must not be cut off. Raises ServiceError when there is no database, when it is of another
-    version of this project, and when it does not answer.
+    statement_seconds: a server cancels a statement that takes longer. Engines that write have no such limit, because
+    a long write or migration must not be cancelled. Raises ServiceError when there is no database, when it belongs to
+    another version of this project, and when it does not answer.
     """
     if url.startswith("sqlite"):
         engine = _existing_file(url)
@@ -85,7 +85,7 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
 def read(engine: Engine) -> Iterator[Connection]:
     """A consistent snapshot for reading."""
     with _translated(), engine.connect() as connection:
-        if engine.dialect.name != "sqlite":  # otherwise each statement would see another state
+        if engine.dialect.name != "sqlite":  # otherwise each statement would see a different state
             connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             yield connection
@@ -100,9 +100,9 @@ def write(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def exclusive(engine: Engine) -> Iterator[Connection]:
-    """A write transaction beside which no other of this kind runs, so that what it reads stays true.
+    """A write transaction that excludes others of its kind, so that what it reads stays valid.
 
-    On SQLite every write transaction is alone; Postgres needs a lock for it.
+    On SQLite every write transaction is exclusive; Postgres needs a lock.
     """
     with write(engine) as connection:
         if engine.dialect.name == "postgresql":
@@ -122,7 +122,7 @@ def upsert(engine_or_connection: Engine | Connection, table: sa.Table) -> Any:
 
 
 def _on_server(url: str) -> Engine:
-    """A server may have been restarted since, each statement is a journey, and one that is gone says nothing."""
+    """An engine on a server: it may restart, each statement is a round trip, and a lost one sends no error."""
     given = sa.engine.make_url(url).query
     limits = {name: value for name, value in _SERVER_LIMITS.items() if name not in given}
     return sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch", connect_args=limits)
@@ -133,7 +133,7 @@ def _existing_file(url: str) -> Engine:
     if not file.exists():
         raise no_database(url)
 
-    def connect() -> sqlite3.Connection:  # SQLite makes a file that is missing, unless the mode says otherwise
+    def connect() -> sqlite3.Connection:  # SQLite creates a missing file unless the mode forbids it
         name = f"{file.as_uri()}?mode=rw"
         return sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
 
@@ -141,7 +141,7 @@ def _existing_file(url: str) -> Engine:
 
 
 def no_database(url: str) -> ServiceError:
-    """There is nothing where the database should be."""
+    """The error when the database does not exist."""
     shown = sa.engine.make_url(url).render_as_string(hide_password=True)
     return ServiceError(
         f"There is no database {shown} yet.", remedy="run `aegis ingest`, or mount the disk that AEGIS_HOME is on."
@@ -190,7 +190,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A database that is locked, full, gone or damaged is a broken service, not a bug."""
+    """Raises ServiceError when the database is locked, full, gone or damaged: that is not a bug."""
     try:
         yield
     except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
@@ -199,7 +199,7 @@ def _translated() -> Iterator[None]:
         raise ServiceError(
             f"The database does not answer: {error.orig}.",
             remedy="check the disk's free space and that AEGIS_HOME is writable, then run again; a damaged aegis.db "
-            "must be restored from a backup, or deleted together with the home to start anew.",
+            "must be restored from a backup, or deleted together with the home to start over.",
         ) from error
 
 
@@ -212,7 +212,7 @@ def _current_revision(engine: Engine) -> str | None:
 
 
 def _migrate(engine: Engine) -> None:
-    """Bring the schema to HEAD_REVISION. Two processes that start at once queue up on the lock."""
+    """Migrate the schema to HEAD_REVISION. Processes that start at the same time queue at the lock."""
     from alembic import command
     from alembic.config import Config
 

@@ -1,7 +1,7 @@
-"""The Neo4j view of the graph, as far as it is asked for numbers.
+"""Counts the contents of the Neo4j view of the graph.
 
-Layout: entities are nodes with the workspace as label, relations between them are DIRECTED. Where they come from
-stands beside them as nodes of other labels, and is not counted.
+Layout: entities are nodes with the workspace as label, relations between them have the type DIRECTED. Their
+provenance is stored as nodes with other labels, and is not counted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3.0
 QUERY_SECONDS = 15.0
 
-# The driver warns of every label that does not exist yet, each time an empty view is counted. Turning notifications off
-# by its option would refuse servers before 5.7, which do not know it.
+# The driver warns about every label that does not exist yet, each time an empty view is counted. Its option that
+# disables notifications fails with servers before 5.7, which do not know it.
 logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 
 
@@ -30,17 +30,17 @@ class Neo4jView:
 
     uri: str  # e.g. "bolt://127.0.0.1:7687"
     user: str
-    password: str = field(repr=False)  # "": the server asks for none
+    password: str = field(repr=False)  # "": the server needs none
     database: str
     workspace: str  # label of entities
 
     def size(self) -> GraphSize:
-        """How many entities and relations it holds, without provenance.
+        """The number of entities and relations in the view, without provenance.
 
-        Connecting is limited, and what the server works. A server that says nothing more after that is waited for, as
-        the driver has no limit for it: whoever asks needs a deadline of its own.
+        There are time limits for connecting and for the query. The driver has none for a server that goes silent
+        after that, so the caller needs a deadline of its own.
 
-        Raises ServiceError when it does not answer or refuses, ConfigurationError where the driver is not installed.
+        Raises ServiceError when it does not answer or refuses, ConfigurationError when the driver is not installed.
         """
         try:
             from neo4j.exceptions import DriverError, Neo4jError
@@ -55,7 +55,7 @@ class Neo4jView:
                     self._number(driver, entities_query(self.workspace)),
                     self._number(driver, relations_query(self.workspace)),
                 )
-        except (DriverError, Neo4jError, OSError, ValueError) as error:  # ValueError: no address
+        except (DriverError, Neo4jError, OSError, ValueError) as error:  # ValueError: invalid address
             raise ServiceError(
                 f"Neo4j at {self.uri} does not answer: {' '.join(str(error).split())[:300]}.",
                 remedy="see that it runs, and that neo4j.uri, neo4j.user, neo4j.database and AEGIS_NEO4J_PASSWORD are "
@@ -78,18 +78,18 @@ class Neo4jView:
         from neo4j import READ_ACCESS, Query
 
         with driver.session(database=self.database, default_access_mode=READ_ACCESS) as session:
-            # The label cannot be a parameter of Cypher; it is quoted.
+            # Cypher allows no parameter for a label, so it is quoted.
             query = Query(text, timeout=QUERY_SECONDS)
             return int(session.run(query).single(strict=True)[0])
 
 
 def entities_query(workspace: str) -> str:
-    """Counts the entities of a workspace."""
+    """The query that counts the entities of a workspace."""
     return f"MATCH (n:{_quoted(workspace)}) RETURN count(n)"
 
 
 def relations_query(workspace: str) -> str:
-    """Counts the relations between entities of a workspace, each once."""
+    """The query that counts the relations between entities of a workspace, each once."""
     label = _quoted(workspace)
     return f"MATCH (:{label})-[r:DIRECTED]->(:{label}) RETURN count(r)"
 

@@ -1,1 +1,1 @@
-"""The pager's tables: what fails, and whom it was told to."""
+"""The pager's tables: alerts, channels and messages."""

@@ -1,6 +1,6 @@
-"""How things stand with checks and runs, and who is told of a change.
+"""The state of checks and runs, and the channels notified of a change.
 
-Nothing here depends on where Dagster's events were last read: an event that is read again changes nothing.
+It does not depend on the position up to which Dagster's events were read: reading an event again changes nothing.
 """
 
 import json
@@ -18,10 +18,10 @@ from aegis_dagster.ports import Clock
 from aegis_dagster.stores.alerts.schema import alert_channels, alert_messages, alerts
 from aegis_dagster.stores.database import exclusive, read, upsert
 
-# The one channel that knows an alert by its severity, too: a change of it is the end of one and the start of another.
+# The only channel that identifies an alert also by severity: a new severity ends one alert and starts another.
 ALERTMANAGER = "alertmanager"
-TOLD_ONE_BY_ONE = timedelta(days=1)  # what is older is told as what it came to
-_GONE_AFTER = timedelta(days=1)  # a channel that is not configured any more
+TOLD_ONE_BY_ONE = timedelta(days=1)  # of older changes only the final state is sent
+_GONE_AFTER = timedelta(days=1)  # for a channel that is no longer configured
 _US = timedelta(microseconds=1)
 
 
@@ -33,11 +33,11 @@ class Alerts:
         self._clock = clock
 
     def register(self, channels: Sequence[str]) -> list[str]:
-        """Who is to be told from now on. One that is new is told what fires now. Raises ServiceError.
+        """Set the channels to notify from now on. A new one is sent what fires now. Raises ServiceError.
 
-        A new one beside one of the same kind that is not named any more is that one with another address: it gets what
-        the old one was not told. One that was not named for a day is forgotten with what it was not told; these are
-        returned.
+        If a new channel appears and one of the same kind disappears, its address has changed: the new one gets the
+        undelivered messages of the old one. A channel missing for a day is deleted with its undelivered messages;
+        the names of these are returned.
         """
         now = now_us(self._clock)
         with exclusive(self._engine) as connection:
@@ -61,9 +61,9 @@ class Alerts:
         return forgotten
 
     def forget(self, channel: str) -> bool:
-        """Drop a channel and what it was not told; whether there was one. Raises ServiceError.
+        """Delete a channel and its undelivered messages. Returns whether it existed. Raises ServiceError.
 
-        One that is still configured is new at the next look.
+        A channel that is still configured is registered as new next time.
         """
         with exclusive(self._engine) as connection:
             known = connection.execute(sa.select(alert_channels.c.name).where(alert_channels.c.name == channel)).first()
@@ -71,10 +71,10 @@ class Alerts:
         return known is not None
 
     def apply(self, events: Iterable[AlertEvent]) -> int:
-        """Take events into account; how many changes of state people are told. Raises ServiceError.
+        """Apply events. Returns how many changes of state are sent. Raises ServiceError.
 
-        Events of before anybody was told anything, and those older than a day, only count: `settle` tells what they
-        came to.
+        Events from before the first channel was registered, and those older than a day, only update the state;
+        `settle` sends their final result.
         """
         ordered = sorted(events, key=lambda event: event.at_us)
         if not ordered:
@@ -97,7 +97,7 @@ class Alerts:
         return len(pages)
 
     def settle(self) -> int:
-        """Tell what is not told yet, when all events were read; how many changes. Raises ServiceError."""
+        """Send the changes not sent yet, once all events are read. Returns how many. Raises ServiceError."""
         with exclusive(self._engine) as connection:
             differ = sa.func.coalesce(alerts.c.severity, "") != sa.func.coalesce(alerts.c.paged, "")
             rows = connection.execute(sa.select(alerts).where(differ)).all()
@@ -111,19 +111,19 @@ class Alerts:
         return len(pages)
 
     def firing(self) -> list[Page]:
-        """The pages of what fires, by key. Raises ServiceError."""
+        """The pages of firing alerts, by key. Raises ServiceError."""
         with read(self._engine) as connection:
             return _firing(connection)
 
     def firing_by_severity(self) -> Mapping[str, int]:
-        """How many alerts fire, with a 0 for a severity without any. Raises ServiceError."""
+        """How many alerts fire for each severity, zeros included. Raises ServiceError."""
         with read(self._engine) as connection:
             query = sa.select(alerts.c.paged, sa.func.count()).where(alerts.c.paged.is_not(None))
             found = {row[0]: int(row[1]) for row in connection.execute(query.group_by(alerts.c.paged))}
         return {str(severity): found.get(str(severity), 0) for severity in Severity}
 
     def waiting_by_channel(self) -> Mapping[str, int]:
-        """How many messages are not delivered, with a 0 for a channel that has all. Raises ServiceError."""
+        """How many messages are undelivered for each channel, zeros included. Raises ServiceError."""
         with read(self._engine) as connection:
             names = connection.execute(sa.select(alert_channels.c.name)).scalars()
             counted: Counter[str] = Counter(dict.fromkeys(names, 0))
@@ -195,9 +195,9 @@ def _enqueue(connection: Connection, pages: Sequence[Page], channels: Sequence[s
 
 
 def _same_kind(name: str, new: Sequence[str], gone: Sequence[str]) -> str | None:
-    """The channel that `name` takes the place of: the only one gone and the only one new of its kind.
+    """The channel that `name` replaces, if exactly one of its kind disappeared and exactly one is new.
 
-    The kind is what stands before the last dash of a name; Alertmanager, with none, is always itself.
+    The kind is the part of a name before the last dash; Alertmanager's name has none, so nothing replaces it.
     """
     kind = name.rpartition("-")[0]
     old = [one for one in gone if one.rpartition("-")[0] == kind]
@@ -206,14 +206,14 @@ def _same_kind(name: str, new: Sequence[str], gone: Sequence[str]) -> str | None
 
 
 def _move(connection: Connection, old: str, new: str) -> None:
-    """What the old channel was not told is told to the new one, at once."""
+    """Give the old channel's undelivered messages to the new one, due at once."""
     waits = sa.and_(alert_messages.c.channel == old, alert_messages.c.delivered_us.is_(None))
     connection.execute(sa.update(alert_messages).where(waits).values(channel=new, not_before_us=0, attempts=0))
     _forget(connection, [old])
 
 
 def _waiting(connection: Connection, channel: str) -> set[str]:
-    """The keys of the alerts that it is still to be told of."""
+    """The keys of the alerts with undelivered messages for the channel."""
     waits = sa.and_(alert_messages.c.channel == channel, alert_messages.c.delivered_us.is_(None))
     return set(connection.execute(sa.select(alert_messages.c.key).where(waits)).scalars())
 

@@ -1,8 +1,8 @@
-"""The messages on their way to people.
+"""The outbox of messages to people.
 
-Messages of one alert are handed out in their order, one at a time; alerts do not wait for each other. Who takes a
-message has it for `CLAIMED`: when that process dies, the message is taken again, so nothing is lost, and a message
-whose delivery was not recorded any more goes out twice.
+Messages of one alert are handed out in order, one at a time; alerts do not wait for each other. A process claims a
+message for the time `CLAIMED`. If it dies, the message is handed out again: nothing is lost, but a message whose
+delivery was not recorded is sent twice.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Message:
     page: Page
     created: datetime  # UTC
     attempts: int
-    error: str  # of the last attempt; "" where there was none
+    error: str  # of the last attempt; "" if there was none
 
 
 class AlertsOutbox:
@@ -45,9 +45,9 @@ class AlertsOutbox:
         self._clock = clock
 
     def take(self, channel: str, *, stands_seconds: float = 0) -> Message | None:
-        """The next message for a channel, which nobody else gets meanwhile; None: nothing is due. Raises ServiceError.
+        """Claim the next message for a channel; None: nothing is due. Raises ServiceError.
 
-        stands_seconds: so long a message of an alert is left alone before the next one of that alert.
+        stands_seconds: the least time between two messages of one alert.
         """
         now = now_us(self._clock)
         first = sa.select(sa.func.min(_M.id)).where(_M.channel == channel, _M.delivered_us.is_(None)).group_by(_M.key)
@@ -69,21 +69,21 @@ class AlertsOutbox:
         return _message(row)
 
     def delivered(self, message: Message) -> None:
-        """Record that the channel has it. Raises ServiceError."""
+        """Record the delivery. Raises ServiceError."""
         self._set(message, delivered_us=now_us(self._clock), error=None)
 
     def failed(self, message: Message, error: str, *, retry_seconds: float) -> None:
-        """Record why the channel does not have it, and when it is tried again. Raises ServiceError."""
+        """Record why the delivery failed, and when to try again. Raises ServiceError."""
         self._set(message, error=error, not_before_us=now_us(self._clock) + round(retry_seconds * 1_000_000))
 
     def undelivered(self) -> list[Message]:
-        """What no channel has yet, oldest first. Raises ServiceError."""
+        """The undelivered messages, oldest first. Raises ServiceError."""
         with read(self._engine) as connection:
             query = sa.select(alert_messages).where(_M.delivered_us.is_(None)).order_by(_M.id)
             return [_message(row) for row in connection.execute(query)]
 
     def prune(self, channels: Sequence[str]) -> None:
-        """Forget what these channels have had for 30 days. Raises ServiceError."""
+        """Delete messages that these channels received more than 30 days ago. Raises ServiceError."""
         before = now_us(self._clock) - _KEPT // _US
         old = sa.and_(_M.channel.in_(channels), _M.delivered_us < before)
         with read(self._engine) as connection:

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from aegis_dagster.stores.database import metadata
 from aegis_dagster.stores.evidence.schema import KeyText
 
-# How things stand with every check and job that was ever seen, also those that are well: an old event of one that is
-# read again must not be news.
+# The state of every check and job ever seen, also of those that pass: an old event that is read again must not
+# count as a change.
 alerts = sa.Table(
     "alerts",
     metadata,
@@ -14,18 +14,18 @@ alerts = sa.Table(
     sa.Column("severity", sa.Text),  # NULL: all is well
     sa.Column("since_us", sa.BigInteger, nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),  # of the newest event
-    sa.Column("told", sa.Text, nullable=False),  # JSON
-    sa.Column("paged", sa.Text),  # severity that people were told last; NULL: that all is well, or nothing
+    sa.Column("told", sa.Text, nullable=False),  # JSON of `Told`
+    sa.Column("paged", sa.Text),  # severity last sent to people; NULL: the all-clear, or nothing yet
     sa.Index("ix_alerts_paged", "paged"),
 )
 
-# Who is told. The first row says since when changes are told.
+# The channels to notify. The first row says since when changes are sent.
 alert_channels = sa.Table(
     "alert_channels",
     metadata,
     sa.Column("name", KeyText, primary_key=True),
     sa.Column("since_us", sa.BigInteger, nullable=False),
-    sa.Column("missed_us", sa.BigInteger),  # first look at which it was not configured any more; NULL: it is
+    sa.Column("missed_us", sa.BigInteger),  # when it was first found unconfigured; NULL: configured
 )
 
 alert_messages = sa.Table(
@@ -39,7 +39,7 @@ alert_messages = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("delivered_us", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("not_before_us", sa.BigInteger, nullable=False, server_default="0"),  # claimed, or to be tried again
+    sa.Column("not_before_us", sa.BigInteger, nullable=False, server_default="0"),  # end of a claim, or next attempt
     sa.Column("error", sa.Text),  # of the last attempt
     sa.Index("ix_alert_messages_channel_delivered_us_key_id", "channel", "delivered_us", "key", "id"),
 )

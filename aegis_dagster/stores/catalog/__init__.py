@@ -1,1 +1,1 @@
-"""The catalog: every document and where it stands at each stage."""
+"""The catalog: every document and its state at each stage."""

@@ -1,7 +1,7 @@
-"""The catalog's work on stages: claims, leases, outcomes, and the artifacts nobody uses any more.
+"""The catalog's stage states: claims, leases, outcomes, and artifacts that are no longer used.
 
-A claim is one transaction, so two processes never work on one document and stage. A claim is a lease: it
-expires, and is free at once when its owner was a process of this host that is gone.
+A claim is one transaction, so two processes never work on the same document and stage. A claim is a lease: it
+expires, or is released at once if its owner was a process of this host that has ended.
 """
 
 import json
@@ -23,12 +23,12 @@ from aegis_dagster.stores.database import exclusive, read, upsert, write
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
 STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
-# What makes a state, in the order of `state_of`.
+# The columns of a state, in the order of `state_of`.
 STATE_COLUMNS = (
     *("status", "fingerprint", "attempts", "error_code", "error_message", "error_remedy", "retryable"),
     *("started_ms", "finished_ms", "facts"),
 )
-_REMOVED = "removed"  # fingerprint of a published stage while its traces are removed; no document wants it
+_REMOVED = "removed"  # fingerprint of a published stage while its data is removed; matches no document
 
 
 class Catalog:
@@ -48,11 +48,11 @@ class Catalog:
         force: Collection[DocumentId] = (),
         clear: Collection[DocumentId] = (),
     ) -> list[DocumentId]:
-        """Take the documents that still need work at this stage and that nobody else holds.
+        """Claim the documents that still need work at this stage and that no other owner holds.
 
-        wanted: revision and fingerprint the work was planned for; a document that has another revision by
-        now, or was deleted, is not given out. force: those to give out even if they are settled.
-        clear: those whose stage above failed for good.
+        wanted: the revision and fingerprint that the work was planned for; a document that now has another
+        revision, or was deleted, is not claimed. force: those to claim even if they are settled.
+        clear: those whose stage above failed permanently.
         """
         claimed = []
         with exclusive(self.engine) as connection:
@@ -67,7 +67,7 @@ class Catalog:
                     if settled and document_id not in force:
                         continue
                     again = row.status is not None and row.fingerprint == fingerprint
-                    counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # to wait is no attempt
+                    counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # waiting is not an attempt
                     attempts = row.attempts + 1 if counts else 1
                     self._take(connection, stage, document_id, fingerprint, attempts=attempts)
                     if row.status is not None and not again:
@@ -76,7 +76,7 @@ class Catalog:
         return claimed
 
     def held_by_others(self, stage: Stage, ids: Collection[DocumentId]) -> set[DocumentId]:
-        """Which of these another living process works on now."""
+        """Which of these another live process is working on now."""
         held: set[DocumentId] = set()
         with read(self.engine) as connection:
             for part in slices(ids):
@@ -85,7 +85,7 @@ class Catalog:
         return held
 
     def renew(self) -> None:
-        """Prolong every lease of this owner."""
+        """Renew every lease of this owner."""
         with write(self.engine) as connection:
             connection.execute(
                 sa.update(stage_states)
@@ -94,7 +94,7 @@ class Catalog:
             )
 
     def finish(self, stage: Stage, outcomes: Mapping[DocumentId, tuple[str, Outcome]]) -> None:
-        """Record how claimed documents ended: (fingerprint, outcome). A lease lost meanwhile records nothing."""
+        """Record the outcomes of claimed documents: (fingerprint, outcome). For a lost lease nothing is recorded."""
         totals = StageTotals(stage)
         with write(self.engine) as connection:
             for document_id, (fingerprint, outcome) in outcomes.items():
@@ -125,7 +125,7 @@ class Catalog:
             totals.write(connection)
 
     def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
-        """Give claimed documents back undone: the step stops, their turn comes again."""
+        """Release claimed documents without an outcome: the step stops, and a later run processes them."""
         with write(self.engine) as connection:
             for part in slices(ids):
                 connection.execute(
@@ -144,10 +144,10 @@ class Catalog:
                 )
 
     def claim_deleted(self, *, limit: int) -> list[DocumentId]:
-        """Take deleted documents that nobody works on, so that their traces can be removed.
+        """Claim deleted documents that no process works on, so that their data can be removed.
 
-        Their published stages no longer count as done from here on: a file that comes back meanwhile is
-        published again, and not before `release` or `DocumentList.forget`.
+        From then on their published stages do not count as done: a file that comes back meanwhile is published
+        again, but only after `release` or `DocumentList.forget`.
         """
         gone = sa.select(documents.c.id).where(documents.c.deleted)
         claimed: list[DocumentId] = []
@@ -164,7 +164,7 @@ class Catalog:
         return claimed
 
     def reset_failures(self, ids: Collection[DocumentId]) -> int:
-        """Forget failed attempts, so that the next run tries again. Returns how many stages."""
+        """Reset failures, so that the next run tries again. Returns how many stages were reset."""
         changed = 0
         with write(self.engine) as connection:
             for part in slices(ids):
@@ -176,9 +176,9 @@ class Catalog:
         return changed
 
     def reset_stage(self, stage: Stage, document_id: DocumentId | None = None) -> int:
-        """Let a document, or every one, count as not done at a stage: what it was made from or its view is gone.
+        """Mark one document, or all, as not done at a stage, because the stage's input or its view is gone.
 
-        Returns how many.
+        Returns how many were marked.
         """
         update = sa.update(stage_states).where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
         if document_id is not None:
@@ -187,7 +187,7 @@ class Catalog:
             return connection.execute(update.values(status=Status.PENDING, attempts=0)).rowcount
 
     def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
-        """Which of these claims, by document and fingerprint, this owner has not lost meanwhile."""
+        """Which of these claims, by document and fingerprint, this owner still holds."""
         held: set[DocumentId] = set()
         with read(self.engine) as connection:
             for part in slices(wanted):
@@ -201,15 +201,15 @@ class Catalog:
         return held
 
     def garbage(self) -> list[tuple[Stage, str]]:
-        """Artifacts that some document stopped using; `sweep` deletes those that no other uses."""
+        """Artifacts that a document stopped using; `sweep` deletes those that no other document uses."""
         with read(self.engine) as connection:
             return [(Stage(row.stage), row.fingerprint) for row in connection.execute(sa.select(artifact_garbage))]
 
     def sweep(self, stage: Stage, fingerprint: str, delete: Callable[[Stage, str], None]) -> bool:
-        """Delete one artifact of the garbage list unless a document refers to it. True when deleted.
+        """Delete one artifact of the garbage list unless a document refers to it. Returns whether it was deleted.
 
-        It runs inside a write transaction: a claim of the same fingerprint comes wholly before, and the
-        artifact stays, or wholly after, and finds it gone.
+        This is one write transaction: a claim of the same fingerprint is either committed before, and the artifact
+        stays, or begins after, and finds it gone.
         """
         with exclusive(self.engine) as connection:
             used = connection.execute(
@@ -262,14 +262,14 @@ class Catalog:
 
 
 def discard(connection: Connection, artifacts: Iterable[tuple[Stage, str]]) -> None:
-    """Put artifacts on the garbage list; `Catalog.sweep` deletes those that nobody uses."""
+    """Put artifacts on the garbage list; `Catalog.sweep` deletes those that no document uses."""
     rows = [{"stage": stage, "fingerprint": name} for stage, name in artifacts if stage in ARTIFACT_STAGES]
     if rows:
         connection.execute(upsert(connection, artifact_garbage).on_conflict_do_nothing(), rows)
 
 
 def slices(ids: Iterable[DocumentId]) -> Iterable[list[DocumentId]]:
-    """The ids in lists short enough for one statement."""
+    """The ids in lists that fit into one statement."""
     part: list[DocumentId] = []
     for document_id in ids:
         part.append(document_id)

@@ -1,4 +1,4 @@
-"""The catalog in numbers, for metrics: where documents stand, what failed, what waits, what ended."""
+"""The catalog's numbers for metrics: statuses, failures, waiting documents, and outcomes so far."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,31 +23,31 @@ _D = documents.c
 _STAGES = tuple(Stage)
 _EMBED = _STAGES.index(Stage.EMBED)
 _SETTLED = (Status.DONE, Status.SKIPPED)
-_POINTS = frozenset({Stage.EMBED})  # whose facts say how many points a document has
+_POINTS = frozenset({Stage.EMBED})  # its facts hold a document's number of points
 _WITH_POINTS = (Status.DONE, Status.DEFERRED, Status.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class StageTotal:
-    """How many documents ended so at a stage since the home was made, and the time it took."""
+    """How many documents ended this way at a stage since the home was created, and the time it took."""
 
     stage: Stage
     status: Status
-    reason: str  # error code, why it was put off, else ""
+    reason: str  # error code, reason of a deferral, else ""
     documents: int
     milliseconds: int
 
 
 @dataclass(slots=True)
 class CatalogNumbers:
-    """What one pass over the catalog finds. A stale document is pending, as everywhere."""
+    """The results of one pass over the catalog. A stale document counts as pending, as everywhere."""
 
     statuses: dict[str, Counter[tuple[Stage, Status]]] = field(default_factory=dict)  # by collection
     failed: Counter[tuple[Stage, str]] = field(default_factory=Counter)  # by stage and error code
-    deferred: Counter[str] = field(default_factory=Counter)  # documents by reason, at whichever stage
-    waiting_since_ms: dict[str, int] = field(default_factory=dict)  # the oldest of each collection that has any
-    refused: Counter[tuple[str, Month]] = field(default_factory=Counter)  # documents by provider and month of a budget
-    points: int = 0  # that documents which ended at embed say they have
+    deferred: Counter[str] = field(default_factory=Counter)  # documents by reason, at any stage
+    waiting_since_ms: dict[str, int] = field(default_factory=dict)  # the earliest of each collection with waiting ones
+    refused: Counter[tuple[str, Month]] = field(default_factory=Counter)  # documents, by refusing provider and month
+    points: int = 0  # as recorded by documents that ended at embed
     totals: list[StageTotal] = field(default_factory=list)
 
 
@@ -55,15 +55,15 @@ class CatalogCounts:
     """Counts the catalog."""
 
     def __init__(self, engine: Engine, identities: Identities, *, most_collections: int) -> None:
-        """most_collections: so many have a name of their own, the oldest ones; the rest is counted as OTHERS."""
+        """most_collections: how many, the oldest ones, keep their own name; the rest are counted as OTHERS."""
         self._engine = engine
         self._identities = identities
         self._most = most_collections
 
     def count(self) -> CatalogNumbers:
-        """All numbers; where documents stand as it was at one moment. Raises ServiceError.
+        """All numbers; the documents' states are a snapshot of one moment. Raises ServiceError.
 
-        Takes some 30 us of CPU a document, a third of it for fingerprints.
+        Takes about 30 us of CPU per document, a third of it for fingerprints.
         """
         names = collection_labels(self._engine, self._most)
         counting = _Counting()
@@ -74,23 +74,23 @@ class CatalogCounts:
 
 
 def collection_labels(engine: Engine, most_collections: int) -> dict[str, str]:
-    """The label of each collection that has documents, as `CatalogCounts` gives it. Raises ServiceError."""
+    """The label that `CatalogCounts` uses for each collection with documents. Raises ServiceError."""
     with read(engine) as connection:
         return _names(connection, most_collections)
 
 
 def _names(connection: Connection, most: int) -> dict[str, str]:
-    """The oldest keep their names, so that a new one renames no other."""
+    """The labels. The oldest collections keep their names, so that a new one renames no other."""
     query = sa.select(_D.collection, sa.func.min(_D.first_seen_ms)).where(~_D.deleted).group_by(_D.collection)
     oldest = sorted((first, name) for name, first in connection.execute(query))
     return {name: name if place < most else OTHERS for place, (_, name) in enumerate(oldest)}
 
 
 class _Counting:
-    """The sums while documents go by."""
+    """Running sums over the documents."""
 
     def __init__(self) -> None:
-        self._statuses: Counter[tuple[str, tuple[Status, ...]]] = Counter()  # by label, and one status a stage
+        self._statuses: Counter[tuple[str, tuple[Status, ...]]] = Counter()  # by label, and one status per stage
         self._found = CatalogNumbers()
 
     def add(self, name: str, state: DocumentState) -> None:
@@ -112,14 +112,14 @@ class _Counting:
         ]
         self._found.deferred.update({one.reason for one in put_off})
         if refused := [one.refused_by for one in put_off if one.refused_by is not None]:
-            self._found.refused[refused[0]] += 1  # the first of them: a document counts once
+            self._found.refused[refused[0]] += 1  # only the first: a document counts once
         since = waiting_since(state)
         if since is not None:
             before = self._found.waiting_since_ms.get(name, since)
             self._found.waiting_since_ms[name] = min(since, before)
 
     def numbers(self, names: Iterable[str], totals: list[StageTotal]) -> CatalogNumbers:
-        """The sums; names: those with a counter even if it is empty."""
+        """The sums. names: labels that get a counter even if it is empty."""
         self._found.totals = totals
         self._found.statuses = {name: Counter() for name in names}
         for (name, statuses), count in self._statuses.items():

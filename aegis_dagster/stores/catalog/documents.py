@@ -1,4 +1,4 @@
-"""The catalog's list of documents: applying a listing, choosing documents, forgetting deleted ones."""
+"""The catalog's list of documents: applies listings, selects documents, removes deleted ones."""
 
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
@@ -24,7 +24,7 @@ class DocumentList:
         self._clock = clock
 
     def known(self, scope: str = "") -> dict[DocumentId, KnownFile]:
-        """What is known below a scope: "" for the whole root, a folder "a/b", or one document's id."""
+        """The known files below a scope: "" for the whole root, a folder "a/b", or one document's id."""
         query = sa.select(documents.c.id, documents.c.revision, documents.c.stamp).where(~documents.c.deleted)
         with read(self.engine) as connection:
             rows = connection.execute(_within(query, scope))
@@ -60,7 +60,7 @@ class DocumentList:
             return sorted(CollectionName(name) for name in connection.execute(query).scalars())
 
     def apply(self, listing: Listing, diff: ListingDiff, *, delete: bool, scope: str = "") -> None:
-        """Bring the list up to date in one transaction. delete=False: deletions are held back."""
+        """Bring the list up to date in one transaction. delete=False: deletions are held."""
         with write(self.engine) as connection:
             seen = (*diff.new, *diff.changed, *diff.touched, *(target for _, target in diff.moved))
             self._put(connection, {document_id: listing.files[document_id] for document_id in seen})
@@ -72,21 +72,21 @@ class DocumentList:
             _note_passed_over(connection, listing.passed_over, scope)
 
     def passed_over(self) -> list[PassedOver]:
-        """What the last scans saw and could not take."""
+        """The paths that the last scans saw but could not accept."""
         with read(self.engine) as connection:
             rows = connection.execute(sa.select(passed_over_files).order_by(passed_over_files.c.path))
             return [PassedOver(row.path, row.reason, row.remedy, False) for row in rows]
 
     def deleted(self) -> list[DocumentId]:
-        """Deleted documents whose traces are still to be removed."""
+        """Deleted documents whose data still has to be removed."""
         query = sa.select(documents.c.id).where(documents.c.deleted).order_by(documents.c.id)
         with read(self.engine) as connection:
             return [DocumentId(document_id) for document_id in connection.execute(query).scalars()]
 
     def forget(self, ids: Collection[DocumentId]) -> None:
-        """Remove deleted documents from the catalog; their artifacts go on the garbage list.
+        """Remove deleted documents from the catalog and put their artifacts on the garbage list.
 
-        One that came back meanwhile stays.
+        A document that came back meanwhile stays.
         """
         with write(self.engine) as connection:
             for part in slices(ids):
@@ -123,14 +123,14 @@ class DocumentList:
         updated = {name: new[name] for name in rows[0] if name not in ("id", "first_seen_ms", "changed_ms")}
         changed = documents.c.deleted | (documents.c.revision != new.revision)
         updated["changed_ms"] = sa.case((changed, now_ms), else_=documents.c.changed_ms)
-        # One statement for all rows: a first listing has a hundred thousand.
+        # One statement for all rows: a first listing may have a hundred thousand.
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=updated), rows)
 
 
 def _within(query: sa.Select[Any], scope: str) -> sa.Select[Any]:
     if not scope:
         return query
-    # A range instead of LIKE: '%' and '_' in folder names mean themselves, and the index serves it. '0' follows '/'.
+    # A range instead of LIKE: '%' and '_' in folder names are literal, and the index is used. '0' follows '/' in ASCII.
     below = sa.and_(documents.c.id >= scope + "/", documents.c.id < scope + "0")
     return query.where(sa.or_(documents.c.id == scope, below))
 
@@ -141,7 +141,7 @@ def _copy_states(connection: Connection, moved: Collection[tuple[DocumentId, Doc
         return
     source, target = sa.bindparam("source", type_=sa.Text), sa.bindparam("target", type_=sa.Text)
     mine, replaced = stage_states, stage_states.alias("replaced")
-    kept = sa.and_(  # without IN, which SQLAlchemy does not send for many at once
+    kept = sa.and_(  # not IN, which SQLAlchemy does not batch
         mine.c.document_id == source,
         sa.or_(*(mine.c.stage == stage for stage in ARTIFACT_STAGES)),
         sa.or_(*(mine.c.status == status for status in (Status.DONE, Status.SKIPPED))),
@@ -159,7 +159,7 @@ def _copy_states(connection: Connection, moved: Collection[tuple[DocumentId, Doc
     }
     copied = upsert(connection, mine).from_select(list(values), sa.select(*values.values()).where(kept))
     updated = {name: copied.excluded[name] for name in values}
-    # The rows stay in the database, and two statements serve all: a renamed folder has a hundred thousand documents.
+    # Rows are copied within the database by two statements: a renamed folder may have a hundred thousand documents.
     pairs = [{"source": before, "target": after} for before, after in moved]
     discarded = upsert(connection, artifact_garbage).from_select(["stage", "fingerprint"], lost)
     connection.execute(discarded.on_conflict_do_nothing(), pairs)
@@ -167,7 +167,7 @@ def _copy_states(connection: Connection, moved: Collection[tuple[DocumentId, Doc
 
 
 def _note_passed_over(connection: Connection, items: Collection[PassedOver], scope: str) -> None:
-    """Write what is different from before: nearly always nothing, at every look, while other writers wait."""
+    """Write only the differences, nearly always none: this runs at every scan while other writers wait."""
     table = passed_over_files
     query = sa.select(table.c.path, table.c.reason, table.c.remedy)
     if scope:

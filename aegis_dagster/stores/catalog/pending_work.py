@@ -1,4 +1,4 @@
-"""Which documents a run would do something for, asked of a hundred thousand within seconds."""
+"""Finds the documents that have work for a run, among a hundred thousand within seconds."""
 
 from collections import defaultdict
 
@@ -16,7 +16,7 @@ from aegis_dagster.stores.database import read
 
 
 class WorkLeft:
-    """What is to be done, by collection."""
+    """The work left in the catalog, by collection."""
 
     def __init__(self, engine: Engine, identities: Identities) -> None:
         self._engine = engine
@@ -24,9 +24,7 @@ class WorkLeft:
         self._states = DocumentStates(engine, identities)
 
     def mark(self) -> str:
-        """Changes whenever documents, states or what the stages depend on do. Takes a moment where the rest takes
-        seconds.
-        """
+        """Changes whenever documents, states or the stages' identities do. Much faster than the other methods."""
         d, s = documents.c, stage_states.c
         listed = sa.select(sa.func.count(), sa.func.max(d.changed_ms), sa.func.sum(sa.cast(d.deleted, sa.Integer)))
         reached = sa.select(s.stage, s.status, sa.func.count()).group_by(s.stage, s.status).order_by(s.stage, s.status)
@@ -36,9 +34,9 @@ class WorkLeft:
         return digest_of(*(str(tuple(row)) for row in rows), repr(self._identities))
 
     def by_collection(self, now_ms: int, *, embed_anew: bool = True) -> dict[CollectionName, list[Waiting]]:
-        """The documents of each collection that a run started now would do something for, by id.
+        """The documents of each collection that have work for a run started now, in the order of their ids.
 
-        embed_anew: also those that only another embedding model gives something to do.
+        embed_anew: include those whose only work comes from another embedding model.
         """
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
         for state in self._states.every():
@@ -48,15 +46,15 @@ class WorkLeft:
         return dict(found)
 
     def embedded_otherwise(self, now_ms: int) -> list[Document]:
-        """Documents that were embedded, by another model, from other chunks or of other bytes than are wanted now.
+        """Documents embedded by another model, from other chunks or from other bytes than are wanted now.
 
-        Without those that no run started now would do anything for.
+        Those without work for a run started now are omitted.
         """
         every = self._states.every()
         return [state.document for state in every if state.has_work(now_ms) and state.is_embedded_otherwise()]
 
     def deleted(self) -> dict[CollectionName, list[Waiting]]:
-        """Deleted documents whose traces are still to be removed, by collection."""
+        """Deleted documents whose data still has to be removed, by collection."""
         query = sa.select(documents).where(documents.c.deleted).order_by(documents.c.id)
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
         with read(self._engine) as connection:
@@ -66,7 +64,7 @@ class WorkLeft:
         return dict(found)
 
     def vectors_are_lost(self, vectors: VectorStore) -> bool:
-        """Whether somebody deleted the vector store: there is none, and some document counts as done at embed."""
+        """Whether the vector store was deleted: it does not exist, although some document is done at embed."""
         if vectors.exists():
             return False
         query = sa.select(sa.literal(1)).where(

@@ -1,4 +1,4 @@
-"""What the catalog says to people: counts, failures, lookups, and its digest."""
+"""The catalog's reports for people: counts, failures, lookups, and its digest."""
 
 import hashlib
 import json
@@ -21,12 +21,12 @@ from aegis_dagster.stores.catalog.states import ALL_FACTS, DocumentStates
 from aegis_dagster.stores.database import read
 
 _CHUNK_FACTS = frozenset({Stage.CHUNK})
-_NOT_IN_DIGEST = ("seconds", "budget")  # which of several calls an account turned down first is chance
+_NOT_IN_DIGEST = ("seconds", "budget")  # the call that an account refused first is random
 
 
 @dataclass(slots=True)
 class CollectionSummary:
-    """Where the documents of a collection stand."""
+    """How many documents of a collection are in each status."""
 
     name: CollectionName
     documents: int = 0
@@ -46,7 +46,7 @@ class FailedDocument:
 
 
 def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
-    """Per collection, sorted by name."""
+    """One summary per collection, sorted by name."""
     found: dict[CollectionName, CollectionSummary] = {}
     for state in states:
         name = state.document.collection
@@ -71,7 +71,7 @@ def failures_of(states: Iterable[DocumentState]) -> list[FailedDocument]:
 
 
 def facts_of(states: Iterable[DocumentState], stage: Stage) -> dict[DocumentId, Mapping[str, Any]]:
-    """What was recorded of each document that is done at a stage."""
+    """The recorded facts of each document that is done at a stage."""
     done = (state for state in states if state.status_at(stage) is Status.DONE)
     return {state.document.id: state.recorded[stage].facts for state in done}
 
@@ -85,7 +85,7 @@ class CatalogReports:
         self._documents = document_list
 
     def summaries(self, only: Collection[Document] | None = None) -> list[CollectionSummary]:
-        """Per collection, sorted by name; of all documents or of these."""
+        """One summary per collection, sorted by name, over all documents or these."""
         return summaries_of(self._read(only, _CHUNK_FACTS))
 
     def stale(
@@ -97,8 +97,8 @@ class CatalogReports:
     ) -> list[Document]:
         """The documents that have work left at some stage, or whose artifact is lost.
 
-        exists: looks for an artifact; see `FolderArtifacts.listed`. embed_anew: also those that only another embedding
-        model, or its settings, made stale.
+        exists: whether an artifact exists; see `FolderArtifacts.listed`. embed_anew: include those that are stale only
+        because the embedding model or its settings changed.
         """
         return [
             state.document
@@ -111,7 +111,7 @@ class CatalogReports:
         return failures_of(self._read(only, frozenset()))
 
     def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
-        """Documents whose chunks lost text: (id, coverage 0..1, a sample of what is missing)."""
+        """Documents whose chunks lost text: (id, coverage 0..1, a sample of the missing text)."""
         recorded = ((state.document.id, state.recorded.get(Stage.CHUNK)) for state in self._read(only, _CHUNK_FACTS))
         return [
             (document_id, chunked.facts["coverage"], chunked.facts.get("missing_sample", ""))
@@ -120,11 +120,11 @@ class CatalogReports:
         ]
 
     def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, Mapping[str, Any]]:
-        """What was recorded of each document that is done at a stage."""
+        """The recorded facts of each document that is done at a stage."""
         return facts_of(self._read(only, frozenset({stage})), stage)
 
     def embedded_points(self) -> int | None:
-        """How many points all documents have together; None while some document still waits to be embedded."""
+        """The total number of points of all documents; None while a document still waits to be embedded."""
         points = 0
         for state in self._states.every(frozenset({Stage.EMBED})):
             if not state.is_current(Stage.EMBED):
@@ -133,11 +133,11 @@ class CatalogReports:
         return points
 
     def put_off(self) -> Counter[PutOff]:
-        """How many documents wait, by why, at whichever stage."""
+        """How many documents are deferred at any stage, by reason."""
         query = (
             sa.select(stage_states.c.facts, sa.func.count().label("documents"))
             .join(documents, documents.c.id == stage_states.c.document_id)
-            .where(stage_states.c.stage.in_([str(stage) for stage in Stage]))  # the index begins with it
+            .where(stage_states.c.stage.in_([str(stage) for stage in Stage]))  # the index begins with the stage
             .where(stage_states.c.status == str(Status.DEFERRED), ~documents.c.deleted)
             .group_by(stage_states.c.facts)
         )
@@ -148,7 +148,7 @@ class CatalogReports:
         return waiting
 
     def find(self, name: str) -> Document:
-        """The document with this id, or the only one whose id ends so. Raises UnknownDocument with candidates."""
+        """The document with this id, or the only one whose id ends with it. Raises UnknownDocument with candidates."""
         exact = self._documents.get([DocumentId(name)])
         if exact:
             return exact[0]

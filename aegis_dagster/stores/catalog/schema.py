@@ -43,7 +43,7 @@ stage_states = sa.Table(
     sa.Index("ix_stage_states_stage_status", "stage", "status"),
 )
 
-# How documents ended at each stage since the home was made. Sums only grow, so that metrics may be counters.
+# How documents ended at each stage since the home was created. Sums only grow, so that metrics can be counters.
 stage_totals = sa.Table(
     "stage_totals",
     metadata,

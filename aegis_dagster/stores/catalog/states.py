@@ -1,4 +1,4 @@
-"""Reads documents with their states, one row each, so that a hundred thousand are read within seconds."""
+"""Reads documents with their states, one row per document, so that a hundred thousand take seconds."""
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from aegis_dagster.stores.catalog.claims import STATE_COLUMNS, slices, state_of
 from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.database import read
 
-_AT_ONCE = 1000  # rows fetched; those of 100,000 documents are never in memory together
+_AT_ONCE = 1000  # rows per fetch; the rows of 100,000 documents are never in memory together
 _D = documents.c
 _OWN = (_D.id, _D.collection, _D.revision, _D.size_bytes, _D.suffix, _D.changed_ms)
 _WIDTH = len(STATE_COLUMNS)
@@ -26,17 +26,17 @@ _NO_FACTS: frozenset[Stage] = frozenset()
 
 
 class DocumentStates:
-    """Documents with their states as they are at one moment, and the fingerprints that are wanted now."""
+    """Documents with a snapshot of their states, and the fingerprints wanted now."""
 
     def __init__(self, engine: Engine, identities: Identities) -> None:
         self._engine = engine
         self._identities = identities
 
     def every(self, facts: frozenset[Stage] = _NO_FACTS) -> Iterator[DocumentState]:
-        """All documents but deleted ones, in the order of their ids.
+        """All documents except deleted ones, in the order of their ids.
 
-        facts: the stages whose facts are read; of the others only those that say what is next, because facts are
-        much of what there is to read.
+        facts: the stages whose facts are read completely; for other stages only the facts that decide the next step
+        are read, because facts are most of the data.
         """
         query = _query(facts).where(~_D.deleted).order_by(_D.id)
         with read(self._engine) as connection:
@@ -44,7 +44,7 @@ class DocumentStates:
                 yield self._state(_document(row), row)
 
     def of(self, chosen: Collection[Document], facts: frozenset[Stage] = ALL_FACTS) -> Iterator[DocumentState]:
-        """These documents, in the order of their ids, with the revisions that they are given with."""
+        """These documents in the order of their ids, with the revisions given."""
         given = {document.id: document for document in sorted(chosen, key=lambda document: document.id)}
         with read(self._engine) as connection:
             for part in slices(given):
@@ -66,7 +66,7 @@ class DocumentStates:
 
 @cache
 def _query(facts: frozenset[Stage]) -> sa.Select[Any]:
-    """One row a document: its columns, and those of its states one stage after another, None where there is none."""
+    """One row per document: its columns, then those of its state at each stage, None if there is no state."""
     selected: list[sa.ColumnElement[Any]] = list(_OWN)
     tables: sa.FromClause = documents
     for stage in Stage:

@@ -1,4 +1,4 @@
-"""How documents ended at each stage, counted once and for good."""
+"""Counts how documents ended at each stage; the counts are never reduced."""
 
 from sqlalchemy.engine import Connection
 
@@ -21,7 +21,7 @@ class StageTotals:
         self._sums[key] = (documents + 1, milliseconds + round(outcome.seconds * 1000))
 
     def write(self, connection: Connection) -> None:
-        """Add the sums to the table; sorted, so that two transactions never wait for each other."""
+        """Add the sums to the table; sorted, so that two transactions cannot deadlock."""
         for (status, reason), (documents, milliseconds) in sorted(self._sums.items()):
             statement = upsert(connection, stage_totals).values(
                 stage=str(self._stage), status=status, reason=reason, documents=documents, milliseconds=milliseconds
@@ -32,7 +32,7 @@ class StageTotals:
 
 
 def _reason(outcome: Outcome) -> str:
-    """One of few words: an error code, or why a document waits."""
+    """An error code, or the reason of a deferral; few distinct values."""
     if outcome.failure is not None:
         return str(outcome.failure.code)
     return str(outcome.facts.get("reason", "")) if outcome.status is Status.DEFERRED else ""

@@ -1,4 +1,4 @@
-"""Entities and relations kept equal to their evidence, inside the caller's transaction."""
+"""Keeps entities and relations equal to their evidence, inside the caller's transaction."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ SLICE = 500  # keys in one statement; SQLite allows 32,766 variables
 
 @dataclass(frozen=True, slots=True)
 class AggregateKind:
-    """A table of evidence and the table of what is aggregated from it."""
+    """A table of evidence and the table aggregated from it."""
 
     evidence: sa.Table
     aggregates: sa.Table
@@ -39,13 +39,13 @@ class AggregateKind:
 
 
 def slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The keys in parts small enough for one statement."""
+    """The keys in parts that fit into one statement."""
     for start in range(0, len(keys), SLICE):
         yield keys[start : start + SLICE]
 
 
 def computed_entities(connection: Connection, keys: Sequence[str]) -> dict[str, Entity]:
-    """The entities that the evidence gives for at most `SLICE` keys; keys without evidence are absent."""
+    """The entities aggregated from the evidence for at most `SLICE` keys; keys without evidence are absent."""
     table = entity_mentions
     groups: defaultdict[str, list[MentionGroup]] = defaultdict(list)
     said = (table.c.key, table.c.name, table.c.type, table.c.description)
@@ -58,7 +58,7 @@ def computed_entities(connection: Connection, keys: Sequence[str]) -> dict[str, 
 
 
 def computed_relations(connection: Connection, keys: Sequence[str]) -> dict[str, Relation]:
-    """The relations that the evidence gives for at most `SLICE` keys; keys without evidence are absent."""
+    """The relations aggregated from the evidence for at most `SLICE` keys; keys without evidence are absent."""
     table = relation_evidence
     groups: defaultdict[str, list[RelationGroup]] = defaultdict(list)
     said = (table.c.key, table.c.keywords, table.c.description)
@@ -122,7 +122,7 @@ def relation_of(row: Row[Any]) -> Relation:
 
 
 def _remove(connection: Connection, table: sa.Table, keys: Sequence[str]) -> None:
-    """What a publisher may have shown stays as a tombstone until the views have dropped it."""
+    """Remove aggregates. One that a view may hold stays as a tombstone until the view has dropped it."""
     named = table.c.key.in_(keys)
     connection.execute(sa.delete(table).where(named, table.c.published_hash == UNPUBLISHED))
     connection.execute(sa.update(table).where(named).values(hash=GONE))

@@ -1,4 +1,4 @@
-"""Proofs over the evidence: that everything agrees, and one hash of all of it."""
+"""Checks of the evidence: its consistency, and one hash over all of it."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from aegis_dagster.domain.aggregation import CanonicalEvidence, MentionRecord, R
 from aegis_dagster.stores.evidence.aggregates import KINDS, SLICE, AggregateKind, aggregate_row
 from aegis_dagster.stores.evidence.schema import GONE, entity_mentions, evidence_chunks, relation_evidence
 
-MAX_MISMATCHES = 100  # more say nothing more
-_DIGESTED_TOGETHER = 2_000  # rows; part of what the digest means
+MAX_MISMATCHES = 100  # more would not help
+_DIGESTED_TOGETHER = 2_000  # rows; changing it changes every digest
 
 
 def evidence_digest(connection: Connection) -> str:
     """sha256 hex digest over mentions, relation evidence and aggregates in the order of their keys.
 
-    Left out: what views have been given, and tombstones.
+    It leaves out what was published to views, and tombstones.
     """
     digest = hashlib.sha256()
     for kind in KINDS:
@@ -36,10 +36,10 @@ def evidence_digest(connection: Connection) -> str:
 
 
 def evidence_mismatches(connection: Connection, *, deep: bool) -> list[str]:
-    """Sentences about what does not agree, at most `MAX_MISMATCHES`.
+    """Inconsistencies, one sentence each, at most `MAX_MISMATCHES`.
 
-    deep: aggregates every entity and relation again and hashes every chunk again. Otherwise the database
-    compares which chunks each aggregate stands on, and nothing of their text.
+    deep: aggregate every entity and relation again and hash every chunk again. Otherwise the database compares only
+    which chunks each aggregate is based on, not their text.
     """
     return list(islice(_mismatches(connection, deep=deep), MAX_MISMATCHES))
 
@@ -56,7 +56,7 @@ def _mismatches(connection: Connection, *, deep: bool) -> Iterator[str]:
 
 
 def _source_mismatches(connection: Connection, kind: AggregateKind) -> Iterator[str]:
-    """Aggregates that stand on other chunks than the evidence does, and evidence without an aggregate."""
+    """Aggregates based on other chunks than their evidence, and evidence without an aggregate."""
     table, evidence = kind.aggregates, kind.evidence
     marks = sa.func.sum(evidence.c.chunk_mark).label("marks")
     query = sa.select(evidence.c.key, sa.func.count().label("chunks"), marks)
@@ -72,7 +72,7 @@ def _source_mismatches(connection: Connection, kind: AggregateKind) -> Iterator[
 
 
 def _aggregate_mismatches(connection: Connection, kind: AggregateKind) -> Iterator[str]:
-    """Every entity or relation that has evidence, in slices: computed again and compared."""
+    """Compute every entity or relation that has evidence again, in slices, and compare."""
     table = kind.aggregates
     last = ""
     while True:
@@ -90,7 +90,7 @@ def _aggregate_mismatches(connection: Connection, kind: AggregateKind) -> Iterat
 
 
 def _chunk_mismatches(connection: Connection) -> Iterator[str]:
-    """Every chunk's records, hashed again and compared with the hash they were written under."""
+    """Hash every chunk's records again and compare with the stored hash."""
     last = ""
     while True:
         query = sa.select(evidence_chunks).where(evidence_chunks.c.chunk_id > last)
@@ -124,7 +124,7 @@ def _stored_records(connection: Connection, chunk_ids: list[str]) -> dict[str, C
 
 
 def _orphans(connection: Connection) -> Iterator[str]:
-    """Rows whose chunk or document is gone."""
+    """Rows whose chunk or document no longer exists."""
     for kind in KINDS:
         table = kind.evidence
         known = sa.exists().where(

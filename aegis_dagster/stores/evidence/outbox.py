@@ -1,8 +1,8 @@
-"""The outbox: what a view of the graph does not hold yet.
+"""The outbox: changes of the graph that a view does not hold yet.
 
-A publisher takes, writes to its view, confirms; it may be killed anywhere and then takes the same again, so
-what it does must be idempotent. One publisher at a time: an older one would overwrite what a newer one wrote.
-What was taken counts as unknown until it is confirmed, so nothing that may have reached a view is forgotten.
+A publisher takes changes, writes them to its view and confirms them. If it is killed, it takes the same changes
+again, so its writes must be idempotent. Only one publisher may run: an older one would overwrite newer data.
+Changes that were taken have an unknown state until confirmed, so nothing that may have reached a view is lost.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from aegis_dagster.stores.evidence.schema import GONE, IN_FLIGHT, UNPUBLISHED, e
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Changes to write to a view, in this order: each relation finds its ends, each end loses its relations first."""
+    """Changes to write to a view in this order, so that every relation has both its entities at any time."""
 
     entities: tuple[Entity, ...] = ()
     relations: tuple[Relation, ...] = ()
@@ -27,18 +27,18 @@ class Publication:
     deleted_entities: tuple[str, ...] = ()  # keys
 
     def __bool__(self) -> bool:
-        """Is there anything to do?"""
+        """Whether there is anything to do."""
         return bool(self.entities or self.relations or self.deleted_relations or self.deleted_entities)
 
 
 class EvidenceOutbox:
-    """Entities and relations on their way to a view."""
+    """Entities and relations to publish to a view."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def pending_publications(self, limit: int) -> Publication:
-        """Take at most `limit` changes. Empty: the view holds all. Raises ServiceError."""
+        """Take at most `limit` changes. Empty: the view is up to date. Raises ServiceError."""
         with write(self._engine) as connection:
             upserted = _take(connection, entities, entities.c.hash != GONE, limit)
             limit -= len(upserted)
@@ -55,7 +55,7 @@ class EvidenceOutbox:
         )
 
     def mark_published(self, publication: Publication) -> None:
-        """Record that the view holds these changes now. What has changed since stays pending. Raises ServiceError."""
+        """Record that the view now holds these changes. Later changes stay pending. Raises ServiceError."""
         with write(self._engine) as connection:
             _confirm(connection, entities, publication.entities)
             _confirm(connection, relations, publication.relations)
@@ -84,7 +84,7 @@ def _confirm(connection: Connection, table: sa.Table, values: Sequence[Entity] |
 
 
 def _bury(connection: Connection, table: sa.Table, keys: Sequence[str]) -> None:
-    """The view has dropped them. One that has evidence again by now is new to the view."""
+    """Remove tombstones that the view has dropped. A key that has evidence again counts as unpublished."""
     for part in slices(keys):
         named = sa.and_(table.c.key.in_(part), table.c.published_hash == IN_FLIGHT)
         connection.execute(sa.delete(table).where(named, table.c.hash == GONE))

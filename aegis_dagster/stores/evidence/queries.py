@@ -1,4 +1,4 @@
-"""Reading the graph: an entity, what it is related to, and the passages that say so."""
+"""Reads the graph: an entity, its relations, and the passages that mention it."""
 
 import difflib
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from aegis_dagster.stores.evidence.aggregates import entity_of, relation_of, sli
 from aegis_dagster.stores.evidence.schema import GONE, entities, entity_mentions, relations
 
 _SUGGESTIONS = 5
-_CANDIDATES = 500  # names compared with a misspelt one
-_STEM_CHARACTERS = 4  # a misspelt word is looked for by its beginning
+_CANDIDATES = 500  # keys compared with a misspelt name
+_STEM_CHARACTERS = 4  # candidates share this many first characters with a misspelt word
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Neighbour:
 
     @property
     def outgoing(self) -> bool:
-        """Is the neighbour the relation's target?"""
+        """Whether the neighbour is the relation's target."""
         return self.relation.target_key == self.entity.key
 
 
@@ -41,15 +41,15 @@ class Passage:
 
 
 class EvidenceQueries:
-    """Read access to entities, relations and where they come from."""
+    """Read access to entities, relations and their passages."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def find_entity(self, name: str) -> Entity:
-        """The entity of this name, however it is written (case, width, white space).
+        """The entity with this name, ignoring case, width and white space.
 
-        Raises UnknownDocument, its remedy naming similar entities; ServiceError.
+        Raises UnknownDocument, whose remedy names similar entities; ServiceError.
         """
         with read(self._engine) as connection:
             query = sa.select(entities).where(entities.c.key == entity_key(name), entities.c.hash != GONE)
@@ -60,7 +60,7 @@ class EvidenceQueries:
         raise UnknownDocument(f"No entity is called {name!r}.", remedy=remedy)
 
     def neighbours(self, entity: Entity, limit: int) -> tuple[Neighbour, ...]:
-        """What it is related to, by descending weight. Raises ServiceError."""
+        """The related entities, by descending weight. Raises ServiceError."""
         near = sa.or_(relations.c.source_key == entity.key, relations.c.target_key == entity.key)
         query = sa.select(relations).where(near, relations.c.hash != GONE)
         query = query.order_by(relations.c.weight_milli.desc(), relations.c.key).limit(limit)
@@ -74,7 +74,7 @@ class EvidenceQueries:
         return tuple(Neighbour(ends[key], relation) for relation, key in other.items())
 
     def passages(self, entity: Entity, limit: int) -> tuple[Passage, ...]:
-        """Where it is mentioned, by document and chunk id. Raises ServiceError."""
+        """The passages that mention it, in the order of document and chunk id. Raises ServiceError."""
         table = entity_mentions
         query = sa.select(table.c.document_id, table.c.chunk_id).where(table.c.key == entity.key)
         query = query.order_by(table.c.document_id, table.c.chunk_id).limit(limit)
@@ -82,14 +82,14 @@ class EvidenceQueries:
             return tuple(Passage(row.document_id, row.chunk_id) for row in connection.execute(query))
 
     def biggest_entities(self, limit: int) -> tuple[Entity, ...]:
-        """Those that most chunks mention, the biggest first. Raises ServiceError."""
+        """The entities that most chunks mention, in descending order. Raises ServiceError."""
         query = sa.select(entities).where(entities.c.hash != GONE)
         query = query.order_by(entities.c.chunk_count.desc(), entities.c.key).limit(limit)
         with read(self._engine) as connection:
             return tuple(entity_of(row) for row in connection.execute(query))
 
     def size(self) -> GraphSize:
-        """How many entities and relations there are. Raises ServiceError."""
+        """The number of entities and relations. Raises ServiceError."""
         with read(self._engine) as connection:
             counts = (
                 connection.execute(sa.select(sa.func.count()).where(table.c.hash != GONE)).scalar_one()
@@ -107,7 +107,7 @@ def _entities(connection: Connection, keys: list[str]) -> dict[str, Entity]:
 
 
 def _similar(connection: Connection, key: str) -> tuple[str, ...]:
-    """Compared are the biggest entities in whose keys a word begins or goes on as one of the given ones."""
+    """Similar keys among those of the biggest entities that share the beginning of a word with the given key."""
     stems = {word[:_STEM_CHARACTERS] for word in key.split()}
     if not stems:
         return ()

@@ -1,7 +1,7 @@
 """Tables of the evidence, of the graph aggregated from it, and of the extraction cache.
 
-Evidence rows are the truth of the graph; `entities` and `relations` can be computed from them at any time.
-Keys are ordered by code point on every database, so that an order never depends on a locale.
+Evidence rows are the source of truth; `entities` and `relations` can be computed from them at any time.
+Keys are ordered by code point on every database, so that the order never depends on a locale.
 """
 
 import sqlalchemy as sa
@@ -11,11 +11,11 @@ from aegis_dagster.stores.database import metadata
 # SQLite compares text by bytes already.
 KeyText = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
-# Value of `published_hash` while a publisher holds the row: what its view has then is not known.
+# Value of `published_hash` while a publisher holds the row: the state of its view is unknown then.
 IN_FLIGHT = "in flight"
 # Value of `hash` of an entity or relation without evidence that a view may still hold.
 GONE = ""
-# Value of `published_hash` of a row that no publisher has ever taken.
+# Value of `published_hash` of a row that no publisher has taken yet.
 UNPUBLISHED = ""
 
 evidence_documents = sa.Table(
@@ -33,7 +33,7 @@ evidence_chunks = sa.Table(
     sa.Column("hash", sa.Text, nullable=False),  # CanonicalEvidence.content_hash
 )
 
-# The key comes first, so that all that is said of one entity lies together.
+# The key comes first, so that all rows of one entity are stored together.
 entity_mentions = sa.Table(
     "entity_mentions",
     metadata,
@@ -90,7 +90,7 @@ relations = sa.Table(
     sa.Column("published_hash", sa.Text, nullable=False, default=UNPUBLISHED),
 )
 
-# The outbox: only rows that a view does not hold in their present state are in these indexes.
+# The outbox: these indexes contain only rows whose present state a view does not hold.
 for _table in (entities, relations):
     _pending = _table.c.published_hash != _table.c.hash
     sa.Index(f"ix_{_table.name}_outbox", _table.c.key, sqlite_where=_pending, postgresql_where=_pending)

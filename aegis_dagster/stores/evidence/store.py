@@ -1,7 +1,7 @@
-"""The evidence store: what every chunk says, and the graph that follows from it.
+"""The evidence store: the evidence of every chunk, and the graph aggregated from it.
 
 One call is one transaction: evidence and aggregates change together or not at all. The state depends only
-on what the documents say now, never on the order in which they came, changed or went.
+on the documents' present evidence, never on the order in which documents were added, changed or removed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from aegis_dagster.stores.evidence.schema import (
     relation_evidence,
 )
 
-# Any number that no other part of the project locks; Postgres only.
+# Postgres advisory lock; any number that no other part of the project uses.
 _ADVISORY_LOCK = 0x6AE6_15E7
 
 
@@ -34,10 +34,10 @@ class EvidenceStore:
         self._engine = engine
 
     def replace_documents(self, batch: Sequence[DocumentEvidence]) -> None:
-        """Replace the evidence of several documents in one transaction; a document stands in it once.
+        """Replace the evidence of several documents in one transaction; each document occurs once.
 
-        Chunks whose evidence is as stored are not written. An entity that many of the documents mention
-        is aggregated once, so larger batches cost less per document. Raises ServiceError.
+        Chunks with unchanged evidence are not written. An entity that many of the documents mention is
+        aggregated once, so larger batches cost less per document. Raises ServiceError.
         """
         wanted = {
             chunk: (document.document_id, canonical_evidence(evidence))
@@ -58,7 +58,7 @@ class EvidenceStore:
             _record_documents(connection, batch)
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
-        """Forget what these documents say; what others say of the same entities stays. Idempotent.
+        """Delete the evidence of these documents; that of other documents stays. Idempotent.
 
         Raises ServiceError.
         """
@@ -71,7 +71,7 @@ class EvidenceStore:
                 connection.execute(sa.delete(evidence_documents).where(evidence_documents.c.document_id.in_(part)))
 
     def chunk_counts_by_document(self) -> dict[DocumentId, int]:
-        """Chunks of each document, those that say nothing included. A document written without chunks has 0."""
+        """Number of chunks per document, including chunks without evidence. A document written without chunks has 0."""
         documents, chunks = evidence_documents, evidence_chunks
         query = (
             sa.select(documents.c.document_id, sa.func.count(chunks.c.chunk_id).label("chunks"))
@@ -82,31 +82,31 @@ class EvidenceStore:
             return {DocumentId(row.document_id): row.chunks for row in connection.execute(query)}
 
     def verify(self, *, deep: bool = True) -> list[str]:
-        """Where aggregates, records and chunks do not agree, one sentence each. Empty: all is well.
+        """Inconsistencies between aggregates, records and chunks, one sentence each. Empty: none.
 
-        deep: every text, too (the 692 PEPs: 17 s); otherwise only which chunks each entity and relation
-        stands on, which the database compares by itself (0.8 s). Raises ServiceError.
+        deep: check every text too (the 692 PEPs: 17 s); otherwise only the chunks that each entity and relation
+        is based on, which the database compares by itself (0.8 s). Raises ServiceError.
         """
         with read(self._engine) as connection:
             return evidence_mismatches(connection, deep=deep)
 
     def digest(self) -> str:
-        """sha256 hex digest of evidence and aggregates: equal knowledge, equal digest, whatever the history."""
+        """sha256 hex digest of evidence and aggregates. Equal knowledge has equal digests, whatever its history."""
         with read(self._engine) as connection:
             return evidence_digest(connection)
 
 
 def _queue_up(connection: Connection) -> None:
-    """One writer at a time, else two of them aggregate one entity without seeing each other's evidence.
+    """Admit one writer at a time; two could aggregate the same entity without seeing each other's evidence.
 
-    On SQLite the transaction itself, begun with BEGIN IMMEDIATE, is the queue.
+    On SQLite, BEGIN IMMEDIATE already queues write transactions.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 def _stored_chunks(connection: Connection, document_ids: Sequence[DocumentId]) -> dict[ChunkId, str]:
-    """Hash of the stored evidence by chunk."""
+    """Chunk id to the hash of its stored evidence."""
     table = evidence_chunks
     found: dict[ChunkId, str] = {}
     for part in slices(document_ids):

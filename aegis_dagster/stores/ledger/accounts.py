@@ -1,7 +1,7 @@
-"""The accounts of the ledger inside one transaction: opened, locked, charged, written back once.
+"""The ledger's accounts within one transaction: opened, locked, charged, and written back once.
 
-A collection has an account even without a limit, so that a limit that is set in the middle of a month counts what
-the month has cost already. A run has one only while runs have a limit.
+A collection has an account even without a limit, so that a limit set in the middle of a month includes the costs
+of that month so far. A run has an account only while runs have a limit.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,16 +17,16 @@ from aegis_dagster.stores.ledger.schema import llm_accounts
 
 _T = llm_accounts.c
 _KEY = (_T.kind, _T.name, _T.period)
-# As text: `on_conflict_do_nothing` would be compiled anew each time it runs, which takes longer than running it.
+# As text, because SQLAlchemy compiles `on_conflict_do_nothing` at every execution, which takes longer than running it.
 _NAMES = [column.name for column in llm_accounts.columns]
 _OPEN = sa.text(
     f"INSERT INTO llm_accounts ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)}) "
     "ON CONFLICT (kind, name, period) DO NOTHING"
 )
-# Rows are locked in the order of their keys by everybody, so that two transactions never wait for each other.
+# Every transaction locks rows in the order of their keys, so that two of them cannot deadlock.
 _LOCK = (
     sa.select(llm_accounts)
-    # SQLite finds triples only by reading every account, kinds and names by the index.
+    # For triples SQLite reads every account; for kinds and names it uses the index.
     .where(_T.kind.in_(sa.bindparam("kinds", expanding=True)), _T.name.in_(sa.bindparam("names", expanding=True)))
     .where(sa.tuple_(*_KEY).in_(sa.bindparam("keys", expanding=True)))
     .order_by(*_KEY)
@@ -46,7 +46,7 @@ _WRITE = (
 
 
 def charged(*, provider: str, collection: str, run_id: str, month: str) -> list[AccountKey]:
-    """The accounts of a call, in the order in which they may refuse it. run_id: "" where runs have no limit."""
+    """The accounts of a call, in the order in which they may refuse it. run_id: "" if runs have no limit."""
     keys = [AccountKey(AccountKind.PROVIDER, provider, month)]
     if collection:
         keys.append(AccountKey(AccountKind.COLLECTION, collection, month))
@@ -56,7 +56,7 @@ def charged(*, provider: str, collection: str, run_id: str, month: str) -> list[
 
 
 def limit_in_settings(key: AccountKey, limits: AccountLimits) -> NanoUsd | None:
-    """What the settings allow this account in nano-USD; None: unlimited."""
+    """The limit of this account in the settings, in nano-USD; None: unlimited."""
     match key.kind:
         case AccountKind.PROVIDER:
             return limits.providers.get(key.name)
@@ -67,7 +67,7 @@ def limit_in_settings(key: AccountKey, limits: AccountLimits) -> NanoUsd | None:
 
 
 def new_account(key: AccountKey, limits: AccountLimits) -> Account:
-    """An account that nobody has charged yet."""
+    """An account that has not been charged yet."""
     return Account(key, limit_in_settings(key, limits), NanoUsd(0), NanoUsd(0))
 
 
@@ -79,7 +79,7 @@ def account_of(row: Row[Any]) -> Account:
 
 
 class AccountBook:
-    """The accounts that one write transaction is about. Changes reach the database in `write_back`."""
+    """The accounts of one write transaction. `write_back` writes the changes to the database."""
 
     def __init__(self, connection: Connection, limits: AccountLimits) -> None:
         self._connection = connection
@@ -91,7 +91,7 @@ class AccountBook:
         return self._now[key]
 
     def lock(self, charged: Collection[AccountKey], *, opening: Iterable[AccountKey] = ()) -> None:
-        """Read and lock these accounts. Those of `opening` are made where missing, and follow the settings."""
+        """Read and lock these accounts. Missing ones in `opening` are created; those in it follow the settings."""
         to_open = sorted(set(opening))
         if to_open:
             self._connection.execute(_OPEN, [_values(new_account(key, self._limits)) for key in to_open])
@@ -111,11 +111,11 @@ class AccountBook:
                 self._now[key] = replace(self._now[key], limit=limit_in_settings(key, self._limits))
 
     def set(self, account: Account) -> None:
-        """Replace an account that was locked."""
+        """Replace a locked account."""
         self._now[account.key] = account
 
     def reserve(self, key: AccountKey, amount: int) -> None:
-        """Take an amount; that it fits was asked before."""
+        """Reserve an amount. The caller has checked that it fits."""
         account = self._now[key]
         self._now[key] = replace(account, reserved=NanoUsd(account.reserved + amount))
 
@@ -127,7 +127,7 @@ class AccountBook:
         )
 
     def write_back(self) -> None:
-        """Write each account that changed, once."""
+        """Write each changed account once."""
         changed = [self._now[key] for key in sorted(self._now) if self._now[key] != self._stored[key]]
         if changed:
             self._connection.execute(

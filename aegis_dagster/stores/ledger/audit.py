@@ -1,4 +1,4 @@
-"""What somebody who does not trust the ledger asks its calls one by one."""
+"""Checks of the ledger that read single calls instead of its sums."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Calls of one model that used tokens for nothing."""
+    """Calls of one model that used tokens but cost nothing."""
 
     provider: str
     model: str
@@ -24,13 +24,13 @@ class Unpriced:
 
 
 class LedgerAudit:
-    """Looks at single calls."""
+    """Reads single calls."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def unpriced(self, month: Month, free: Collection[str]) -> list[Unpriced]:
-        """Ended calls that used tokens and have no cost or no price, by model; not of the providers that are free."""
+        """Ended calls that used tokens but have no cost or no price, by model. Calls to free providers are excluded."""
         calls = llm_calls.c
         query = (
             sa.select(calls.provider, calls.model, sa.func.count().label("calls"))
@@ -44,7 +44,7 @@ class LedgerAudit:
             return [Unpriced(row.provider, row.model, int(row.calls)) for row in connection.execute(query)]
 
     def asked_since(self, time: datetime) -> bool:
-        """Whether any model was asked at or after a time."""
+        """Whether any model was called at or after a time."""
         time_ms = (time - _EPOCH) // timedelta(milliseconds=1)
         query = sa.select(llm_calls.c.call_id).where(
             llm_calls.c.month >= month_of(time), llm_calls.c.reserved_ms >= time_ms

@@ -1,7 +1,7 @@
 """One write transaction of the ledger: many operations, decided in Python, written back together.
 
-Everybody locks in one order: reserved calls, accounts, roll-ups, each sorted. So transactions queue up and never
-wait for each other in a circle.
+Every transaction locks in the same order: reserved calls, accounts, roll-ups, each sorted. So transactions queue
+and cannot deadlock.
 """
 
 import logging
@@ -20,7 +20,7 @@ from aegis_dagster.stores.ledger.schema import IS_RESERVED, LOST, CallStatus, ll
 
 log = logging.getLogger(__name__)
 
-EXPIRED_AT_ONCE = 500  # reservations that one transaction expires at most
+EXPIRED_AT_ONCE = 500  # most reservations that one transaction expires
 
 _C = llm_calls.c
 _LOCK_RESERVED = (
@@ -29,7 +29,7 @@ _LOCK_RESERVED = (
     .order_by(_C.call_id)
     .with_for_update()
 )
-# Rows that another transaction holds are being settled: they are left to it.
+# Rows that another transaction has locked are being settled there, so they are skipped.
 _LOCK_EXPIRED = (
     sa.select(llm_calls)
     .where(IS_RESERVED, _C.expires_ms <= sa.bindparam("now_ms"))
@@ -53,7 +53,7 @@ _END = (
 
 
 class Batch:
-    """The operations of one write transaction. Made inside it, used once."""
+    """The operations of one write transaction. Created inside it and used once."""
 
     def __init__(self, connection: Connection, limits: AccountLimits, now: datetime) -> None:
         self._connection = connection
@@ -67,7 +67,7 @@ class Batch:
     def run(
         self, reservations: Sequence[Reservation], settlements: Collection[Settlement], *, expire: bool
     ) -> list[BudgetRefusal | None]:
-        """Settle, expire if asked, then reserve in this order. Returns one answer per reservation."""
+        """Settle, expire if asked, then reserve in the given order. Returns one answer per reservation."""
         self._find_ended(settlements)
         if expire:
             self._find_expired()
@@ -90,7 +90,7 @@ class Batch:
         return refusals
 
     def expire(self) -> int:
-        """Expire what is due, at most EXPIRED_AT_ONCE reservations. Returns how many."""
+        """Expire reservations that are due, at most EXPIRED_AT_ONCE. Returns how many."""
         self.run([], [], expire=True)
         return len(self._ended)
 
@@ -193,7 +193,7 @@ class Batch:
 
 
 def _charged_before(row: Row[Any]) -> list[AccountKey]:
-    """The accounts that a call was charged to when it was reserved."""
+    """The accounts that were charged when the call was reserved."""
     return charged(
         provider=row.provider,
         collection=row.collection,

@@ -1,7 +1,7 @@
 """The ledger: every model call is reserved before it is made and settled after it, in one SQL database.
 
-Whatever kills a process between the two leaves a reserved row and nothing else. Past its time to live it counts
-as spent, so nothing leaks and nothing is free.
+A process killed between the two leaves only a reserved row. Once its time to live has passed it counts as spent:
+no budget stays blocked and no call is free.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from aegis_dagster.stores.ledger.batch import EXPIRED_AT_ONCE, Batch
 from aegis_dagster.stores.ledger.schema import llm_accounts
 from aegis_dagster.stores.ledger.writer import GroupWriter
 
-EXPIRE_EVERY_SECONDS = 5.0  # of each process that reserves
-MOST_NANOUSD = 2**63 - 1  # what a column holds
+EXPIRE_EVERY_SECONDS = 5.0  # in each process that reserves
+MOST_NANOUSD = 2**63 - 1  # the largest value of a column
 
 _Operation: TypeAlias = Reservation | Settlement
 
 
 class Ledger:
-    """Accounts and calls in the database of `engine`. One object has one writer thread, begun by its first call.
+    """Accounts and calls in the database of `engine`. Each object has one writer thread, started by its first call.
 
-    It may be used from any number of threads and event loops, at once or one after another.
+    It may be used from any number of threads and event loops, concurrently or one after another.
     """
 
     def __init__(self, engine: Engine, clock: Clock, limits: AccountLimits) -> None:
@@ -51,18 +51,18 @@ class Ledger:
         self._expired_at = float("-inf")  # time.monotonic
 
     async def reserve(self, reservation: Reservation) -> BudgetRefusal | None:
-        """Take the amount from every account it concerns, all or nothing. None: reserved.
+        """Reserve the amount in every account that the call charges, all or nothing. None: reserved.
 
-        Raises ServiceError, IntegrityError (the call id is in the ledger already), ValueError (a negative amount).
+        Raises ServiceError, IntegrityError (the call id is already in the ledger), ValueError (a negative amount).
         """
         if not 0 <= reservation.amount <= MOST_NANOUSD:
             raise ValueError(f"{reservation.amount} nano-USD cannot be reserved.")
         return await asyncio.wrap_future(self._writer.submit(reservation, droppable=True))
 
     async def settle(self, settlement: Settlement) -> None:
-        """Replace a reservation by what the call did cost; also when the caller is cancelled meanwhile.
+        """Replace a reservation by the actual cost, even if the caller is cancelled meanwhile.
 
-        A second time, or after the reservation has expired, it changes nothing. Raises ServiceError, ValueError (a
+        Settling again, or after the reservation has expired, changes nothing. Raises ServiceError, ValueError (a
         negative cost).
         """
         if settlement.cost is not None and not 0 <= settlement.cost <= MOST_NANOUSD:
@@ -70,11 +70,11 @@ class Ledger:
         await asyncio.wrap_future(self._writer.submit(settlement, droppable=False))
 
     async def aclose(self) -> None:
-        """Do what still waits, then end the writer thread."""
+        """Finish the waiting operations, then end the writer thread."""
         await asyncio.to_thread(self._writer.close)
 
     def expire(self) -> int:
-        """Let calls whose time to live is over cost their reservation. Returns how many. Raises ServiceError."""
+        """Charge the reservations of calls whose time to live has passed. Returns how many. Raises ServiceError."""
         found = 0
         while True:
             with write(self._engine) as connection:
@@ -84,9 +84,9 @@ class Ledger:
                 return found
 
     def accounts(self, month: Month | None = None) -> list[Account]:
-        """Accounts of providers, then of limited collections, by name; also those that nobody has charged yet.
+        """Accounts of providers, then of limited collections, by name, including those not charged yet.
 
-        month: None: of every month that has any; those nobody has charged are listed for the current month only.
+        month: None: all months that have accounts; those not charged yet are listed for the current month only.
         """
         table, current = llm_accounts, month_of(self._clock.now())
         query = sa.select(table).where(table.c.kind != AccountKind.RUN.value)
@@ -101,20 +101,20 @@ class Ledger:
             for name in names:
                 key = AccountKey(kind, name, month or current)
                 found.setdefault(key, new_account(key, self._limits))
-        # The limit of the running month follows the settings at the next reservation: show it already.
+        # The next reservation will apply the settings' limit to the current month: show it already.
         order = sorted(found, key=lambda key: (key.kind is not AccountKind.PROVIDER, key))
         shown = [self._following(found[key]) if key.period == current else found[key] for key in order]
         return [account for account in shown if account.key.kind is AccountKind.PROVIDER or _limited(account)]
 
     def set_limit(self, key: AccountKey, limit: NanoUsd | None) -> Account:
-        """Give an account another limit than the settings do; None: unlimited.
+        """Override the settings' limit of an account; None: unlimited.
 
         Raises ConfigurationError (a run while runs have no limit, or too much), ValueError (negative), ServiceError.
         """
         return self._change(key, lambda account: replace(account, limit=limit, set_by_operator=True))
 
     def raise_limit(self, key: AccountKey, by: NanoUsd) -> Account:
-        """Add to the limit of an account. An unlimited one stays so. Raises as `set_limit`."""
+        """Add to the limit of an account. An unlimited account stays unlimited. Raises as `set_limit`."""
         if by < 0:
             raise ValueError(f"A limit cannot be raised by {by} nano-USD.")
         return self._change(
@@ -127,7 +127,7 @@ class Ledger:
         )
 
     def follow_settings(self, key: AccountKey) -> Account:
-        """Undo what `set_limit` and `raise_limit` did. Raises as `set_limit`."""
+        """Return an account to the settings' limit. Raises as `set_limit`."""
         limit = limit_in_settings(key, self._limits)
         return self._change(key, lambda account: replace(account, limit=limit, set_by_operator=False))
 
@@ -160,7 +160,7 @@ class Ledger:
         return [result for part in _parts(operations) for result in self._do_part(part)]
 
     def _do_part(self, operations: list[_Operation]) -> list[BudgetRefusal | Exception | None]:
-        """One transaction for all; if one of them is wrong, each in its own, so that it hurts only itself."""
+        """Run all in one transaction; if one fails, each in its own, so that only that one gets an error."""
         try:
             return [*self._transaction(operations)]
         except ServiceError as error:
@@ -175,7 +175,7 @@ class Ledger:
         settlements = [operation for operation in operations if isinstance(operation, Settlement)]
         expire = bool(reservations) and time.monotonic() >= self._expired_at + EXPIRE_EVERY_SECONDS
         with write(self._engine) as connection:
-            batch = Batch(connection, self._limits, self._clock.now())  # the time at which the lock was got
+            batch = Batch(connection, self._limits, self._clock.now())  # the time when the lock was acquired
             refusals = iter(batch.run(reservations, settlements, expire=expire))
         if expire:
             self._expired_at = time.monotonic()
@@ -187,7 +187,7 @@ def _limited(account: Account) -> bool:
 
 
 def _parts(operations: Sequence[_Operation]) -> Iterator[list[_Operation]]:
-    """A batch settles before it reserves, so a call that is reserved and settled in one go takes two."""
+    """Split operations into batches: a batch settles before it reserves, so a call needs two for both."""
     part: list[_Operation] = []
     reserved: set[str] = set()
     for operation in operations:

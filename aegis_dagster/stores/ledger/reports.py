@@ -1,7 +1,7 @@
-"""What the ledger says: usage by any grouping, sums that must agree, latency and errors for metrics.
+"""The ledger's reports: usage by any grouping, sums that must agree, latency and errors for metrics.
 
-A call counts from the moment it is settled or has expired, on the day on which it was reserved. Sums are Python
-integers, whatever the database makes of them.
+A call counts once it is settled or has expired, on the day on which it was reserved. Sums are Python integers,
+whatever type the database returns.
 """
 
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ _C, _U = llm_calls.c, llm_usage.c
 
 @dataclass(frozen=True, slots=True)
 class MeanUsage:
-    """What calls for one task cost a model on average: those that succeeded, with usage the provider reported."""
+    """Mean usage of a model's calls for one task: successful calls whose usage the provider reported."""
 
     calls: int
     input_tokens: float
@@ -47,7 +47,7 @@ class MeanUsage:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """How often calls to a provider ended with an error."""
+    """How many calls to a provider ended with an error."""
 
     provider: str
     error_type: str  # `llm/retry_policy.py`, or "lost"
@@ -56,7 +56,7 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long calls to a model took, successful or not; without those whose end nobody saw."""
+    """How long calls to a model took, successful or not; lost calls are excluded."""
 
     provider: str
     model: str
@@ -65,13 +65,13 @@ class Latency:
 
     @property
     def calls(self) -> int:
-        """All of them."""
+        """The number of all calls."""
         return self.buckets[-1][1]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenReservations:
-    """Calls that are reserved and not ended: under way, or of a process that is gone."""
+    """Reserved calls that have not ended: in progress, or of a process that is gone."""
 
     calls: int
     reserved: NanoUsd
@@ -90,10 +90,10 @@ class LedgerReports:
         month: Month | None = None,
         run_id: str | None = None,
     ) -> list[UsageRow]:
-        """Usage summed by any of GROUPS, sorted by them; without any, one row of everything, or none.
+        """Usage summed and sorted by any of GROUPS; without groups, one row of all usage, or none.
 
-        By document or of one run it is read from calls, otherwise from roll-ups; the sums are the same.
-        Raises ValueError for a group there is not.
+        Usage by document or of one run is read from calls, otherwise from roll-ups; the sums are the same.
+        Raises ValueError for an unknown group.
         """
         unknown = set(by) - set(GROUPS)
         if unknown:
@@ -106,7 +106,7 @@ class LedgerReports:
         return sorted(rows, key=lambda row: tuple(getattr(row, name) for name in GROUPS))
 
     def totals(self, month: Month) -> LedgerTotals:
-        """What a month has cost, counted in three ways, all at one moment."""
+        """The cost of a month, counted in three ways from one snapshot."""
         with read(self._engine) as connection:
             return LedgerTotals(
                 month,
@@ -121,8 +121,8 @@ class LedgerReports:
             )
 
     def open_reservations(self, month: Month) -> OpenReservations:
-        """The calls of a month that are not ended yet."""
-        # Only an open call has no cost yet, and the index by month and cost finds those at once.
+        """The calls of a month that have not ended yet."""
+        # Only open calls have no cost, so the index by month and cost finds them.
         query = sa.select(sa.func.count(), sa.func.sum(_C.reserved_nanousd))
         query = query.where(_C.month == month, _C.cost_nanousd.is_(None))
         with read(self._engine) as connection:
@@ -130,7 +130,7 @@ class LedgerReports:
         return OpenReservations(int(calls), NanoUsd(int(reserved or 0)))
 
     def mean_usage(self, task_type: TaskType, provider: str, model: str) -> MeanUsage | None:
-        """What a call for a task has taken so far; None: there was none that could be counted on."""
+        """The mean usage of a model for a task so far; None: there was no such call with reported usage."""
         table = llm_reported_usage
         query = sa.select(table).where(
             table.c.task_type == task_type.value, table.c.provider == provider, table.c.model == model
@@ -182,7 +182,7 @@ def _from_rollups(groups: list[str], month: Month | None) -> sa.Select[Any]:
 
 
 def _from_calls(groups: list[str], month: Month | None, run_id: str | None) -> sa.Select[Any]:
-    """The same columns as from roll-ups, but the day as a number."""
+    """The same columns as from roll-ups, except that the day is a number."""
     day = _C.reserved_ms // DAY_MS
     chosen = [(day if name == "day" else _C[name]).label(name) for name in groups]
     unknown = _C.status.in_([CallStatus.UNKNOWN.value, CallStatus.EXPIRED.value])

@@ -1,4 +1,4 @@
-"""The roll-ups of the ledger: what ended calls add to usage, latency and errors, merged and written once a batch."""
+"""The roll-ups of the ledger: usage, latency and errors of ended calls, merged and written once per batch."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,13 +21,13 @@ from aegis_dagster.stores.ledger.schema import (
 
 OK = "ok"  # outcome of a call that brought an answer
 
-# Written in this order by everybody, each table sorted, so that two transactions never wait for each other.
+# Every transaction writes in this order, each table sorted, so that two of them cannot deadlock.
 _TABLES = (llm_usage, llm_latency, llm_errors, llm_reported_usage)
 
 
 def _addition(table: sa.Table) -> sa.TextClause:
-    """An INSERT that adds to the row where there is one; both databases read it. `on_conflict_do_update` would be
-    compiled anew each time it runs, which takes longer than running it."""
+    """An INSERT that adds to an existing row, valid on both databases. It is text, because SQLAlchemy compiles
+    `on_conflict_do_update` at every execution, which takes longer than running it."""
     names = [column.name for column in table.columns]
     keys = ", ".join(column.name for column in table.primary_key.columns)
     sums = (column.name for column in table.columns if not column.primary_key)
@@ -49,11 +49,11 @@ class EndedCall:
     outcome: str
     usage: Usage | None
     cost: NanoUsd
-    latency_ms: int | None  # None: nobody knows
+    latency_ms: int | None  # None: unknown
 
     @property
     def failed(self) -> bool:
-        """Whether it brought no answer."""
+        """Whether the call brought no answer."""
         return self.outcome != OK
 
 

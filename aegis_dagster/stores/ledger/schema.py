@@ -2,7 +2,7 @@
 
 Times are milliseconds since 1970-01-01 UTC, money is nano-USD.
 
-No prompt, answer or key is ever stored. Day and month are those of the reservation, everywhere.
+No prompt, answer or key is ever stored. Day and month are always those of the reservation.
 """
 
 from enum import StrEnum
@@ -14,12 +14,12 @@ from aegis_dagster.stores.evidence.schema import KeyText
 
 
 class CallStatus(StrEnum):
-    """Where one call stands. All but the first are final."""
+    """The status of one call. All but the first are final."""
 
     RESERVED = "reserved"
     SETTLED = "settled"  # its cost is known
-    UNKNOWN = "unknown"  # may have been billed: costs its reservation
-    EXPIRED = "expired"  # nobody settled it in time: costs its reservation
+    UNKNOWN = "unknown"  # may have been billed: charged with its reservation
+    EXPIRED = "expired"  # not settled in time: charged with its reservation
 
 
 LOST = "lost"  # outcome of a call that expired
@@ -71,11 +71,11 @@ llm_calls = sa.Table(
     _count("reserved_nanousd"),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=True),  # NULL while reserved
     sa.Column("price_version", sa.Text, nullable=False),
-    sa.Column("latency_ms", sa.BigInteger, nullable=True),  # NULL while reserved, and of a lost call
+    sa.Column("latency_ms", sa.BigInteger, nullable=True),  # NULL while reserved, and for a lost call
     sa.Column("charged_run", sa.Boolean, nullable=False),  # whether runs had a limit when it was reserved
 )
 
-# A literal, not a parameter: the partial index serves only queries that repeat it word for word.
+# A literal, not a parameter: the partial index is used only by queries that repeat it exactly.
 IS_RESERVED = llm_calls.c.status == sa.literal_column("'reserved'")
 sa.Index("ix_llm_calls_month_cost", llm_calls.c.month, llm_calls.c.cost_nanousd)
 sa.Index("ix_llm_calls_open", llm_calls.c.expires_ms, sqlite_where=IS_RESERVED, postgresql_where=IS_RESERVED)
@@ -119,7 +119,7 @@ llm_errors = sa.Table(
     _count("calls"),
 )
 
-# Only calls that succeeded and whose usage the provider reported: what a forecast may count on.
+# Only successful calls whose usage the provider reported: the basis of forecasts.
 llm_reported_usage = sa.Table(
     "llm_reported_usage",
     metadata,

@@ -1,4 +1,4 @@
-"""One thread that does what many wait for, as many at a time as wait: group commit."""
+"""Group commit: one thread runs the operations of many callers together."""
 
 import threading
 import time
@@ -13,8 +13,8 @@ from aegis_dagster.errors import ServiceError
 Operation = TypeVar("Operation")
 Result = TypeVar("Result")
 
-GATHER_SECONDS = 0.005  # what comes meanwhile is done in the same go: a fifth less CPU a call at 150 calls/s
-AT_ONCE = 64  # operations in one go; a transaction of 44 took as long as four of one
+GATHER_SECONDS = 0.005  # wait for more operations: a fifth less CPU per call at 150 calls/s
+AT_ONCE = 64  # most operations per batch; a transaction of 44 took as long as four of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ _Line: TypeAlias = "SimpleQueue[_Waiting[Operation, Result] | None]"  # None: th
 
 
 class GroupWriter(Generic[Operation, Result]):
-    """Runs operations in its own thread, together with all others that wait.
+    """Runs operations in its own thread, together with all others that are waiting.
 
-    do: is given the operations of one go and returns for each its result or the error of that one; what it raises
-    is the error of all. The thread starts with the first operation, ends in `close`, and starts again if need be.
+    do: gets the operations of one batch and returns the result or the error of each; an error that it raises goes
+    to all of them. The thread starts with the first operation, ends in `close`, and starts again if needed.
     """
 
     def __init__(self, do: Callable[[Sequence[Operation]], Iterable[Result | Exception]], *, name: str) -> None:
@@ -42,7 +42,7 @@ class GroupWriter(Generic[Operation, Result]):
         self._thread: threading.Thread | None = None
 
     def submit(self, operation: Operation, *, droppable: bool) -> "Future[Result]":
-        """Queue an operation. droppable: it is not done if the future is cancelled before its turn."""
+        """Queue an operation. droppable: it is dropped if its future is cancelled before it runs."""
         future: Future[Result] = Future()
         with self._lock:
             if self._line is None:
@@ -53,7 +53,7 @@ class GroupWriter(Generic[Operation, Result]):
         return future
 
     def close(self) -> None:
-        """Do what still waits, then end the thread."""
+        """Finish the waiting operations, then end the thread."""
         with self._lock:
             line, thread = self._line, self._thread
             self._line = self._thread = None
@@ -81,7 +81,7 @@ class GroupWriter(Generic[Operation, Result]):
             self._do_together(waiting)
 
     def _do_together(self, waiting: list[_Waiting[Operation, Result]]) -> None:
-        # Whoever gave up before this line gets no answer; what is not droppable is done all the same.
+        # A future cancelled before this line gets no result; operations that are not droppable run all the same.
         turn = [(one, one.future.set_running_or_notify_cancel()) for one in waiting]
         turn = [(one, listens) for one, listens in turn if listens or not one.droppable]
         if not turn:
@@ -101,7 +101,7 @@ class GroupWriter(Generic[Operation, Result]):
 
 
 def _own(error: Exception) -> Exception:
-    """The same error for one of many: a shared one would collect the tracebacks of all."""
+    """A copy of the error for one operation: a shared one would collect the tracebacks of all."""
     if isinstance(error, ServiceError):
         own = type(error)(error.message, remedy=error.remedy)
         own.__cause__ = error.__cause__

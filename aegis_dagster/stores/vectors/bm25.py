@@ -1,6 +1,6 @@
-"""BM25 term weights of a text as a sparse vector, without a model and without a download.
+"""BM25 term weights of a text as a sparse vector, without a model or a download.
 
-A score is sum over the question's terms of idf(term) * weight(term, passage), with the weight of Robertson and
+A score is the sum of idf(term) * weight(term, passage) over the question's terms, with the weight of Robertson and
 Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.4, times K1 + 1.
 """
 
@@ -16,14 +16,14 @@ from py_rust_stemmers import SnowballStemmer
 # Saturation and length normalisation: the defaults of Lucene, Elasticsearch and Qdrant's own Bm25.
 K1 = 1.2
 B = 0.75
-SPARSE_VERSION = "bm25-1"  # a change of terms or weights needs the next number: every point is written anew
-# Terms of an average passage. Fixed, so that equal texts have equal vectors whatever else is stored;
-# measured: 84 in the passages beyond 500 characters of the 692 PEPs of 2025-06-01. From 85 to 256 the same
-# questions are answered.
+SPARSE_VERSION = "bm25-1"  # increase it when terms or weights change; every point is then written again
+# Terms of an average passage. Fixed, so that equal texts have equal vectors whatever else is stored. Measured: 84
+# in the passages longer than 500 characters of the 692 PEPs of 2025-06-01. Values from 85 to 256 answer the same
+# questions.
 AVERAGE_TERMS = 85
 
-# Lucene's EnglishAnalyzer.ENGLISH_STOP_WORDS_SET, the words that questions are made of, and what an apostrophe
-# leaves behind.
+# Lucene's EnglishAnalyzer.ENGLISH_STOP_WORDS_SET, question words, and the fragments that apostrophes leave in
+# contractions.
 _FUNCTION_WORDS = """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to
 was will with
@@ -37,7 +37,7 @@ _STEMMER = SnowballStemmer("english")
 
 # A run of word characters, joined by dots and hyphens inside it: `__init__`, `asyncio.run`, `pep-0484`, `3.12`.
 _COMPOUND = re.compile(r"\w+(?:[.\-]\w+)*")
-# What a compound is made of: words of one case, words that begin with a capital, numbers.
+# The parts of a compound: words of one case, words that begin with a capital, numbers.
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\dA-Z_]+|\d+")
 
 
@@ -58,12 +58,12 @@ def passage_terms(text: str) -> SparseTerms:
 
 
 def question_terms(text: str) -> SparseTerms:
-    """The terms of a question, each with weight 1: the store multiplies IDF into them."""
+    """The terms of a question, each with weight 1: the store multiplies them by IDF."""
     return _vector(dict.fromkeys(_terms(text), 1.0))
 
 
 def _vector(weights: dict[str, float]) -> SparseTerms:
-    """Terms by their numbers. Two terms with one number (1 in 4 billion) count as the heavier one."""
+    """Terms by their numbers. Of two terms with the same number (1 in 4 billion) the larger weight is kept."""
     numbered: dict[int, float] = {}
     for term, weight in weights.items():
         number = _number(term)
@@ -74,14 +74,14 @@ def _vector(weights: dict[str, float]) -> SparseTerms:
 
 @lru_cache(maxsize=1 << 16)
 def _number(term: str) -> int:
-    """A term's number: the same in every process, version and machine."""
+    """A term's number: the same in every process and version, and on every machine."""
     return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "replace"), digest_size=4).digest(), "big")
 
 
 def _terms(text: str) -> Iterator[str]:
-    """The terms of a text in order, stop words left out.
+    """The terms of a text in order, without stop words.
 
-    A compound counts whole and by its parts, so that `asyncio.run` is found by its name and by either word.
+    A compound counts both whole and in parts, so that `asyncio.run` is found by its full name and by either word.
     """
     for compound in _COMPOUND.findall(text):
         yield from _compound_terms(compound)

@@ -1,8 +1,8 @@
 """The vector store: Qdrant through qdrant-client, in its local mode.
 
-One collection per embedding model, `<alias>__<model>`; the alias stands before the one that other readers use.
+One collection per embedding model, `<alias>__<model>`; the alias points to the one that other readers use.
 Local mode admits one process: a file lock beside the folder makes others wait. It holds all points in memory
-and reads them at opening (about 0.1 s for 1,000 points): use `opened()` around several operations.
+and reads them when opened (about 0.1 s per 1,000 points): use `opened()` around several operations.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 UPSERT_BATCH = 500
 _READ_BATCH = 5000  # local mode sorts all ids for every page
-_REBUILD = "if it stays, delete that folder and run `aegis ingest`: it is rebuilt from what is stored, unpaid."
+_REBUILD = "if the error stays, delete that folder and run `aegis ingest`: it is rebuilt without paid calls."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +37,33 @@ class StoredPoint:
 
     id: ChunkId
     payload: dict[str, Any]
-    vector: Vectors | None  # shape (dimensions,); None where it was not asked for
+    vector: Vectors | None  # shape (dimensions,); None if not requested
 
 
 class QdrantStore:
     """Implements ports.VectorStore on a local folder. Threads may share it; processes wait for each other.
 
-    Every operation raises StoreBusy when another process keeps the store longer than `lock_timeout_seconds`,
+    Every operation raises StoreBusy when another process holds the store longer than `lock_timeout_seconds`,
     and ServiceError when the folder cannot be read or written.
     """
 
     def __init__(self, path: Path, *, alias: str, model: str, dimensions: int, lock_timeout_seconds: float) -> None:
-        """`path`: the folder, made at the first write. `model`: what made the vectors, of `dimensions` numbers."""
+        """path: the folder, created by the first write. model: the embedding model, whose vectors have `dimensions`."""
         self._path = path
         self._alias = alias
         self._model = model
         self._dimensions = dimensions
         self._collection = qdrant_points.physical_name(alias, model)
         self._timeout = lock_timeout_seconds
-        # Taken in one thread and given back in another when threads share the store.
+        # Threads that share the store may acquire it in one thread and release it in another.
         self._lock = FileLock(f"{path}.lock", thread_local=False)
-        self._guard = RLock()  # local mode is not made for two threads at once
+        self._guard = RLock()  # local mode is not thread-safe
         self._client: QdrantClient | None = None
         self._users = 0
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Keep the store open, and other processes out, for several operations. May be nested."""
+        """Keep the store open and locked against other processes for several operations. May be nested."""
         with self._guard:
             if self._users == 0:
                 self._open()
@@ -77,7 +77,7 @@ class QdrantStore:
                     self._close()
 
     def exists(self) -> bool:
-        """Whether this model's collection is there, or that of the model before. Does not open the store."""
+        """Whether the collection of this or the previous model exists. Does not open the store."""
         names = (self._collection, self.active_collection())
         return any(name is not None and (self._path / "collection" / name).is_dir() for name in names)
 
@@ -87,14 +87,14 @@ class QdrantStore:
         return self._collection
 
     def active_collection(self) -> str | None:
-        """The collection that readers should ask: the one before, until `activate`. Does not open the store."""
+        """The collection that readers use: the previous one until `activate`. Does not open the store."""
         return qdrant_local.alias_target(self._path, self._alias)
 
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every other point of the documents in `fingerprints`.
 
-        In this order, so that a crash leaves old points beside new ones but never a hole; again is harmless.
-        A document without points ends up with none.
+        In this order, so that a crash leaves old points beside new ones but never a gap; repeating it is harmless.
+        A document without new points ends up with none.
         """
         with self._writing() as client:
             for start in range(0, len(points), UPSERT_BATCH):
@@ -106,7 +106,7 @@ class QdrantStore:
             )
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
-        """Delete every point of these documents. Unknown documents are no error."""
+        """Delete every point of these documents. Unknown documents are ignored."""
         if not document_ids or not self._path.is_dir():
             return
         with self._writing() as client:
@@ -115,7 +115,7 @@ class QdrantStore:
     def search(
         self, question: str, vector: Vectors | None, *, limit: int, mode: str = "fused", collection: str | None = None
     ) -> list[SearchHit]:
-        """The best `limit` passages for a question, best first; none where nothing is stored.
+        """The best `limit` passages for a question, best first; empty if nothing is stored.
 
         mode: "dense" (by `vector`, shape (dimensions,)), "sparse" (by words) or "fused" (both). `collection`
         restricts to one folder. Raises ValueError for another mode.
@@ -131,7 +131,7 @@ class QdrantStore:
             return [qdrant_points.to_hit(point) for point in found.points]
 
     def count(self) -> int:
-        """How many points are stored."""
+        """The number of stored points."""
         if not self._path.is_dir():
             return 0
         with self._operation() as client:
@@ -140,11 +140,11 @@ class QdrantStore:
             return client.count(self._collection, exact=True).count
 
     def counts_by_document(self) -> dict[DocumentId, int]:
-        """How many points each document has; documents without points are left out."""
+        """The number of points of each document; documents without points are absent."""
         return dict(Counter(DocumentId(point.payload["document"]) for point in self.scan(fields=["document"])))
 
     def scan(self, *, with_vectors: bool = False, fields: Sequence[str] | None = None) -> Iterator[StoredPoint]:
-        """Every point, ascending by id. `fields`: only these of the payload. The store stays open meanwhile."""
+        """Every point, ascending by id. fields: the payload fields to read. The store stays open meanwhile."""
         if not self._path.is_dir():
             return
         with self._operation() as client:
@@ -152,7 +152,7 @@ class QdrantStore:
                 yield from self._read(client, None, with_vectors=with_vectors, fields=fields)
 
     def activate(self, *, expected_points: int) -> None:
-        """Let the alias stand before this model's collection and drop the collections of other models.
+        """Point the alias to this model's collection and drop the collections of other models.
 
         Raises ServiceError, and changes nothing, unless exactly `expected_points` are stored.
         """
@@ -180,7 +180,7 @@ class QdrantStore:
 
     @contextmanager
     def _operation(self) -> Iterator[QdrantClient]:
-        """The open client, for one thread, with its errors in our words."""
+        """The open client, for one thread at a time, with its errors translated into ours."""
         with self.opened(), self._guard:
             assert self._client is not None
             try:
@@ -193,7 +193,7 @@ class QdrantStore:
 
     @contextmanager
     def _writing(self) -> Iterator[QdrantClient]:
-        """As `_operation`, with this model's collection in place; what was written is on the disk at the end."""
+        """As `_operation`, but creates this model's collection if needed, and syncs the writes to disk at the end."""
         with self._operation() as client:
             self._ensure_collection(client)
             connection = qdrant_local.sync_at_checkpoints(client, self._collection)
@@ -241,7 +241,7 @@ class QdrantStore:
         )
 
     def _ensure_collection(self, client: QdrantClient) -> None:
-        """Make this model's collection where it is missing, and the alias where it stands before none."""
+        """Create this model's collection if it is missing, and the alias if it points to none."""
         from qdrant_client import models
 
         if not client.collection_exists(self._collection):
@@ -258,7 +258,7 @@ class QdrantStore:
         with_vectors: bool = False,
         fields: Sequence[str] | None = None,
     ) -> Iterator[StoredPoint]:
-        """The points of these documents (None: of all), ascending by id."""
+        """The points of these documents (None: of all documents), ascending by id."""
         import numpy as np
 
         only = None if document_ids is None else qdrant_points.of_documents(document_ids)

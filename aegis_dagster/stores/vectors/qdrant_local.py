@@ -1,4 +1,4 @@
-"""What only Qdrant's local mode needs: opening it fast, and writing it at the disk's speed."""
+"""Code for Qdrant's local mode: opens it fast, and writes with fewer disk syncs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from aegis_dagster.errors import ServiceError
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-COUNT_WAITS_SECONDS = 5.0  # for a writer that commits right now
+COUNT_WAITS_SECONDS = 5.0  # for a writer that is committing
 
 
 def open_local(path: Path) -> QdrantClient:
     """The client on a local folder.
 
-    Python's cycle collector is off meanwhile: importing the client and loading a store make some hundred
-    thousand objects that stay, and looking at them over and over costs a fifth of the time.
+    Python's cycle collector is disabled meanwhile: importing the client and loading a store create some hundred
+    thousand objects that stay alive, and scanning them repeatedly takes a fifth of the time.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -39,11 +39,11 @@ def open_local(path: Path) -> QdrantClient:
 
 
 def alias_target(path: Path, alias: str) -> str | None:
-    """The collection that an alias stands before, without opening the store; None: there is no such alias."""
+    """The collection that an alias points to, without opening the store; None: there is no such alias."""
     file = path / "meta.json"
     try:
         aliases = json.loads(file.read_text("utf-8")).get("aliases") or {}
-    except (OSError, ValueError):  # no store yet, or one that is being written right now
+    except (OSError, ValueError):  # no store yet, or it is being written
         return None
     target = aliases.get(alias)
     return target if isinstance(target, str) else None
@@ -52,11 +52,11 @@ def alias_target(path: Path, alias: str) -> str | None:
 def sync_at_checkpoints(client: QdrantClient, collection: str) -> sqlite3.Connection | None:
     """Let a collection of local mode sync the disk at checkpoints instead of at every point.
 
-    Local mode commits each point by itself, in SQLite's default mode with two to three disk syncs: on a busy
-    machine 15,000 points take 68 s with one sync each, and 20 s with syncs at checkpoints. The connection's
-    setting has no public name, so this one place reaches for it; a server is left alone.
+    Local mode commits each point separately, in SQLite's default mode with two to three disk syncs: on a busy
+    machine 15,000 points take 68 s with one sync each, and 20 s with syncs at checkpoints. The client has no public
+    setting for this, so only this function uses its private connection; for a server nothing is changed.
 
-    Returns the connection, on which `checkpoint` makes durable what was written; None for a server.
+    Returns the connection, for `checkpoint` to sync later; None for a server.
     """
     from qdrant_client.local.qdrant_local import QdrantLocal
 
@@ -72,7 +72,7 @@ def sync_at_checkpoints(client: QdrantClient, collection: str) -> sqlite3.Connec
 
 
 def checkpoint(connection: sqlite3.Connection | None) -> None:
-    """Sync what was written; without it a power cut could take the last points, though nothing else."""
+    """Sync the writes to disk; without it a power failure could lose the last points, though nothing else."""
     if connection is not None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -80,8 +80,8 @@ def checkpoint(connection: sqlite3.Connection | None) -> None:
 def count_points(path: Path, collection: str) -> int | None:
     """How many points a collection of a local store has; None: there is no such collection.
 
-    It takes no lock and reads no point: the file that the collection is kept in is asked, also while another process
-    writes it. Raises ServiceError when that does not answer.
+    It takes no lock and loads no point: it queries the collection's file, even while another process writes to it.
+    Raises ServiceError when the file cannot be read.
     """
     file = path / "collection" / collection / "storage.sqlite"
     try:
@@ -91,12 +91,12 @@ def count_points(path: Path, collection: str) -> int | None:
     except OSError as error:
         raise _cannot_be_counted(collection, file, error) from error
     try:
-        # Read-only, so that a file which disappears right now is not made anew.
+        # Read-only, so that a file that has just disappeared is not created again.
         with closing(
             sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=COUNT_WAITS_SECONDS)
         ) as db:
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone() is None:
-                return None  # it is being made right now
+                return None  # it is being created
             count: int = db.execute("SELECT count(*) FROM points").fetchone()[0]
     except sqlite3.Error as error:
         raise _cannot_be_counted(collection, file, error) from error
@@ -104,13 +104,13 @@ def count_points(path: Path, collection: str) -> int | None:
 
 
 def points_by_collection(path: Path, alias: str) -> dict[str, int]:
-    """How many points each model's collection behind an alias has, by its name; raises as `count_points`.
+    """The number of points of each model's collection behind an alias, by its name; raises as `count_points`.
 
-    There is the active one, and for a while beside it one that is being filled.
+    There is the active collection, and during a change of the model also the one being filled.
     """
     folder = path / "collection"
     try:
-        # Not Path.glob, to which a folder that cannot be read is an empty one.
+        # Not Path.glob, which treats an unreadable folder as empty.
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.name.startswith(f"{alias}__"))
     except FileNotFoundError:
@@ -124,5 +124,5 @@ def points_by_collection(path: Path, alias: str) -> dict[str, int]:
 def _cannot_be_counted(what: str, where: Path, error: Exception) -> ServiceError:
     return ServiceError(
         f"The points of {what} cannot be counted: {error}.",
-        remedy=f"see that {where} can be read; if it stays, `aegis doctor` tells more.",
+        remedy=f"check that {where} can be read; if the error stays, `aegis doctor` says more.",
     )

@@ -1,4 +1,4 @@
-"""What is written to and asked of Qdrant: pure functions from our values to its models."""
+"""Converts between our values and Qdrant's models: pure functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def vector_layout(dimensions: int) -> dict[str, Any]:
 
 
 def to_point(point: VectorPoint, model: str) -> models.PointStruct:
-    """The stored form of a chunk. Its text is not in it: readers take it from the artifacts."""
+    """The stored form of a chunk, without its text: readers take that from the artifacts."""
     from qdrant_client import models
 
     located = point.located
@@ -64,7 +64,7 @@ def to_point(point: VectorPoint, model: str) -> models.PointStruct:
 
 
 def of_documents(document_ids: Sequence[DocumentId]) -> models.Filter:
-    """Every point of these documents."""
+    """The filter for every point of these documents."""
     from qdrant_client import models
 
     any_of = models.MatchAny(any=[str(document_id) for document_id in document_ids])
@@ -72,7 +72,7 @@ def of_documents(document_ids: Sequence[DocumentId]) -> models.Filter:
 
 
 def of_collection(collection: str | None) -> models.Filter | None:
-    """Every point of one of our collections (a folder, not Qdrant's); None: all."""
+    """The filter for every point of one of our collections (a folder, not Qdrant's); None: all points."""
     from qdrant_client import models
 
     if collection is None:
@@ -81,10 +81,10 @@ def of_collection(collection: str | None) -> models.Filter | None:
 
 
 def search_arguments(question: str, vector: Vectors | None, mode: str) -> dict[str, Any] | None:
-    """Arguments of query_points for a question; None when nothing of it can be searched for.
+    """Arguments of query_points for a question; None if it has nothing to search for.
 
-    "dense" asks by `vector`, "sparse" by the words of `question`, "fused" by both. A question without words
-    (or a vector that is None) leaves "fused" with the other half. Raises ValueError for another mode.
+    "dense" searches by `vector`, "sparse" by the words of `question`, "fused" by both. For a question without words
+    (or if the vector is None) "fused" uses only the other half. Raises ValueError for another mode.
     """
     from qdrant_client import models
 
@@ -103,7 +103,7 @@ def search_arguments(question: str, vector: Vectors | None, mode: str) -> dict[s
 
 
 def to_hit(point: models.ScoredPoint) -> SearchHit:
-    """The hit that a stored point is."""
+    """The search hit for a stored point."""
     payload = point.payload or {}
     return SearchHit(
         document_id=DocumentId(payload["document"]),
@@ -123,5 +123,5 @@ def _sparse(terms: SparseTerms) -> models.SparseVector:
 
 
 def _compact(box: Box) -> list[float]:
-    """[page, left, top, right, bottom], points with two decimals (1/7200 inch): opening a store stays fast."""
+    """[page, left, top, right, bottom] in points with two decimals (1/7200 inch): short, so that opening stays fast."""
     return [box.page_no, *(round(side, 2) for side in (box.left, box.top, box.right, box.bottom))]
