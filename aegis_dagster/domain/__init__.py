@@ -1,1 +1,1 @@
-"""Values and pure rules: no input, no output, no clock of its own, no SDK."""
+"""Values and pure rules, without I/O, clock or SDK."""

@@ -1,7 +1,7 @@
-"""Accounts: who may spend how much, and what was spent. The words of the ledger.
+"""Accounts: spending limits and what was spent. The value types of the ledger.
 
-A call is reserved with the most it can cost, made, and settled with what it did cost, in the month in which
-it was reserved. What may have been billed without an answer costs its reservation.
+A call is reserved at its highest possible cost, made, and settled at its actual cost, in the month in which
+it was reserved. A call without an answer that may have been billed is charged with its reservation.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from aegis_dagster.errors import Shortage
 
 
 class AccountKind(StrEnum):
-    """Whose money is limited."""
+    """What a spending limit applies to."""
 
-    PROVIDER = "provider"  # always there, one a month
-    COLLECTION = "collection"  # only where a limit is set, one a month
-    RUN = "run"  # only where a limit is set, one a run
+    PROVIDER = "provider"  # one per month, always present
+    COLLECTION = "collection"  # one per month, refuses only if a limit is set
+    RUN = "run"  # one per run, only while runs have a limit
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class AccountKey:
-    """Names an account. `period` is a month, for a run ""."""
+    """Identifies an account. `period` is a month, or "" for a run."""
 
     kind: AccountKind
     name: str
@@ -34,7 +34,7 @@ class AccountKey:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What an account holds, in nano-USD."""
+    """The state of an account, in nano-USD."""
 
     key: AccountKey
     limit: NanoUsd | None  # None: unlimited
@@ -44,17 +44,17 @@ class Account:
 
     @property
     def remaining(self) -> int | None:
-        """What can still be reserved; below 0 after a limit was lowered. None: unlimited."""
+        """The amount that can still be reserved; below 0 after a limit was lowered. None: unlimited."""
         return None if self.limit is None else self.limit - self.reserved - self.spent
 
     def fits(self, amount: int) -> bool:
-        """Whether an amount can be reserved. What costs nothing always can."""
+        """Whether an amount can be reserved. An amount of 0 always can."""
         return amount == 0 or self.limit is None or self.reserved + self.spent + amount <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """The limits of the settings, in nano-USD. A provider that is not named is free and unlimited."""
+    """The limits in the settings, in nano-USD. A provider that is not named is free and unlimited."""
 
     providers: dict[str, NanoUsd | None] = field(default_factory=dict)
     collections: dict[str, NanoUsd] = field(default_factory=dict)
@@ -74,12 +74,12 @@ class Reservation:
     attempt: int  # 1-based, over all tiers of a task
     amount: NanoUsd  # the most it can cost
     price_version: str
-    seconds_to_live: float  # after it the call counts as lost, and costs its reservation
+    seconds_to_live: float  # after that the call counts as lost, at the cost of its reservation
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetRefusal:
-    """The first account in which a reservation does not fit."""
+    """The first account that a reservation does not fit in."""
 
     account: Account
     wanted: NanoUsd
@@ -91,13 +91,13 @@ class PutOff:
 
     reason: str  # of the `Deferred`
     why: str  # in words
-    refused_by: tuple[str, Month] | None = None  # the provider whose budget of that month does not suffice
+    refused_by: tuple[str, Month] | None = None  # the provider whose budget for that month is too small
 
     @staticmethod
     def of(facts: Mapping[str, Any]) -> "PutOff":
-        """What a stage recorded of a document that it put off (`domain.stages.put_off`).
+        """Reads the facts that a stage recorded for a deferred document (`domain.stages.put_off`).
 
-        A document names the first account that refused it; one recorded before accounts were fields names none.
+        They name the first account that refused; older records have no field for the account.
         """
         refused = Shortage(**facts["budget"]) if "budget" in facts else None
         of_provider = refused is not None and refused.kind == AccountKind.PROVIDER
@@ -111,14 +111,14 @@ class Settlement:
 
     call_id: str
     outcome: str  # "ok" or an error type (`llm/retry_policy.py`)
-    usage: Usage | None  # None: the provider said nothing and nothing can be told
-    cost: NanoUsd | None  # None: may have been billed, so it costs its reservation (status "unknown")
+    usage: Usage | None  # None: the provider reported none, and it is unknown
+    cost: NanoUsd | None  # None: may have been billed, charged with its reservation (status "unknown")
     latency_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What was used, summed over the calls of one group. A key that was not grouped by is ""."""
+    """Usage summed over the calls of one group. A key that is not grouped by is ""."""
 
     month: str
     day: str  # "2026-11-24", UTC
@@ -135,14 +135,14 @@ class UsageRow:
     output_tokens: int
     reasoning_tokens: int
     estimated_calls: int
-    unknown_calls: int  # lost or perhaps billed: they cost their reservation
+    unknown_calls: int  # lost or perhaps billed: charged with their reservation
     over_reservation_calls: int  # cost more than was reserved
     cost: NanoUsd
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotals:
-    """Everything in the ledger of one month, counted three ways that must be equal."""
+    """The cost of one month in the ledger, counted in three ways that must agree."""
 
     month: Month
     rows: NanoUsd  # sum over calls

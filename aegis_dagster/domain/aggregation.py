@@ -1,7 +1,7 @@
-"""Aggregation: from what single chunks say to entities and relations, the same in any order.
+"""Aggregation of the evidence of single chunks to entities and relations, independent of their order.
 
-The rules: the name and type said most often win, a tie goes to the smaller text. Descriptions are
-distinct and stand in the order of (first document that says it, text). Keywords are distinct, most
+The rules: the most frequent name and type win, a tie goes to the smaller text. Descriptions are
+distinct and ordered by (first document that contains it, text). Keywords are distinct, most
 frequent first. Weights are integers, so that no sum depends on its order.
 """
 
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 from aegis_dagster.domain.evidence import ChunkEvidence
 
-# Two keys fit in one B-tree entry of Postgres (2,704 bytes) even when every character takes four bytes.
+# Two keys fit into one B-tree entry of Postgres (2,704 bytes) even if every character takes four bytes.
 MAX_NAME_CHARACTERS = 200
 MAX_TYPE_CHARACTERS = 60
 MAX_KEYWORDS_CHARACTERS = 300
 MAX_EVIDENCE_DESCRIPTION_CHARACTERS = 1_000
-MAX_DESCRIPTION_CHARACTERS = 2_000  # of an entity or relation; a hub costs and shows no more than this
+MAX_DESCRIPTION_CHARACTERS = 2_000  # of an entity or relation, however many chunks mention it
 
-MILLI = 1_000  # weights are kept in thousandths
+MILLI = 1_000  # weights are stored in thousandths
 _MAX_WEIGHT = 1_000_000.0
 _UNKNOWN_TYPE = "unknown"
 _PAIR_SEPARATOR = "\x1f"
@@ -57,7 +57,7 @@ class RelationRecord:
 
 @dataclass(frozen=True, slots=True)
 class CanonicalEvidence:
-    """A chunk's evidence in its one form: records sorted by key. Equal content gives equal values."""
+    """A chunk's evidence in canonical form: records sorted by key. Equal content gives equal values."""
 
     mentions: tuple[MentionRecord, ...] = ()
     relations: tuple[RelationRecord, ...] = ()
@@ -75,7 +75,7 @@ class MentionGroup:
     type: str
     description: str
     count: int  # chunks
-    first_document: str  # smallest id of a document that says so
+    first_document: str  # smallest id of a document that contains it
     marks: int  # sum of `chunk_mark` over the chunks
 
 
@@ -93,7 +93,7 @@ class RelationGroup:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What all documents together say about one thing."""
+    """The aggregated evidence of all documents about one entity."""
 
     key: str
     name: str
@@ -101,7 +101,7 @@ class Entity:
     description: str
     chunk_count: int
     document_count: int
-    sources: int  # changes when the set of its chunks does: sum of `chunk_mark` over them
+    sources: int  # sum of `chunk_mark` over its chunks; changes when their set changes
 
     def content_hash(self) -> str:
         """sha256 hex digest of all fields."""
@@ -110,7 +110,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What all documents together say about one directed pair of entities."""
+    """The aggregated evidence of all documents about one directed pair of entities."""
 
     source_key: str
     target_key: str
@@ -132,37 +132,37 @@ class Relation:
 
 
 def entity_key(name: str) -> str:
-    """The key under which names of one entity meet: NFKC, case-folded, white space collapsed, at most 200 characters.
+    """The key shared by all spellings of a name: NFKC, case-folded, white space collapsed, at most 200 characters.
 
-    Empty when nothing visible is left.
+    Empty if no visible character is left.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _clean(name)).casefold())
     return " ".join(folded.split())[:MAX_NAME_CHARACTERS].strip()
 
 
 def relation_key(source_key: str, target_key: str) -> str:
-    """The key of a directed pair. Unambiguous: no entity key holds a control character."""
+    """The key of a directed pair. Unambiguous, because no entity key contains a control character."""
     return f"{source_key}{_PAIR_SEPARATOR}{target_key}"
 
 
 def split_relation_key(key: str) -> tuple[str, str]:
-    """The source's and the target's key."""
+    """The keys of source and target."""
     source_key, target_key = key.split(_PAIR_SEPARATOR)
     return source_key, target_key
 
 
 def chunk_mark(chunk_id: str) -> int:
-    """A number of 40 bits that stands for a chunk in sums; eight million of them fit a 64-bit integer."""
+    """A 40-bit number that represents a chunk in sums; a 64-bit integer holds the sum of eight million."""
     return int(hashlib.sha256(chunk_id.encode()).hexdigest()[:10], 16)
 
 
 def canonical_evidence(evidence: ChunkEvidence) -> CanonicalEvidence:
-    """The one form of what a chunk says.
+    """The canonical form of a chunk's evidence.
 
-    Mentions of one key become one: the first name and type, all distinct descriptions. Relations of one
-    directed pair become one: distinct keywords and descriptions, weights summed. Relations of an entity
-    with itself and names without a visible character are left out. An end that the chunk does not mention
-    becomes a mention of type "unknown", so that no relation hangs in the air. A weight that is not a
+    Mentions with the same key are merged: the first name and type, all distinct descriptions. Relations of the
+    same directed pair are merged: distinct keywords and descriptions, weights summed. Relations of an entity
+    with itself and names without a visible character are dropped. A relation's end that the chunk does not
+    mention becomes a mention of type "unknown", so that every relation has both ends. A weight that is not a
     positive finite number counts as 1.
     """
     mentions: dict[str, list[MentionRecord]] = {}
@@ -193,7 +193,7 @@ def canonical_evidence(evidence: ChunkEvidence) -> CanonicalEvidence:
 
 
 def aggregate_entity(key: str, groups: Iterable[MentionGroup], document_count: int) -> Entity:
-    """One entity from all its mentions. The order of the groups does not matter; there is at least one."""
+    """Aggregate an entity from all its mentions. The order of the groups does not matter; at least one is needed."""
     groups = list(groups)
     names: Counter[str] = Counter()
     types: Counter[str] = Counter()
@@ -212,7 +212,7 @@ def aggregate_entity(key: str, groups: Iterable[MentionGroup], document_count: i
 
 
 def aggregate_relation(key: str, groups: Iterable[RelationGroup], document_count: int) -> Relation:
-    """One relation from all its evidence. The order of the groups does not matter; there is at least one."""
+    """Aggregate a relation from all its evidence. The order of the groups does not matter; at least one is needed."""
     source_key, target_key = split_relation_key(key)
     groups = list(groups)
     keywords: Counter[str] = Counter()
@@ -268,7 +268,7 @@ def _joined(descriptions: Iterable[tuple[str, str]]) -> str:
 
 
 def _capped(texts: Iterable[str], separator: str, limit: int) -> str:
-    """Texts joined for as long as whole ones fit; the first one is cut when it alone is too long."""
+    """Join as many whole texts as fit; the first one is cut if it alone is too long."""
     joined = ""
     for text in texts:
         longer = f"{joined}{separator}{text}" if joined else text[:limit]
@@ -283,9 +283,9 @@ def _keywords(text: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Without what nobody sees or a database cannot hold: control characters, lone surrogates, invisible ones.
+    """Remove control characters, lone surrogates and invisible characters, which databases or readers cannot use.
 
-    White space becomes spaces; among it are control characters, the separator of pairs one of them.
+    White space becomes spaces; it includes some control characters, also the separator of pairs.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -312,7 +312,7 @@ def _weight_milli(weight: float) -> int:
 
 
 def _values(record: MentionRecord | RelationRecord | Entity | Relation) -> list[object]:
-    """All fields in order; dataclasses.astuple copies deeply, which took a third of all writing."""
+    """All fields in order; dataclasses.astuple copies deeply, which took a third of all writing time."""
     return [getattr(record, name) for name in record.__slots__]
 
 

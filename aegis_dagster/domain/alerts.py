@@ -1,8 +1,8 @@
-"""What a person is paged for: states of asset checks and of runs, and what a change of state says.
+"""Alerts: the states of asset checks and runs, and the pages for a change of state.
 
-A check is one alert per asset, partition and check; a run is one per job and partition. Events are ordered by their
-own time, not by the order of reading: one that is not newer than what its alert has seen changes nothing. So events
-may be read twice, and from the beginning again.
+There is one alert per asset, partition and check, and one per job and partition of runs. Events are ordered by their
+own time, not by the order of reading: an event that is not newer than the last one of its alert changes nothing. So
+events may be read again, even from the beginning.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class Severity(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """What an alert is of; Alertmanager's `alertname`."""
+    """The kind of an alert; Alertmanager's `alertname`."""
 
     CHECK = "AssetCheckFailed"
     RUN = "DagsterRunFailed"
@@ -36,7 +36,7 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AlertKey:
-    """Which alert. Its parts are the labels of a page."""
+    """Identifies an alert. Its fields are the labels of a page."""
 
     kind: AlertKind
     name: str  # asset key with slashes; job of a run
@@ -45,7 +45,7 @@ class AlertKey:
 
     @property
     def text(self) -> str:
-        """The same as one string, equal for equal keys only."""
+        """The key as one string, unambiguous."""
         return json.dumps([self.kind, self.name, self.partition, self.check], ensure_ascii=False)
 
     @classmethod
@@ -55,19 +55,19 @@ class AlertKey:
         return cls(AlertKind(kind), name, partition, check)
 
     def labels(self) -> dict[str, str]:
-        """Labels without severity; one that is empty is left out, as Alertmanager does."""
+        """Labels without severity; empty ones are omitted, as in Alertmanager."""
         of_kind = {"asset": self.name, "check": self.check} if self.kind is AlertKind.CHECK else {"job": self.name}
         found = {"alertname": str(self.kind), **of_kind, "partition": self.partition}
         return {name: value for name, value in found.items() if value}
 
     @property
     def short(self) -> str:
-        """Six digits for somebody to type."""
+        """Six hex digits that are easy to type."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:6]
 
     @property
     def title(self) -> str:
-        """What it is of, for people."""
+        """The alert's subject, for people."""
         partition = f", partition {self.partition}" if self.partition else ""
         if self.kind is AlertKind.CHECK:
             return f"Check {self.check} of {self.name}{partition}"
@@ -85,7 +85,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where a page leads to."""
+    """The links in a page."""
 
     dagster_url: str = ""
     runbook_url: str = ""
@@ -93,7 +93,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class AlertEvent:
-    """What was seen of an alert at one moment."""
+    """The state of an alert as observed at one moment."""
 
     key: AlertKey
     at_us: int  # microseconds since 1970-01-01 UTC
@@ -103,14 +103,14 @@ class AlertEvent:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """How things stand."""
+    """The current state of an alert."""
 
     key: AlertKey
     severity: Severity | None  # None: all is well
-    since_us: int  # of the event that made it so
+    since_us: int  # of the event that caused this state
     at_us: int  # of the newest event
     told: Told
-    paged: Severity | None = None  # what was last said to people; None: that all is well, or nothing
+    paged: Severity | None = None  # last severity sent to people; None: the all-clear, or nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Page:
     since_us: int  # when this began
     at_us: int  # of the newest event
     told: Told
-    replaced: bool = False  # an all-clear that another severity follows: only for who knows alerts by severity
+    replaced: bool = False  # all-clear before another severity: only for channels that identify alerts by it
 
     @property
     def summary(self) -> str:
@@ -141,7 +141,7 @@ class Page:
         return {**self.key.labels(), "severity": str(self.severity)}
 
     def annotations(self, links: Links) -> dict[str, str]:
-        """What a page says besides its labels."""
+        """The annotations of a page."""
         run = f"{links.dagster_url.rstrip('/')}/runs/{self.told.run_id}" if self.told.run_id else ""
         found = {
             "summary": self.summary,
@@ -153,12 +153,12 @@ class Page:
         return {name: value for name, value in found.items() if value}
 
     def to_json(self) -> str:
-        """As it is kept until it is delivered."""
+        """The page as stored until it is delivered."""
         return json.dumps(asdict(self) | {"key": self.key.text}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Page":
-        """What `to_json` wrote."""
+        """The page that `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
         told = values.pop("told")
         return cls(
@@ -170,7 +170,7 @@ class Page:
 
 
 def seen(alert: Alert | None, event: AlertEvent) -> Alert:
-    """The alert after an event. The same object: the event is not newer than what was seen."""
+    """The alert after an event. Returns the same object if the event is not newer than the last one."""
     if alert is None:
         return Alert(event.key, event.severity, event.at_us, event.at_us, event.told)
     if event.at_us <= alert.at_us:
@@ -180,7 +180,7 @@ def seen(alert: Alert | None, event: AlertEvent) -> Alert:
 
 
 def pages_due(alert: Alert) -> tuple[Alert, list[Page]]:
-    """What people do not know yet of an alert, in the order in which they are told, and the alert once they are."""
+    """The alert once its due pages are sent, and these pages, in the order in which to send them."""
     if alert.severity is alert.paged:
         return alert, []
     pages: list[Page] = []
@@ -198,13 +198,13 @@ def firing_page(alert: Alert, severity: Severity) -> Page:
 
 
 def told_of(description: str | None, numbers: Mapping[str, int | float], run_id: str) -> Told:
-    """The texts of an event, as every database and receiver takes them."""
+    """The texts of an event, in a form that every database and receiver accepts."""
     figures = [(in_label(name), _number(value)) for name, value in list(numbers.items())[:MOST_FIGURES]]
     return Told(cleaned(description or "", MOST_CHARACTERS), tuple(figures), run_id)
 
 
 def in_label(text: str) -> str:
-    """A name as part of a label: one line, not too long, and still another for another text."""
+    """A name as part of a label: one line of limited length, different for different texts."""
     line = " ".join(cleaned(text, len(text) + 1).split())
     if len(line) <= _MOST_IN_A_LABEL:
         return line
@@ -212,13 +212,13 @@ def in_label(text: str) -> str:
 
 
 def job_label(job: str, assets: Iterable[str]) -> str:
-    """The name of a job; one that Dagster makes for chosen assets is told apart by them."""
+    """The name of a job; jobs that Dagster makes for selected assets are distinguished by these assets."""
     named = sorted(assets)
     return in_label(f"{job}({', '.join(named)})" if named else job)
 
 
 def cleaned(text: str, most: int) -> str:
-    """Without control characters and halves of surrogate pairs, which no store takes; cut at `most` characters."""
+    """Remove control characters and lone surrogates, which no store accepts; cut at `most` characters."""
     kept = "".join(c if c in "\n\t" or unicodedata.category(c) not in _NOT_STORED else "\ufffd" for c in text)
     return kept if len(kept) <= most else f"{kept[: most - 1]}…"
 

@@ -1,4 +1,4 @@
-"""The chunk: one passage of a document, with everything that says where it stands."""
+"""The chunk: one passage of a document, with its position."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Chunk:
 
     ordinal: int  # 0-based position in the document
     text: str  # the passage as a reader sees it, tables as Markdown
-    embedded_text: str  # what is embedded and extracted from: headings, then the passage
+    embedded_text: str  # the text for embedding and extraction: headings, then the passage
     headings: tuple[str, ...] = ()  # outermost first
     pages: tuple[int, ...] = ()  # 1-based, ascending; empty where the format has no pages
     boxes: tuple[Box, ...] = ()
@@ -38,7 +38,7 @@ class Chunk:
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Chunk":
-        """The chunk that `to_json` described."""
+        """The chunk from the values of `to_json`."""
         return Chunk(
             ordinal=values["ordinal"],
             text=values["text"],
@@ -53,7 +53,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class LocatedChunk:
-    """A chunk of one document, with its id and the hash its embedding is cached by."""
+    """A chunk of one document, with its id and the hash under which its embedding is cached."""
 
     id: ChunkId
     document_id: DocumentId
@@ -62,7 +62,7 @@ class LocatedChunk:
 
 
 def locate(document_id: DocumentId, chunks: Sequence[Chunk]) -> list[LocatedChunk]:
-    """Give the chunks of one document their ids. Equal texts are told apart by their occurrence."""
+    """Give the chunks of one document their ids. Equal texts are distinguished by their occurrence number."""
     seen: Counter[str] = Counter()
     located = []
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Text coverage: how much of a document's text its chunks hold."""
+"""Text coverage: the share of a document's text that its chunks contain."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _SAMPLE_LENGTH = 200  # characters
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What share of a document's words is found in its chunks."""
+    """The share of a document's words that occur in its chunks."""
 
     share: float  # 0..1; 1.0 for a document without words
     missing_sample: str  # the first missing words in document order, at most 200 characters; empty: none is missing
@@ -23,7 +23,7 @@ class Coverage:
 def text_coverage(document_text: str, chunk_texts: Iterable[str]) -> Coverage:
     """Compare the multiset of lower-cased words of a document with that of its chunks.
 
-    A word that stands five times in the document and four times in the chunks is missing once.
+    A word that occurs five times in the document and four times in the chunks is missing once.
     Linear in the length of the texts.
     """
     available = Counter(word for text in chunk_texts for word in _words(text))
@@ -44,7 +44,7 @@ def _words(text: str) -> Iterable[str]:
 
 
 def _sample(words: list[str]) -> str:
-    """The first words, as many as fit."""
+    """As many of the first words as fit."""
     sample = ""
     for word in words:
         longer = f"{sample} {word}" if sample else word

@@ -1,4 +1,4 @@
-"""A document with its states: what is up to date, what may be worked on, what has work and why."""
+"""A document with its states: what is up to date, what can be processed, and what needs work, with the reason."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from aegis_dagster.domain.stages import (
 from aegis_dagster.errors import BudgetExhausted
 
 _DONE = Status.DONE
-RETRY_AFTER_MS = 10 * 60_000  # a document that failed for a passing reason is tried again so much later
+RETRY_AFTER_MS = 10 * 60_000  # wait before a document with a temporary failure is tried again
 
-Exists = Callable[[Stage, str], bool]  # looks for an artifact: `FolderArtifacts.exists` or `listed`
+Exists = Callable[[Stage, str], bool]  # whether an artifact exists: `FolderArtifacts.exists` or `listed`
 
 
 class Readiness(StrEnum):
     """What the state of the stage above allows."""
 
     READY = "ready"
-    BLOCKED = "blocked"  # the stage above has yet to come, or may still succeed: leave everything as it is
-    CLEAR = "clear"  # the stage above failed for good: what was published of the document must go
+    BLOCKED = "blocked"  # the stage above has not run yet, or may still succeed: change nothing
+    CLEAR = "clear"  # the stage above failed permanently: remove what was published
 
 
 class Why(StrEnum):
-    """A reason to work on a document, as an operator reads it."""
+    """A reason to work on a document, worded for operators."""
 
     NEW = "new"
     BYTES = "bytes changed"
@@ -47,28 +47,28 @@ class Why(StrEnum):
 
 
 def all_there(_stage: Stage, _fingerprint: str) -> bool:
-    """Where nobody looks: every artifact counts as there."""
+    """An `Exists` without a look at the store: every artifact counts as existing."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """A document, the states recorded of it, and the fingerprints it should have now at each stage."""
+    """A document, its recorded states, and the fingerprints it should have now at each stage."""
 
     document: Document
-    recorded: Mapping[Stage, StageState]  # the stages it has reached
+    recorded: Mapping[Stage, StageState]  # only the stages it has reached
     wanted: Mapping[Stage, str]
     changed_ms: int = 0  # when the catalog recorded its revision
-    edited: bool = False  # the catalog has not heard of this revision yet, only of another
+    edited: bool = False  # the catalog knows only another revision so far
 
     def is_current(self, stage: Stage) -> bool:
-        """Whether it needs nothing at a stage, by what is recorded."""
+        """Whether it needs no work at a stage, according to its recorded state."""
         return self._settled(stage, self.readiness(stage))
 
     def all_plainly_done(self) -> bool:
-        """Whether every stage is done, or left out, under its wanted fingerprint: so it is with nearly all documents.
+        """Whether every stage is done or skipped under its wanted fingerprint, as for nearly all documents.
 
-        Then every stage is current. The rule, which takes longer, is asked of the others.
+        Then every stage is current, and the slower general rule need not be evaluated.
         """
         for stage, wanted in self.wanted.items():
             state = self.recorded.get(stage)
@@ -79,17 +79,17 @@ class DocumentState:
         return True
 
     def is_done_at(self, stage: Stage) -> bool:
-        """Whether the result that is wanted at a stage was made."""
+        """Whether the wanted result of a stage was made."""
         return self.status_at(stage) is Status.DONE
 
     def status_at(self, stage: Stage) -> Status:
-        """Where it stands at a stage; what was done under another fingerprint is pending."""
+        """Its status at a stage; a result with another fingerprint counts as pending."""
         state = self.recorded.get(stage)
         return state.status if state is not None and state.fingerprint == self.wanted[stage] else Status.PENDING
 
     @property
     def status(self) -> Status:
-        """One word: failed before deferred before pending before done.
+        """Its overall status: failed before deferred before pending before done.
 
         A document whose parsing was skipped is skipped; one with a later stage skipped is done.
         """
@@ -102,14 +102,14 @@ class DocumentState:
         return Status.SKIPPED if self.recorded[Stage.PARSE].status is Status.SKIPPED else Status.DONE
 
     def readiness(self, stage: Stage) -> Readiness:
-        """Whether it can be worked on at a stage now."""
+        """Whether it can be processed at a stage now."""
         above = UPSTREAM[stage]
         return Readiness.READY if above is None else self._allows_below(above)
 
     def work(self, stage: Stage, exists: Exists = all_there, ready: Readiness | None = None) -> Why | None:
-        """Why a run would work on it at a stage now; None: nothing is to do, or the stage above has yet to come.
+        """Why a run would work on it at a stage now; None: no work, or the stage above has not run yet.
 
-        ready: how the stage above will have ended, where that is foreseen.
+        ready: the expected readiness after the stage above, if known.
         """
         ready = ready or self.readiness(stage)
         if ready is Readiness.BLOCKED:
@@ -133,12 +133,12 @@ class DocumentState:
     def planned(
         self, exists: Exists, *, forced: Collection[Stage] = (), off: Collection[Stage] = ()
     ) -> dict[Stage, Why]:
-        """What a run would do at each stage, if what it works on succeeds; a stage without work is absent.
+        """Why a run would work on each stage, assuming that the stages succeed; a stage without work is absent.
 
-        off: stages that are off for the collection, and only recorded as left out.
+        off: stages that are off for the collection, and only recorded as skipped.
         """
         found: dict[Stage, Why] = {}
-        # What each stage will leave to those below; None: nobody knows.
+        # The readiness that each stage will leave to those below; None: unknown.
         leaves: dict[Stage | None, Readiness | None] = {None: Readiness.READY}
         for stage in Stage:
             ready = leaves[UPSTREAM[stage]]
@@ -157,7 +157,7 @@ class DocumentState:
         return found
 
     def is_stale(self, exists: Exists) -> bool:
-        """Whether a run has something to do at some stage, sooner or later."""
+        """Whether it has work at some stage, now or later."""
         if self.all_plainly_done():
             made = (stage for stage in ARTIFACT_STAGES if self.recorded[stage].status is Status.DONE)
             return not all(exists(stage, self.wanted[stage]) for stage in made)
@@ -166,16 +166,16 @@ class DocumentState:
     def has_work(self, now_ms: int) -> bool:
         """Whether a run started now would do something at some stage.
 
-        Not for one that failed for good, failed a moment ago, or waits for a provider or for money before its time.
+        False if it failed permanently or recently, or still has to wait for a provider or a budget.
         """
         return not self.all_plainly_done() and any(
             self.work(stage) and not self._rests(stage, now_ms) for stage in Stage
         )
 
     def only_embedding_is_stale(self) -> bool:
-        """Whether nothing but another embedding model, or its settings, gives a run something to do.
+        """Whether its only work comes from another embedding model or its settings.
 
-        The chunks are those that are wanted, and were embedded before.
+        Its chunks are up to date, and were embedded before.
         """
         embedded = self.recorded.get(Stage.EMBED)
         return (
@@ -186,9 +186,9 @@ class DocumentState:
         )
 
     def is_embedded_otherwise(self) -> bool:
-        """Whether it was embedded by another model, from other chunks or of other bytes than are wanted now.
+        """Whether it was embedded by another model, from other chunks or from other bytes than are wanted now.
 
-        Not where an earlier stage lost the document before there were points.
+        False if an earlier stage failed before the document had points.
         """
         embedded = self.recorded.get(Stage.EMBED)
         if embedded is None or embedded.fingerprint == self.wanted[Stage.EMBED]:
@@ -200,7 +200,7 @@ class DocumentState:
         return state is not None and state.settled(self.wanted[stage], clear=ready is Readiness.CLEAR)
 
     def _allows_below(self, stage: Stage) -> Readiness:
-        """What its state at a stage allows the stages below."""
+        """The readiness that its state at a stage gives to the stages below."""
         state = self.recorded.get(stage)
         if state is None or state.fingerprint != self.wanted[stage]:
             return Readiness.BLOCKED
@@ -215,7 +215,7 @@ class DocumentState:
         return Readiness.BLOCKED
 
     def _bytes_changed(self) -> bool:
-        """Whether its bytes changed after it was parsed, or was refused, for the last time."""
+        """Whether its bytes changed after it was last parsed or refused."""
         parsed = self.recorded.get(Stage.PARSE)
         ended = None if parsed is None else parsed.finished_ms
         return self.edited or (ended is not None and ended <= self.changed_ms)
@@ -230,7 +230,7 @@ class DocumentState:
 
 
 def _money_is_back(state: StageState, now_ms: int) -> bool:
-    """Whether the month for which no money was left is over. Who waits for a provider waits for the nightly run."""
+    """Whether the month of the exhausted budget is over. One that waits for a provider waits for the nightly run."""
     until = str(state.facts.get("until") or "")
     if state.facts.get("reason") != BudgetExhausted.reason or not until:
         return False

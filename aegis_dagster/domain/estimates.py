@@ -1,23 +1,23 @@
-"""How much work is in documents that nobody has read yet."""
+"""Estimates the work in documents that have not been read yet."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aegis_dagster.domain.identifiers import CollectionName
 
-ENOUGH = 5  # documents of one format, to go by them instead of by the table
+ENOUGH = 5  # documents of one format needed to use them instead of the table
 
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """So many bytes of a file come to one chunk, and to one picture that is looked at; None: it has no pictures."""
+    """Bytes of a file per chunk, and per picture to describe (None: the format has no pictures)."""
 
     bytes_per_chunk: int
     bytes_per_picture: int | None = None
 
 
-# By suffix. Guesses, not measured; they count only until five documents of the format are done. Text has 240
-# tokens a chunk at four characters a token; the others carry fonts, markup and compression.
+# By suffix. Guesses, not measured; used only until five documents of the format are done. Text has 240 tokens
+# per chunk at four characters per token; the other formats contain fonts, markup and compression.
 GUESSES: Mapping[str, Yardstick] = {
     **dict.fromkeys((".md", ".markdown", ".txt", ".text", ".rst", ".log", ".csv"), Yardstick(900)),
     **dict.fromkeys((".html", ".htm", ".xhtml"), Yardstick(3_000)),
@@ -33,26 +33,26 @@ PICTURE_FILES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Calls' worth of work in a document."""
+    """The work in a document, counted in what calls are made for."""
 
     chunks: int
-    pictures: int  # that are looked at: without decoration
+    pictures: int  # to describe, without decoration
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a document that is done came to."""
+    """The actual numbers of a finished document."""
 
     collection: CollectionName
     suffix: str
     size_bytes: int
     chunks: int
     pictures: int  # in the document
-    looked_at: int  # of these
+    looked_at: int  # how many of these were described
 
 
 class Experience:
-    """What documents that are done say of those that are not."""
+    """Predicts numbers of unfinished documents from finished ones."""
 
     def __init__(self, done: Iterable[Done]) -> None:
         self._by_format: dict[str, list[Done]] = {}
@@ -62,7 +62,7 @@ class Experience:
             self._by_both.setdefault((one.collection, one.suffix), []).append(one)
 
     def expected(self, collection: CollectionName, suffix: str, size_bytes: int) -> Amount:
-        """From files of this format: of the collection, else of all, else from the table. Rounded up."""
+        """Estimated from files of this format in the collection, else in all, else from the table. Rounded up."""
         alike = self._alike(collection, suffix)
         total = sum(one.size_bytes for one in alike)
         if not total:
@@ -72,7 +72,7 @@ class Experience:
         return Amount(_share(size_bytes, chunks, total), _share(size_bytes, looked_at, total))
 
     def looked_at(self, collection: CollectionName, suffix: str, pictures: int) -> int:
-        """How many of the pictures of a parsed document are worth a look; all of them where nothing is known."""
+        """How many pictures of a parsed document are expected to be described; all of them if nothing is known."""
         alike = self._alike(collection, suffix)
         total = sum(one.pictures for one in alike)
         return _share(pictures, sum(one.looked_at for one in alike), total) if total else pictures
@@ -89,7 +89,7 @@ def _guessed(suffix: str, size_bytes: int) -> Amount:
         return Amount(chunks=2, pictures=1)
     guess = GUESSES.get(suffix)
     if guess is None or size_bytes == 0:
-        return Amount(0, 0)  # is refused when it is parsed
+        return Amount(0, 0)  # parsing refuses it
     pictures = -(-size_bytes // guess.bytes_per_picture) if guess.bytes_per_picture else 0
     return Amount(-(-size_bytes // guess.bytes_per_chunk), pictures)
 

@@ -1,4 +1,4 @@
-"""Evidence: what one chunk says about entities and the relations between them."""
+"""Evidence: the statements of chunks about entities and the relations between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One chunk names one entity."""
+    """One entity that a chunk mentions."""
 
     name: str  # as written, whitespace collapsed
     type: str  # e.g. "organization", "acronym", "phrase"
@@ -17,7 +17,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class RelationEvidence:
-    """One chunk relates two entities, both of which it mentions."""
+    """A relation in a chunk between two entities that it mentions."""
 
     source: str  # name of a mention in the same chunk
     target: str
@@ -28,7 +28,7 @@ class RelationEvidence:
 
 @dataclass(frozen=True, slots=True)
 class ChunkEvidence:
-    """All that one chunk says."""
+    """All evidence of one chunk."""
 
     mentions: tuple[Mention, ...] = ()
     relations: tuple[RelationEvidence, ...] = ()
@@ -36,7 +36,7 @@ class ChunkEvidence:
 
 @dataclass(frozen=True, slots=True)
 class DocumentEvidence:
-    """All that one document says, chunk by chunk. Chunk ids are unique."""
+    """All evidence of one document, by chunk. Chunk ids are unique."""
 
     document_id: DocumentId
     fingerprint: str  # of the document at the graph stage
@@ -45,7 +45,7 @@ class DocumentEvidence:
 
 @dataclass(frozen=True, slots=True)
 class GraphSize:
-    """How much a graph holds."""
+    """The size of a graph."""
 
     entities: int
     relations: int

@@ -1,8 +1,8 @@
-"""Fingerprints: what the result of a stage depends on, as one hash.
+"""Fingerprints: one hash over everything that the result of a stage depends on.
 
 A document is stale at a stage when the recorded fingerprint differs from the wanted one. Fingerprints of
 parse, enrich and chunk do not depend on the document's name, so equal files share one artifact and a
-moved file keeps what was computed; points and evidence carry the document's id, so theirs do.
+moved file keeps its results; those of embed and graph do, because points and evidence contain its id.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from aegis_dagster.domain.stages import Document, Stage, StageState, Status
 
 @dataclass(frozen=True, slots=True)
 class CollectionRules:
-    """What a collection's policy says about the stages."""
+    """A collection's policy for the stages."""
 
     enrich: bool = True
     graph: bool = True
@@ -24,9 +24,9 @@ class CollectionRules:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Code version, settings and model of each stage, as strings, and what differs by collection.
+    """Code version, settings and model of each stage as strings, and how they differ by collection.
 
-    local_only: those of stages that other models work on where content may not leave the company.
+    local_only: the identities for stages that use other models if content must not leave the company.
     """
 
     by_stage: Mapping[Stage, str]
@@ -47,9 +47,9 @@ class Identities:
         return self.rules.get(collection, self.default_rules)
 
     def framed(self, collection: CollectionName) -> tuple[bytes, ...]:
-        """What each stage of a collection depends on besides its input, as it is hashed; "off" for one it leaves out.
+        """What each stage of a collection depends on besides its input, encoded for hashing; "off" if it is skipped.
 
-        Made once for each collection: it is asked for every document.
+        Cached for each collection, because every document needs it.
         """
         found = self._framed.get(collection)
         if found is None:
@@ -61,7 +61,7 @@ class Identities:
 
 
 def digest_of(*parts: str) -> str:
-    """sha256 hex digest of the parts, unambiguous about where one ends."""
+    """sha256 hex digest of the parts; their boundaries are part of it."""
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(_framed(part))
@@ -73,7 +73,7 @@ def _framed(part: str) -> bytes:
     return len(data).to_bytes(8, "big") + data
 
 
-# Looked up and framed once, not for each of a hundred thousand documents.
+# Computed once, not for each of a hundred thousand documents.
 _STAGES = tuple(Stage)
 _ENRICH, _WITHOUT = Stage.ENRICH, (Status.FAILED, Status.DEFERRED)
 _PARSE = _framed(Stage.PARSE)
@@ -86,13 +86,13 @@ _DESCRIBED, _UNDESCRIBED = _framed(""), _framed("undescribed")
 def wanted_fingerprints(
     document: Document, identities: Identities, states: Mapping[Stage, StageState]
 ) -> dict[Stage, str]:
-    """The fingerprint each stage of a document should have now, given its states.
+    """The fingerprint that each stage of a document should have now, given its states.
 
-    An enrichment that failed or was put off does not stop a document: it is chunked without descriptions, under a
-    fingerprint of its own, so that an enrichment that succeeds later makes the chunks stale.
+    A failed or deferred enrichment does not stop a document: it is chunked without descriptions, under a separate
+    fingerprint, so that an enrichment that succeeds later makes the chunks stale.
     """
-    # `digest_of` of a stage's name, what it is given, and what it depends on besides; written out, because it is
-    # asked of every document whenever a hundred thousand are read.
+    # `digest_of` of a stage's name, its input, and what else it depends on; inlined, because it runs for every
+    # document whenever a hundred thousand are read.
     sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(document.collection)
     parse = sha256(_PARSE + _framed(document.revision) + _framed(document.suffix) + of_parse).hexdigest()
     enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()

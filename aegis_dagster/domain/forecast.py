@@ -1,4 +1,4 @@
-"""What the calls that are still to be made will cost, expected. Pure arithmetic in integers."""
+"""The expected cost of calls still to be made. Pure integer arithmetic."""
 
 import calendar
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from aegis_dagster.domain.stages import Stage
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What earlier calls of the same kind used, in sum."""
+    """The summed usage of earlier calls of the same kind."""
 
     calls: int
     input_tokens: int
@@ -22,10 +22,10 @@ class Measured:
     reasoning_tokens: int
 
     def mean(self) -> Usage:
-        """One such call, every number rounded up. Raises ZeroDivisionError without calls."""
+        """The mean usage per call, every number rounded up. Raises ZeroDivisionError without calls."""
         return Usage(
             input_tokens=-(-self.input_tokens // self.calls),
-            cached_tokens=self.cached_tokens // self.calls,  # down: cached tokens are the cheap ones
+            cached_tokens=self.cached_tokens // self.calls,  # rounded down: cached tokens are cheaper
             output_tokens=-(-self.output_tokens // self.calls),
             reasoning_tokens=-(-self.reasoning_tokens // self.calls),
         )
@@ -33,7 +33,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class ForecastItem:
-    """Calls of one kind that are still to be made."""
+    """Calls of one kind still to be made."""
 
     stage: Stage | None
     task_type: TaskType
@@ -41,7 +41,7 @@ class ForecastItem:
     model: str
     calls: int
     price: Price
-    guess: Usage  # of one call, where nothing was measured
+    guess: Usage  # of one call, used if nothing was measured
     measured: Measured | None = None
     pictures: int = 0  # of one call
 
@@ -58,12 +58,12 @@ class ForecastRow:
     input_tokens: int
     output_tokens: int
     cost: NanoUsd
-    measured: bool  # every number comes from calls that were made
+    measured: bool  # whether every number comes from earlier calls
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastTotals:
-    """All rows, in the order in which they first came, and their sums."""
+    """All rows, in the order of their first items, and their sums."""
 
     rows: tuple[ForecastRow, ...]
     calls: int
@@ -72,7 +72,7 @@ class ForecastTotals:
     cost: NanoUsd
 
     def cost_by_provider(self) -> dict[str, NanoUsd]:
-        """What each provider is expected to bill."""
+        """The expected cost by provider."""
         costs: dict[str, NanoUsd] = {}
         for row in self.rows:
             costs[row.provider] = NanoUsd(costs.get(row.provider, 0) + row.cost)
@@ -80,7 +80,7 @@ class ForecastTotals:
 
 
 def forecast(items: Iterable[ForecastItem]) -> ForecastTotals:
-    """Expected calls, tokens and cost; items of one stage, task type and model are one row."""
+    """Expected calls, tokens and cost; items with the same stage, task type and model form one row."""
     rows: dict[tuple[Stage | None, TaskType, str, str], ForecastRow] = {}
     for item in items:
         if item.calls:
@@ -129,7 +129,7 @@ MEAN_OF_DAYS = 7
 
 
 def days_of_mean(today: date) -> tuple[date, ...]:
-    """The days whose mean is expected to go on: today and the six before it, also of the month before."""
+    """The days whose mean is extrapolated: today and the six days before it, also in the previous month."""
     return tuple(today - timedelta(days=number) for number in range(MEAN_OF_DAYS))
 
 
@@ -137,7 +137,7 @@ def month_end(spent: int, by_day: Mapping[date, int], today: date) -> NanoUsd:
     """Expected spend at the end of today's month, in nano-USD.
 
     spent + (cost of the last 7 days, today included) / 7 x days left after today, the second term rounded down. A day
-    without calls counts as 0, so the first days of a ledger are taken for a quiet week.
+    without calls counts as 0, so the first days of a new ledger are underestimated.
     """
     last_days = sum(by_day.get(day, 0) for day in days_of_mean(today))
     days_left = calendar.monthrange(today.year, today.month)[1] - today.day

@@ -1,4 +1,4 @@
-"""The listing of the watched root, and its difference to what the catalog knows."""
+"""The listing of the watched root, and its differences from the catalog."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -26,26 +26,26 @@ class SeenFile:
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A path that was seen and is no document now, and why."""
+    """A path that was seen but is not a document now, and why."""
 
-    path: str  # ends with "/" for a folder: all below it
+    path: str  # ends with "/" for a folder with everything below it
     reason: str  # "unreadable", "still_growing", "link_leaves_root", "broken_link", "not_a_file", "bad_name"
     remedy: str
     keeps_document: bool  # a document known under this path is kept as it is
 
     def to_json(self) -> dict[str, str]:
-        """What people are told of it."""
+        """The JSON values shown to people."""
         return {"path": self.path, "reason": self.reason, "remedy": self.remedy}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All that one scan saw below `scope` ("" is the whole root)."""
+    """Everything that one scan saw below `scope` ("" is the whole root)."""
 
     files: Mapping[DocumentId, SeenFile]
     passed_over: tuple[PassedOver, ...] = ()
     ignored: int = 0  # hidden and temporary names
-    unread: frozenset[DocumentId] = frozenset()  # new or changed files that wait for the next scan: time was up
+    unread: frozenset[DocumentId] = frozenset()  # new or changed files left for the next scan, because time was up
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ListingDiff:
 
     new: tuple[DocumentId, ...]
     changed: tuple[DocumentId, ...]
-    touched: tuple[DocumentId, ...]  # other stamp, same bytes
+    touched: tuple[DocumentId, ...]  # new stamp, same bytes
     moved: tuple[tuple[DocumentId, DocumentId], ...]  # (from, to); `to` is in neither `new` nor `changed`
     deleted: tuple[DocumentId, ...]
     unchanged: int
@@ -63,8 +63,8 @@ class ListingDiff:
 def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> ListingDiff:
     """Compare a scan with the documents known below the same scope.
 
-    A known document that was passed over for a passing reason, or not read yet, is neither changed nor deleted. A
-    deleted one and a new one with the same bytes are a move; with several candidates, paths are paired in order.
+    A known document that was passed over for a temporary reason, or not read yet, is neither changed nor deleted. A
+    deleted and a new document with the same bytes are a move; several candidates are paired in the order of paths.
     """
     kept = {item.path for item in listing.passed_over if item.keeps_document} | listing.unread
     kept_folders = tuple(path for path in kept if path.endswith("/"))
@@ -78,7 +78,7 @@ def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> Lis
         before = known.get(path)
         if before is None or (before.stamp, before.revision) == (seen.stamp, seen.revision):
             continue
-        # Also under an equal stamp: a file that was too large to be read under an earlier limit.
+        # The stamp may be equal: a file that was too large to read under an earlier limit.
         (touched if before.revision == seen.revision else changed).append(path)
     moved = _pair_moves([*new, *sorted(changed)], gone, listing.files, known)
     sources, targets = {source for source, _ in moved}, {target for _, target in moved}
@@ -95,12 +95,12 @@ def diff_listing(listing: Listing, known: Mapping[DocumentId, KnownFile]) -> Lis
 def deletions_need_confirmation(
     deleted: Collection[DocumentId], known: int, *, max_share: float, max_count: int
 ) -> bool:
-    """Whether so much is gone at once that it looks like an unmounted folder: both limits are exceeded."""
+    """Whether so many documents are gone at once (more than both limits) that the folder may be unmounted."""
     return len(deleted) > max_count and len(deleted) > max_share * known
 
 
 def everything_is_gone(listing: Listing, diff: ListingDiff, known: int) -> bool:
-    """Whether no document is left, however few there were: so does an empty bucket or an unmounted folder look."""
+    """Whether no document is left, however few there were: an empty bucket or an unmounted folder looks like this."""
     return not listing.files and not listing.unread and 0 < known == len(diff.deleted)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a model, and what comes back.
+"""Tasks for models and their answers.
 
 Plain values.
 """
@@ -12,7 +12,7 @@ from aegis_dagster.domain.stages import Stage
 
 
 class TaskType(StrEnum):
-    """What a model is asked for."""
+    """The kind of task for a model."""
 
     IMAGE_DESCRIPTION = "image_description"
     ENTITY_EXTRACTION = "entity_extraction"
@@ -36,7 +36,7 @@ class Classification(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """For whom a model is asked; written on the ledger row, never sent to a provider."""
+    """The purpose of a call; written to the ledger row, never sent to a provider."""
 
     collection: str = ""
     document_id: str = ""
@@ -53,7 +53,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to be looked at, already small enough."""
+    """A picture to describe, already small enough."""
 
     data: bytes = field(repr=False)
     media_type: str  # "image/jpeg" or "image/png"
@@ -63,23 +63,23 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class LLMTask:
-    """One question. For an embedding `texts` holds the texts and `messages` is empty."""
+    """One task for a model. For an embedding, `texts` holds the texts and `messages` is empty."""
 
     task_type: TaskType
     messages: tuple[Message, ...] = field(default=(), repr=False)  # documents' text: never in a log
     texts: tuple[str, ...] = field(default=(), repr=False)
-    picture: Picture | None = field(default=None, repr=False)  # shown with the last message
-    max_tokens: int = 0  # of the answer; always sent, because the reservation counts on it. 0 for embeddings
+    picture: Picture | None = field(default=None, repr=False)  # sent with the last message
+    max_tokens: int = 0  # of the answer; always sent, because the reservation relies on it. 0 for embeddings
     json_mode: bool = False
     classification: Classification = Classification.INTERNAL
     quality: Quality = Quality.STANDARD
     asked_for: AskedFor = AskedFor()
-    only: tuple[str, str] | None = None  # (provider, model): no other will do; embeddings must not mix models
+    only: tuple[str, str] | None = None  # (provider, model): allow no other; embeddings must not mix models
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call that was tried, or a tier that was passed over."""
+    """One call that was made, or a candidate that was skipped."""
 
     provider: str
     model: str
@@ -97,7 +97,7 @@ class LLMResponse:
     cost: NanoUsd
     latency_seconds: float  # of the call that succeeded
     route: str  # why this model: "standard image_description: local refused (no_budget), then dashscope"
-    attempts: tuple[Attempt, ...]  # in order; the last is the one that answered
+    attempts: tuple[Attempt, ...]  # in order; the last one answered
     call_id: str  # ledger row
     finish_reason: str = "stop"  # "length": cut off at max_tokens
-    vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # of an embedding, one a text, as sent
+    vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # of an embedding, one per text, as received

@@ -1,20 +1,20 @@
-"""Pictures: which of them are worth a look."""
+"""Decides which pictures are worth describing."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What can be told about a picture without understanding it."""
+    """Measurements of a picture that need no understanding of it."""
 
     content_hash: str  # sha256 hex digest over size and pixels; equal for equal pictures in different files
     width: int  # pixels
     height: int  # pixels
-    colors: int  # distinct colours after transparency is laid on white; counted up to 256
+    colors: int  # distinct colours, with transparency rendered on white; counted up to 256
 
 
 def reason_to_skip(facts: PictureFacts, *, min_side_pixels: int, max_aspect: float, min_colors: int) -> str | None:
-    """Why a picture is not described, or None when it is.
+    """Why a picture is not described; None if it is.
 
     "too_small": its shorter side is below `min_side_pixels` (a bullet, an icon).
     "extreme_aspect": its longer side is more than `max_aspect` times the shorter one (a rule, a banner).

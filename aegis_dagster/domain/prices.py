@@ -1,4 +1,4 @@
-"""Prices: what a call costs, exactly, and what it can cost at most.
+"""Prices: the exact cost of a call, and its highest possible cost.
 
 Pure integers.
 """
@@ -8,7 +8,7 @@ from datetime import date
 
 from aegis_dagster.domain.money import NanoUsd
 
-PER_TOKENS = 1_000_000  # rates are nano-USD for so many tokens, so that 0.05 USD per million is 50,000,000
+PER_TOKENS = 1_000_000  # rates are nano-USD per this many tokens, so that 0.05 USD per million is 50,000,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Usage:
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
-    estimated: bool = False  # the provider did not say, or gave only a total
+    estimated: bool = False  # the provider reported nothing, or only a total
 
     def __post_init__(self) -> None:
         if not 0 <= self.cached_tokens <= self.input_tokens or not 0 <= self.reasoning_tokens <= self.output_tokens:
@@ -30,7 +30,7 @@ class Usage:
 class Tier:
     """Rates in nano-USD per million tokens, for calls with up to `up_to` input tokens (None: any number).
 
-    All or nothing, as DashScope bills: a call of 32,001 tokens pays the second tier for every token.
+    One tier applies to the whole call, as DashScope bills: with 32,001 tokens every token costs the second tier's rate.
     """
 
     up_to: int | None
@@ -42,17 +42,17 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model of one provider costs."""
+    """The price of one model of one provider."""
 
     tiers: tuple[Tier, ...]  # by ascending `up_to`; the last has None, or calls beyond it pay the last tier
-    version: str  # written on every ledger row: "aegis-2026-11", "aegis.yaml", "litellm-1.106.0"
-    source: str = ""  # where the rates stand
+    version: str  # written to every ledger row: "aegis-2026-11", "aegis.yaml", "litellm-1.106.0"
+    source: str = ""  # where the rates were published
     as_of: date | None = None
-    per_picture: int = 0  # nano-USD on top for each picture sent
+    per_picture: int = 0  # extra nano-USD for each picture sent
 
     @property
     def free(self) -> bool:
-        """Whether no call can cost anything."""
+        """Whether every call is free."""
         rates = [rate for tier in self.tiers for rate in (tier.input, tier.cached, tier.output, tier.reasoning)]
         return not any(rates) and not self.per_picture
 
@@ -61,7 +61,7 @@ FREE = Price(tiers=(Tier(None, 0, 0, 0, 0),), version="free", source="runs on yo
 
 
 def cost(usage: Usage, price: Price, *, pictures: int = 0) -> NanoUsd:
-    """What the call costs, rounded up to a whole nano-USD."""
+    """The cost of a call, rounded up to a whole nano-USD."""
     tier = _tier(price, usage.input_tokens)
     total = (
         (usage.input_tokens - usage.cached_tokens) * tier.input
@@ -73,7 +73,7 @@ def cost(usage: Usage, price: Price, *, pictures: int = 0) -> NanoUsd:
 
 
 def highest_cost(input_tokens: int, output_tokens: int, price: Price, *, pictures: int = 0) -> NanoUsd:
-    """What a call with at most so many tokens can cost: the dearest tier it can fall in, nothing cached."""
+    """The highest cost of a call with at most this many tokens: the most expensive possible tier, nothing cached."""
     reachable = [
         tier
         for index, tier in enumerate(price.tiers)

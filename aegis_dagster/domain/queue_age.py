@@ -1,7 +1,7 @@
-"""Since when a document waits for the stages. Pure.
+"""How long a document has been waiting for the stages. Pure.
 
-A document waits from the moment its bytes were recorded until embed and graph, which come last, have ended with them.
-One that was through and is stale because a setting changed does not wait: its old result is there to be asked.
+A document waits from the moment its bytes were recorded until embed and graph, the last stages, have ended for them.
+A finished document that is stale because a setting changed does not wait: its old result can still be searched.
 """
 
 from aegis_dagster.domain.document_state import DocumentState
@@ -13,11 +13,11 @@ _ENDED = (Status.DONE, Status.SKIPPED)
 
 
 def waiting_since(state: DocumentState) -> int | None:
-    """Since when a document waits, in ms since 1970-01-01 UTC; None: it does not.
+    """When a document's wait began, in ms since 1970-01-01 UTC; None: it does not wait.
 
-    One that failed or was put off with these bytes does not wait. While only the last stages run, nothing tells a
-    first time from one more time under other settings, so that the age of the bytes says nothing: it waits since
-    they began.
+    A document that failed or was deferred with these bytes does not wait. While only the last stages run, a first
+    pass cannot be distinguished from a repetition under new settings, so the age of the bytes is meaningless: then
+    the wait began when these stages began.
     """
     recorded = state.recorded
     if any(one.status in _STOPPED and _of_these_bytes(state, stage, one) for stage, one in recorded.items()):

@@ -1,4 +1,4 @@
-"""Which models may answer a task, and in which order."""
+"""Routing: the models that may answer a task, in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ProviderTier:
     """One provider with its models, in the order in which providers are tried."""
 
     provider: str
-    local: bool  # content does not leave the company
+    local: bool  # content stays in the company
     models: tuple[ModelChoice, ...]
 
 
@@ -35,9 +35,9 @@ class Candidate:
 def candidates(task: LLMTask, tiers: Sequence[ProviderTier]) -> list[Candidate]:
     """The models that may answer, best first; empty: no tier may.
 
-    A confidential task stays with local tiers. A task that asks for high quality goes to models of high quality;
-    models of standard quality answer it only after all of those. A task of standard quality prefers, within a tier,
-    the standard model. `task.only` leaves just that model.
+    A confidential task uses only local tiers. A task of high quality tries the models of high quality first, and those
+    of standard quality only after all of them. A task of standard quality prefers the standard models within a tier.
+    `task.only` allows only that model.
     """
     allowed = [tier for tier in tiers if tier.local or task.classification is not Classification.CONFIDENTIAL]
     first: list[Candidate] = []

@@ -1,4 +1,4 @@
-"""What the watched folder's sensor decides: who has work now, and which runs are requested for it.
+"""The decisions of the watched folder's sensor: which collections have work, and which runs to request.
 
 Times are milliseconds since 1970-01-01 UTC.
 """
@@ -10,24 +10,24 @@ from aegis_dagster.domain.fingerprints import Identities, digest_of
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Stage
 
-MOST_REQUESTS = 10  # of one tick: Dagster launches them one after the other while the next tick waits
-_REST_MS = 5 * 60_000  # after a run that left its documents undone; doubles with every further one
+MOST_REQUESTS = 10  # per tick: Dagster launches them one after another while the next tick waits
+_REST_MS = 5 * 60_000  # after a run that left its documents unfinished; doubles with each further run
 _LONGEST_REST_MS = 6 * 3_600_000
 _NAMED = 5  # documents that a run's tag names
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A document that a run would do something for: work left, or traces to remove."""
+    """A document with work for a run: stages to process, or data to remove after its deletion."""
 
     id: DocumentId
-    changed_ms: int  # when its revision was recorded: also a file that was edited back has another one
+    changed_ms: int  # when its revision was recorded; differs even if a file was edited back
     revision: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Runs that were requested for just these documents and are over."""
+    """Finished runs that were requested for exactly these documents."""
 
     runs: int
     last_ms: int
@@ -37,26 +37,26 @@ class Ended:
 class Request:
     """A run to request."""
 
-    collection: CollectionName | None  # None: one that removes the traces of deleted documents
+    collection: CollectionName | None  # None: the run that removes the data of deleted documents
     digest: str
-    run_key: str  # Dagster starts one run for it, ever
+    run_key: str  # Dagster starts at most one run for each key
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one tick requests, and what it does not."""
+    """The requests of one tick, and the collections without one."""
 
     requests: tuple[Request, ...]
     at_work: tuple[str, ...]  # a run for them is queued or in progress
-    resting: tuple[str, ...]  # runs for just these documents ended and left them undone
+    resting: tuple[str, ...]  # runs for exactly these documents ended and left them unfinished
     later: tuple[str, ...]  # beyond the requests of one tick
 
 
 def digest_of_work(
     collection: CollectionName | None, documents: Iterable[Waiting], identities: Identities | None
 ) -> str:
-    """A hash of all that a run would be about: documents, their revisions, and what the stages depend on."""
+    """A hash of a run's work: documents, their revisions, and what the stages depend on."""
     depends = [] if collection is None or identities is None else [identities.of(stage, collection) for stage in Stage]
     marks = sorted(f"{document.id}\n{document.revision}\n{document.changed_ms}" for document in documents)
     return digest_of(collection or "", *depends, *marks)[:32]
@@ -70,10 +70,10 @@ def plan_requests(
     ended: Mapping[str, Ended],
     now_ms: int,
 ) -> Plan:
-    """One run for each collection with work that no run is about already, at most ten at once.
+    """One run for each collection with work that no active run covers, at most ten per tick.
 
-    active_ms: when the newest run of a collection that is queued or in progress was created; what changed after that
-    it may have missed. ended: by digest.
+    active_ms: when the newest queued or running run of a collection was created; it may miss later changes.
+    ended: by digest.
     """
     requests: list[Request] = []
     at_work: list[str] = []
@@ -91,14 +91,14 @@ def plan_requests(
         elif len(requests) == MOST_REQUESTS:
             later.append(shown)
         else:
-            # Not the count alone: it is the same again once somebody has deleted an older run.
+            # Not the count alone: it repeats once an older run has been deleted.
             run_key = f"{digest}-{before.runs}-{before.last_ms}"
             requests.append(Request(collection, digest, run_key, _why(documents)))
     return Plan(tuple(requests), tuple(at_work), tuple(resting), tuple(later))
 
 
 def rest_ms(runs: int) -> int:
-    """How long documents rest after so many runs left them undone: 5 minutes, 10, 20, at most 6 hours."""
+    """How long to wait after this many runs left documents unfinished, in ms: 5 minutes, 10, 20, at most 6 hours."""
     return min(_REST_MS << min(runs - 1, 20), _LONGEST_REST_MS)
 
 
@@ -108,7 +108,7 @@ def _why(documents: Sequence[Waiting]) -> str:
     return f"{named}{more}" or "the vector store is gone"
 
 
-_NAMED_COLLECTIONS = 10  # collections that a line names
+_NAMED_COLLECTIONS = 10  # collections named per line
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Turn:
     later: tuple[CollectionName, ...]  # beyond the runs of one tick
 
     def told(self) -> str:
-        """Who gets no run, and why; "" when everybody gets one."""
+        """Which collections get no run, and why; "" if all get one."""
         parts = []
         for what, names in (("A run is at work on", self.at_work), ("Requested by the next tick", self.later)):
             if names:
@@ -135,10 +135,10 @@ def turn_of(
     last_ms: Mapping[CollectionName, int],
     most: int,
 ) -> Turn:
-    """Who gets one of the runs of a tick, by how many documents of each collection have work.
+    """The collections that get a run in this tick, given how many documents of each have work.
 
-    Who got one longest ago comes first, so that nobody waits for ever behind collections with work that never ends;
-    among equals, the most documents. last_ms: when the schedule requested the last run of a collection; may lack some.
+    Collections whose last run is longest ago come first, so that none waits forever behind those with endless work;
+    among equals, the most documents. last_ms: when the last run of a collection was requested; may be incomplete.
     """
     free = sorted(
         (name for name in documents if name not in at_work),

@@ -1,4 +1,4 @@
-"""Choosing documents by their ids: one by one, or by patterns."""
+"""Selects documents by their ids or by patterns."""
 
 import difflib
 import fnmatch
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from aegis_dagster.domain.identifiers import DocumentId
 
 _SUGGESTIONS = 5
-_COMPARED = 2_000  # ids compared letter by letter, about 30 ms
+_COMPARED = 2_000  # ids compared by spelling, about 30 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Ids and patterns. An id stands for itself, also where it looks like a pattern.
+    """Ids and patterns. An existing id matches itself, even if it looks like a pattern.
 
-    In a pattern `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is one of these characters, and case
-    does not matter. What has no slash is looked for at any depth: `*.pdf`, `lease.pdf`. What ends with a slash is all
-    below it: `handbook/`.
+    In a pattern `*` and `?` match within a folder, `**` crosses folders, `[ab]` is one of these characters, and case
+    is ignored. A pattern without a slash matches at any depth: `*.pdf`, `lease.pdf`. A pattern that ends with a slash
+    matches everything below it: `handbook/`.
     """
 
     wanted: tuple[str, ...] = ()  # empty: everything
 
     def choose(self, ids: Collection[DocumentId]) -> set[DocumentId]:
-        """The ids that are chosen."""
+        """The selected ids."""
         known = set(ids)
         if not self.wanted:
             return known
@@ -33,13 +33,13 @@ class Selection:
         return named | {one for one in known if any(pattern.fullmatch(one) for pattern in patterns)}
 
     def without_match(self, ids: Collection[DocumentId]) -> list[str]:
-        """What was asked for and chooses nothing, in the order given."""
+        """The ids and patterns that match nothing, in the order given."""
         known = set(ids)
         return [one for one in self.wanted if one not in known and not _matches_any(one, ids)]
 
 
 def near(wanted: str, ids: Sequence[DocumentId]) -> list[DocumentId]:
-    """At most five ids that somebody may have meant: the same name elsewhere, or a similar spelling."""
+    """At most five ids that may have been meant: the same name in another folder, or a similar spelling."""
     name = wanted.rsplit("/", 1)[-1].casefold()
     same = [one for one in ids if one.rsplit("/", 1)[-1].casefold() == name]
     names = {one.casefold(): one for one in ids[:_COMPARED]}
@@ -69,6 +69,6 @@ def _translated(token: str) -> str:
     fixed = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     if token in fixed:
         return fixed[token]
-    if len(token) > 1:  # a class: the standard library knows its odd cases, and wraps it in "(?s:" and its end
+    if len(token) > 1:  # a class: the standard library handles its edge cases, and wraps it in "(?s:" and an end
         return fnmatch.translate(token).removeprefix("(?s:").removesuffix(")\\Z")
     return re.escape(token)

@@ -1,4 +1,4 @@
-"""The stages, what each waits for, and the states a document can be in at each."""
+"""The stages, their dependencies, and the states of a document at each."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode
 
-MAX_ATTEMPTS = 3  # a retryable failure is tried so often by itself; after that `aegis retry` starts anew
+MAX_ATTEMPTS = 3  # automatic attempts after a retryable failure; then `aegis retry` starts over
 
 
-_POINTS_BEFORE = "points_before"  # key in the facts of a document that kept the points of an earlier time
-UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage that had nothing to work on
+_POINTS_BEFORE = "points_before"  # key in the facts of a document that kept its earlier points
+UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage whose earlier stage failed
 
 
 class Stage(StrEnum):
@@ -38,7 +38,7 @@ UPSTREAM: Mapping[Stage, Stage | None] = {
 
 
 def from_stage_on(stage: Stage) -> frozenset[Stage]:
-    """A stage and all that work on its result. Embedding and graph do not follow each other."""
+    """A stage and all that depend on its result. Embed and graph do not depend on each other."""
     found = {stage}
     for later in Stage:
         if UPSTREAM[later] in found:
@@ -47,7 +47,7 @@ def from_stage_on(stage: Stage) -> frozenset[Stage]:
 
 
 class Status(StrEnum):
-    """Where a document stands at a stage."""
+    """The status of a document at a stage."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -59,18 +59,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file as the catalog knows it."""
+    """One file in the catalog."""
 
     id: DocumentId
     collection: CollectionName
     revision: Revision
     size_bytes: int
-    suffix: str  # lower case, with the dot; "" where the name has none
+    suffix: str  # lower case, with the dot; "" if the name has none
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a document failed at a stage, and what to do."""
+    """Why a document failed at a stage, and the remedy."""
 
     code: FailureCode
     message: str
@@ -79,7 +79,7 @@ class Failure:
 
     @staticmethod
     def of(error: Exception) -> "Failure":
-        """The failure that an exception means."""
+        """The failure for an exception."""
         if isinstance(error, DocumentError):
             return Failure(error.code, error.message, error.remedy, error.retryable)
         if isinstance(error, AegisError):
@@ -103,7 +103,7 @@ class Outcome:
 
 
 def put_off(error: Deferred) -> Outcome:
-    """The outcome of a document that waits for money or for a provider. Every run tries it again."""
+    """The outcome of a document that waits for a budget or a provider. Every run tries it again."""
     facts: dict[str, Any] = {"why": error.message, "reason": error.reason}
     facts |= {"until": error.until, "remedy": error.remedy}
     if isinstance(error, BudgetExhausted) and error.shortage is not None:
@@ -112,13 +112,13 @@ def put_off(error: Deferred) -> Outcome:
 
 
 def keeping_points(outcome: Outcome, before: "StageState | None") -> Outcome:
-    """The outcome of a document whose points were not replaced: it also says how many it has from before."""
+    """The outcome of a document whose points were not replaced, with the number of points it kept."""
     points = points_held(before.facts) if before is not None else 0
     return replace(outcome, facts=outcome.facts | {_POINTS_BEFORE: points}) if points else outcome
 
 
 def points_held(facts: Mapping[str, Any]) -> int:
-    """How many points a document has in the vector store, by its facts at embed."""
+    """The number of a document's points in the vector store, from its facts at embed."""
     return int(facts.get("points", facts.get(_POINTS_BEFORE, 0)))
 
 
@@ -138,7 +138,7 @@ class StageState(NamedTuple):
     finished_ms: int | None = None  # None while it runs
 
     def settled(self, wanted: str, *, clear: bool) -> bool:
-        """Nothing is to do for the wanted fingerprint, unless it is forced.
+        """Whether the wanted fingerprint needs no work unless forced.
 
         clear: the stage above failed for good. A stage that was skipped because of that has work again as
         soon as the stage above succeeds, under the same fingerprint.
@@ -152,5 +152,5 @@ class StageState(NamedTuple):
         return self.status is Status.FAILED and not self.worth_retrying()
 
     def worth_retrying(self) -> bool:
-        """A failure that may go away by itself and has not been tried too often."""
+        """Whether a failure may be temporary and has attempts left."""
         return self.failure is not None and self.failure.retryable and self.attempts < MAX_ATTEMPTS
