@@ -1,1 +1,1 @@
-"""Settings become adapters, each built when first used: the only place that names them all."""
+"""Builds adapters from the settings, each when first used. No other package names all adapters."""

@@ -30,14 +30,14 @@ from aegis_dagster.stores.ledger.schema import LOST
 from aegis_dagster.stores.neo4j_view import Neo4jView
 from aegis_dagster.stores.vectors.qdrant_local import points_by_collection
 
-CATALOG_SECONDS = 300.0  # it counts a million documents in about two minutes
-STATEMENT_SECONDS = 60.0  # a statement on a server is ended after it
+CATALOG_SECONDS = 300.0  # counting a million documents takes about two minutes
+STATEMENT_SECONDS = 60.0  # limit for a statement on a server
 
 
 def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], clock: Clock | None = None) -> Exporter:
-    """The exporter of one home. It asks nothing yet.
+    """The exporter of one home. It reads nothing yet.
 
-    read_runs: what the Dagster instance in a folder says. Raises ConfigurationError, as whatever calls a model.
+    read_runs: reads the run numbers of the Dagster instance in a folder. Raises ConfigurationError: wrong providers.
     """
     clock = clock or SystemClock()
     configured, alias = _configured(settings), settings.qdrant.collection
@@ -51,7 +51,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         return CatalogMetrics(counts, configured.providers, clock).read()
 
     def of_database(samples: Callable[[Project], Samples]) -> Callable[[], Samples]:
-        # One each: a source must not wait for what another one does with a connection.
+        # One database object per source: no source waits for another one's connection.
         return partial(_Database(settings, clock).read, samples)
 
     readers = [
@@ -67,21 +67,21 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
 
 
 class _Database:
-    """The project on the database that is there now, for one source, which is never read twice at once.
+    """The project on the present database, for one source. Reads must not overlap.
 
-    It is never made: an empty one would say 0 of what is only not mounted yet. A file may be replaced while it is
-    open, as when a backup is restored, and whoever has it open goes on reading the old one. So it is opened anew when
-    it is another file, and after any failure.
+    It never creates the database: an empty one would report 0 while the disk is only not mounted yet. A file may be
+    replaced while it is open, e.g. by a restored backup, and an open connection would keep reading the old file. So it
+    is opened again when it is another file, and after any failure.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._project: Project | None = None
-        self._opened: tuple[int, int] | None = None  # device and inode, once it was opened
+        self._opened: tuple[int, int] | None = None  # device and inode of the open file
 
     def read(self, samples: Callable[[Project], Samples]) -> Samples:
-        """What the database says. Raises whatever is wrong with it."""
+        """The samples of the database. Raises any error of reading it."""
         try:
             return samples(self._open())
         except Exception:
@@ -97,7 +97,7 @@ class _Database:
         if file != self._opened:
             self._close()
         if self._project is None:
-            # Not by the project: Python 3.11 lets all projects wait while one of them opens its engine.
+            # Not by the project: on Python 3.11 all projects wait while one of them opens its engine.
             engine = open_to_read(self._settings.database_url, statement_seconds=STATEMENT_SECONDS)
             self._project, self._opened = Project(self._settings, self._clock, engine), file
         return self._project
@@ -108,7 +108,7 @@ class _Database:
         self._project = None
 
     def _file(self) -> tuple[int, int] | None:
-        """Which file it is; None: there is none, or it is a server's."""
+        """Device and inode of the database file; None: it does not exist, or the database is on a server."""
         name = self._settings.database_url
         if not name.startswith("sqlite:///"):
             return None

@@ -1,4 +1,4 @@
-"""Builds what asks models: the gateway with its ledger, and who describes, extracts and embeds."""
+"""Builds everything that calls models: gateway, ledger, describers, extractors and embedders."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -30,7 +30,7 @@ from aegis_dagster.stores.ledger.ledger import Ledger
 
 
 class Models:
-    """What asks models, for one run. Everything is built when first used; `aclose` ends what was."""
+    """Everything that calls models, for one run. Each part is built when first used; `aclose` closes what was built."""
 
     def __init__(self, settings: Settings, engine: Engine, clock: Clock, run_id: str) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Models:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Pays for the calls."""
+        """The ledger that accounts for the calls."""
         return Ledger(self._engine, self._clock, account_limits(self._settings))
 
     @cached_property
@@ -67,7 +67,7 @@ class Models:
         )
 
     def describer(self, collection: CollectionName, ocr: PictureDescriber) -> PictureDescriber:
-        """Who looks at the pictures of a collection. Raises ConfigurationError: a model is wanted, none may look."""
+        """The describer for the pictures. Raises ConfigurationError if a model is wanted but none may see them."""
         enrich = self._settings.enrich
         classification = self.classification(collection)
         if not self._by_model(enrich.describer, TaskType.IMAGE_DESCRIPTION, classification):
@@ -82,7 +82,7 @@ class Models:
         )
 
     def extractor(self, collection: CollectionName) -> EvidenceExtractor:
-        """Who reads the chunks of a collection. Raises ConfigurationError: a model is wanted, none may read."""
+        """The extractor for the chunks. Raises ConfigurationError if a model is wanted but none may see them."""
         graph = self._settings.graph
         classification = self.classification(collection)
         if not self._by_model(graph.extractor, TaskType.ENTITY_EXTRACTION, classification):
@@ -95,20 +95,20 @@ class Models:
 
     @cached_property
     def embedding_shape(self) -> tuple[str, int]:
-        """Name of the embedding model and length of its vectors; does not build it. Raises as `embedder`."""
+        """Name of the embedding model and length of its vectors, without building it. Raises as `embedder`."""
         if self._settings.embed.model == MODEL:
             return MiniLmEmbedder.model, MiniLmEmbedder.dimensions
         return self.embedder.model, self.embedder.dimensions
 
     @property
     def embedding_is_paid(self) -> bool:
-        """Whether a provider that costs something embeds. Raises as `embedder`."""
+        """Whether a paid provider embeds. Raises as `embedder`."""
         name = self._settings.embed.model
         return name != MODEL and not self._embedding_model(name)[0].free
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The embedding model. Raises ConfigurationError: it is not configured, or some collection must not use it."""
+        """The embedding model. Raises ConfigurationError if it is not configured, or a collection must not use it."""
         name = self._settings.embed.model
         if name == MODEL:
             return self._minilm()
@@ -122,21 +122,21 @@ class Models:
         return self._by_provider(provider, model)
 
     def embedders(self) -> Iterator[Embedder]:
-        """Every embedding model there is: the one in the settings, and those it may have been before."""
+        """Every available embedding model: the one in the settings, and those that may have been used before."""
         yield self.embedder
         if self._settings.embed.model != MODEL:
             yield self._minilm()
         confidential = any(policy.local_only for policy in self._settings.collections.values())
         for provider in self.providers:
             for model in provider.models.values():
-                if confidential and not provider.local:  # a question may tell what is in a confidential collection
+                if confidential and not provider.local:  # a question may reveal confidential content
                     continue
                 if TaskType.EMBEDDING in model.tasks and model.dimensions is not None:
                     yield self._by_provider(provider, model)
 
     def _minilm(self) -> MiniLmEmbedder:
         embed = self._settings.embed
-        folder = ensure_model(self._settings.model_cache)  # exported when it is first used
+        folder = ensure_model(self._settings.model_cache)  # exported at the first use
         return MiniLmEmbedder(folder, batch_size=embed.batch_size, threads=embed.threads)
 
     def _by_provider(self, provider: Provider, model: Model) -> ProviderEmbedder:
@@ -150,12 +150,12 @@ class Models:
         )
 
     def classification(self, collection: CollectionName) -> Classification:
-        """Who may see what is in a collection."""
+        """Which models may see a collection's content."""
         local_only = self._settings.policy(collection).local_only
         return Classification.CONFIDENTIAL if local_only else Classification.INTERNAL
 
     async def aclose(self) -> None:
-        """End the connections and the ledger's writer, where they were begun."""
+        """Close the connections and the ledger's writer, if they were opened."""
         try:
             if "gateway" in self.__dict__:
                 await self.gateway.aclose()
@@ -193,7 +193,7 @@ class Models:
 
 
 def configured_providers(settings: Settings) -> list[Provider]:
-    """The providers of the tiers that can be reached. Raises ConfigurationError: a paid one without a budget."""
+    """The tiers' providers that are configured. Raises ConfigurationError for a paid provider without a budget."""
     found = []
     for name in settings.llm.tiers:
         chosen = settings.llm.providers[name]
@@ -210,7 +210,7 @@ def configured_providers(settings: Settings) -> list[Provider]:
 
 
 def account_limits(settings: Settings) -> AccountLimits:
-    """The budgets of the settings in nano-USD. A free provider is unlimited."""
+    """The budgets in the settings, in nano-USD. A free provider is unlimited."""
     llm = settings.llm
     budgets = llm.budgets
     return AccountLimits(
@@ -225,13 +225,13 @@ def account_limits(settings: Settings) -> AccountLimits:
 
 
 def own_prices(settings: Settings) -> Mapping[tuple[str, str], Price]:
-    """The prices of aegis.yaml by provider and model."""
+    """The prices in aegis.yaml by provider and model."""
     found: dict[tuple[str, str], Price] = {}
     for name, price in settings.llm.prices.items():
         provider, slash, model = name.partition("/")
         if not slash:
             raise ConfigurationError(
-                f"llm.prices: {name!r} is no provider/model.", remedy="write it as openai/gpt-4.1."
+                f"llm.prices: {name!r} is not of the form provider/model.", remedy="write it as openai/gpt-4.1."
             )
         found[provider, model] = _price(price)
     return found

@@ -8,12 +8,12 @@ from aegis_dagster.settings import notify_addresses
 
 
 def links_of(project: Project) -> Links:
-    """Where pages lead to, by the settings."""
+    """The links in pages, from the settings."""
     return Links(project.settings.alerts.dagster_url, project.settings.alerts.runbook_url)
 
 
 def paging_channels(project: Project) -> list[PageChannel]:
-    """Who is told, by the settings and the environment."""
+    """The channels to notify, from the settings and the environment."""
     settings = project.settings.alerts
     return channels_of(
         settings.alertmanager,

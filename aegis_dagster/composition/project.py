@@ -1,4 +1,4 @@
-"""Builds the project from its settings: which adapter stands behind which port.
+"""Builds the project from its settings: chooses the adapter of each port.
 
 The layers above (`defs/`, `cli/`, `pipeline/`) take what they need from here and name no adapter.
 """
@@ -64,7 +64,7 @@ class Project:
         engine: Engine | None = None,
         tasks: TaskRunner | None = None,
     ) -> None:
-        """engine: an open engine on the database of the settings. tasks: used instead of worker processes."""
+        """engine: an open engine on the settings' database. tasks: used instead of worker processes."""
         self.settings = settings or load_settings()
         self.clock = clock or SystemClock()
         self._engine, self._tasks = engine, tasks
@@ -75,7 +75,7 @@ class Project:
         return self._engine or open_database(self.settings.database_url)
 
     def close(self) -> None:
-        """Give the database's connections back; for processes that open a project again and again."""
+        """Close the database's connections; for processes that open a project repeatedly."""
         if "engine" in self.__dict__:
             self.engine.dispose()
 
@@ -86,51 +86,51 @@ class Project:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Stage states; this object owns its claims."""
+        """The stage states; this object owns the claims that it makes."""
         return Catalog(self.engine, self.clock, lease_seconds=self.settings.lease_seconds)
 
     @cached_property
     def states(self) -> DocumentStates:
-        """Documents with their states, and what each should have now."""
+        """Documents with their states and wanted fingerprints."""
         return DocumentStates(self.engine, self.identities)
 
     @cached_property
     def reports(self) -> CatalogReports:
-        """What the catalog says to people."""
+        """The catalog's reports for people."""
         return CatalogReports(self.engine, self.states, self.documents)
 
     @cached_property
     def artifacts(self) -> FolderArtifacts:
-        """Results of parse, enrich and chunk."""
+        """The results of parse, enrich and chunk."""
         return FolderArtifacts(self.settings.artifacts_dir, self.clock)
 
     @cached_property
     def evidence(self) -> EvidenceStore:
-        """What chunks say."""
+        """The evidence of all chunks."""
         return EvidenceStore(self.engine)
 
     @cached_property
     def alerts(self) -> Alerts:
-        """What fires, and who was told."""
+        """The alerts and their notifications."""
         return Alerts(self.engine, self.clock)
 
     @cached_property
     def graph(self) -> EvidenceQueries:
-        """Reading the graph."""
+        """Read access to the graph."""
         return EvidenceQueries(self.engine)
 
     def models(self, run_id: str = "") -> Models:
-        """What asks models, for one run. The caller closes it."""
+        """Everything that calls models, for one run. The caller closes it."""
         return Models(self.settings, self.engine, self.clock, run_id)
 
     @cached_property
     def choices(self) -> Models:
-        """Who would be asked. Nobody is: it is there for names and prices."""
+        """The models that would be called; used only for names and prices, never for calls."""
         return self.models()
 
     @cached_property
     def ledger_reports(self) -> LedgerReports:
-        """What was spent."""
+        """The ledger's reports."""
         return LedgerReports(self.engine)
 
     @cached_property
@@ -139,9 +139,9 @@ class Project:
         return self._vectors_of(*self.choices.embedding_shape)
 
     def vectors_to_search(self, models: Models) -> tuple[Embedder, QdrantStore]:
-        """Who embeds questions, and the vectors that go with it.
+        """The embedder for questions, and the vectors of the same model.
 
-        After the embedding model was changed this is the model before, until every document is embedded anew.
+        After a change of the embedding model this is the previous model, until every document is embedded again.
         """
         active = self.vectors.active_collection()
         if active not in (None, self.vectors.collection):
@@ -152,7 +152,7 @@ class Project:
         return models.embedder, self.vectors
 
     def switch_vectors(self) -> bool:
-        """Let readers ask the vectors of the model in the settings, when every document has them. Whether it did."""
+        """Switch readers to the vectors of the settings' model once every document has them. Returns whether it did."""
         if self.vectors.active_collection() in (None, self.vectors.collection):
             return False
         points = self.reports.embedded_points()
@@ -160,7 +160,7 @@ class Project:
             return False
         try:
             self.vectors.activate(expected_points=points)
-        except ServiceError as error:  # somebody publishes right now; the next run tries again
+        except ServiceError as error:  # another process is publishing; the next run tries again
             logger.warning("%s", error)
             return False
         return True
@@ -177,12 +177,12 @@ class Project:
 
     @cached_property
     def pdf_route(self) -> str:
-        """How PDFs are laid out here: "models" or "rules"."""
+        """How the layout of PDFs is analysed here: "models" or "rules"."""
         return choose_pdf_route(self.settings.parse.pdf_route, self.settings.docling_models_dir)
 
     @cached_property
     def identities(self) -> Identities:
-        """What the result of each stage depends on besides its input."""
+        """What the results of each stage depend on besides its input."""
         settings = self.settings
         enrich, chunk = settings.enrich, settings.chunk
         embedding, _ = self.choices.embedding_shape
@@ -208,7 +208,7 @@ class Project:
         )
 
     def _identities_of_confidential(self) -> dict[Stage, str]:
-        """The identities of stages that some confidential collection goes through."""
+        """The identities of stages for confidential collections."""
         found: dict[Stage, str] = {}
         for name, policy in self.settings.collections.items():
             wanted = {Stage.ENRICH: policy.enrich, Stage.GRAPH: policy.graph}
@@ -218,7 +218,7 @@ class Project:
         return found
 
     def _identity_by_model(self, stage: Stage, collection: CollectionName) -> str:
-        """The identity of a stage whose model depends on who may see a collection."""
+        """The identity of a stage whose model depends on the collection's classification."""
         if stage is Stage.GRAPH:
             return self.choices.extractor(collection).name
         enrich = self.settings.enrich
@@ -227,7 +227,7 @@ class Project:
 
     @property
     def watched_root(self) -> str | Path:
-        """The watched root: a URL or an absolute path. Raises ConfigurationError when there is none yet."""
+        """The watched root: a URL or an absolute path. Raises ConfigurationError when none is set yet."""
         if self.settings.root is None:
             raise ConfigurationError(
                 "No watched root is set.", remedy="run `aegis ingest FOLDER` once, or set AEGIS_ROOT."
@@ -240,7 +240,7 @@ class Project:
         root = self.watched_root
         if isinstance(root, str):
             raise ConfigurationError(
-                f"The watched root {root} is no local folder.",
+                f"The watched root {root} is not a local folder.",
                 remedy="name documents by their ids, or by URLs below the root.",
             )
         return root
@@ -248,14 +248,14 @@ class Project:
     def scope_of(self, path: Path) -> str:
         """A path or URL relative to the watched root, "" for the root itself; the file need not exist.
 
-        Raises OutsideRoot with the command that would take it.
+        Raises OutsideRoot with the command that would accept it.
         """
         root = self.watched_root
         if isinstance(root, str):
             return self._scope_of_url(path, root)
         written = normalized(path)
         scope = _below(written, root)
-        if scope is None:  # the disk, which may hang, is asked only where the names do not tell
+        if scope is None:  # read the disk, which may hang, only if the names do not suffice
             scope = self._patience.ask(lambda: _below(written.resolve(), root.resolve()))
         if scope is not None:
             return scope
@@ -267,7 +267,7 @@ class Project:
 
     def _scope_of_url(self, path: Path, root: str) -> str:
         url = (as_url(path) or "").rstrip("/")
-        below = as_url(Path(root)) or root  # both as pathlib leaves them: `//` within is one slash
+        below = as_url(Path(root)) or root  # both normalised by pathlib: `//` becomes one slash
         if url == below or url.startswith(below + "/"):
             return url.removeprefix(below).removeprefix("/")
         raise OutsideRoot(
@@ -276,7 +276,7 @@ class Project:
         )
 
     def not_a_document(self, document_id: DocumentId) -> UnknownDocument:
-        """The error of a file below the root that the catalog does not list after a scan."""
+        """The error for a file below the root that the catalog does not list after a scan."""
         for item in self.documents.passed_over():
             if item.path == document_id:
                 return UnknownDocument(f"{document_id} was passed over: {item.reason}.", remedy=item.remedy)
@@ -287,7 +287,7 @@ class Project:
 
     @cached_property
     def source(self) -> DocumentSource:
-        """The watched root: a folder, or what a URL leads to."""
+        """The watched root: a local folder or a URL."""
         listing, root = self.settings.listing, self.watched_root
         source: DocumentSource
         if isinstance(root, str):
@@ -313,7 +313,7 @@ class Project:
 
     @cached_property
     def _patience(self) -> Patience:
-        """With which the root is asked."""
+        """The time limits for reading the root."""
         return Patience(str(self.watched_root), seconds=self.settings.listing.patience_seconds)
 
     def guard(self, *, confirmed: bool = False) -> DeletionGuard:
@@ -323,9 +323,9 @@ class Project:
 
     @asynccontextmanager
     async def workbench(self, progress: Progress | None = None, run_id: str = "") -> AsyncIterator[Workbench]:
-        """The stages' ports, with worker processes and connections that end with the block.
+        """The stages' ports, with worker processes and connections that are closed at the end of the block.
 
-        run_id: written on the ledger rows of the calls that are made.
+        run_id: written to the ledger rows of the calls.
         """
         pool, models = self._pool(), self.models(run_id or new_owner())
         self.artifacts.clean_staging()

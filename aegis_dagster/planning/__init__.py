@@ -1,1 +1,1 @@
-"""What a run would do, and what it would ask of models and cost."""
+"""Predicts what a run would do, which model calls it would make, and their cost."""

@@ -1,4 +1,4 @@
-"""What a run would ask of models now, and what that is expected to cost. Asks nothing, parses nothing."""
+"""Forecasts the model calls of a run and their cost. Calls no model and parses nothing."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,20 +25,20 @@ from aegis_dagster.planning.model_work import Remaining, all_remaining
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache
 
-ENOUGH_CALLS = 20  # measured ones, to go by them instead of by the numbers below
-TOKENS_PER_CHUNK = 180  # of a chunk that is not known yet, where no other is known
-DESCRIPTION_TOKENS = 150  # of a description: three to six sentences
-EXTRACTION_TOKENS = 700  # of what a model says of a chunk: some eight entities and six relations in JSON
+ENOUGH_CALLS = 20  # measured calls needed to use their mean instead of the numbers below
+TOKENS_PER_CHUNK = 180  # per chunk that is not known yet, if no chunk is known
+DESCRIPTION_TOKENS = 150  # per description: three to six sentences
+EXTRACTION_TOKENS = 700  # per extraction: about eight entities and six relations in JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """All that is expected."""
+    """The complete forecast."""
 
     totals: ForecastTotals
     row_documents: Mapping[tuple[Stage | None, str, str], int]  # by stage, provider and model
-    documents: int  # with anything left for a model
-    estimated_documents: int  # of these, not parsed or not chunked yet: their calls are estimates
+    documents: int  # with work left for a model
+    estimated_documents: int  # those of them not parsed or chunked yet: their calls are estimates
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -62,11 +62,11 @@ class Forecast:
 
 
 def forecast(project: Project, documents: Sequence[Document], forced: Collection[Stage] = ()) -> Forecast:
-    """What a run over these documents would ask; the catalog need not know them. forced: stages that are done again.
+    """Forecast a run over these documents; they need not be in the catalog. forced: stages that are done again.
 
-    A "measured" row goes by the mean of earlier calls to the model, a "guess" by the real prompt, the texts that are
-    known, and the numbers above; embedding always by the texts, because its calls differ in how many they hold.
-    Raises ConfigurationError as the run would: an embedding model that is not there, a paid model without a price.
+    A "measured" row uses the mean of earlier calls to the model, a "guess" the real prompt, the known texts and the
+    numbers above; embedding always uses the texts, because its calls differ in their number of texts.
+    Raises ConfigurationError like the run: an embedding model that does not exist, a paid model without a price.
     """
     asking = _Asking(project)
     work = all_remaining(
@@ -85,7 +85,7 @@ def forecast(project: Project, documents: Sequence[Document], forced: Collection
 
 
 class NobodyDescribes:
-    """Stands where OCR would: no picture is described here. Implements PictureDescriber."""
+    """Stands in for OCR, as a forecast describes no picture. Implements PictureDescriber."""
 
     name = ""
     accepted: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class NobodyDescribes:
 
 
 class _Asking:
-    """Who asks models, by collection; None where no model is asked."""
+    """What calls models, by collection; None if no model is called."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -105,7 +105,7 @@ class _Asking:
         self.embedder = self._embedder()
 
     def describer(self, collection: CollectionName) -> VisionDescriber | None:
-        """Who has pictures described."""
+        """The describer that calls a model for pictures."""
         if collection not in self._describers:
             found = self._project.choices.describer(collection, NobodyDescribes())
             wanted = self._project.identities.rules_for(collection).enrich and isinstance(found, VisionDescriber)
@@ -113,7 +113,7 @@ class _Asking:
         return self._describers[collection]
 
     def extractor(self, collection: CollectionName) -> ModelExtractor | None:
-        """Who has chunks read."""
+        """The extractor that calls a model for chunks."""
         if collection not in self._extractors:
             found = self._project.choices.extractor(collection)
             wanted = self._project.identities.rules_for(collection).graph
@@ -121,7 +121,7 @@ class _Asking:
         return self._extractors[collection]
 
     def stages(self, collection: CollectionName) -> set[Stage]:
-        """The stages at which a model is asked about a collection."""
+        """The stages that call a model for a collection."""
         asked = {
             Stage.ENRICH: self.describer(collection),
             Stage.EMBED: self.embedder,
@@ -130,7 +130,7 @@ class _Asking:
         return {stage for stage, who in asked.items() if who is not None}
 
     def notes(self, collections: Collection[CollectionName]) -> list[str]:
-        """What is done without a model, everywhere."""
+        """Notes on the stages that call no model for any collection."""
         asked = {stage for collection in collections for stage in self.stages(collection)}
         without = {
             Stage.ENRICH: "pictures are read by OCR or not at all",
@@ -140,7 +140,7 @@ class _Asking:
         return [f"{stage}: {how}; no model is asked." for stage, how in without.items() if stage not in asked]
 
     def _embedder(self) -> ProviderEmbedder | None:
-        if self._project.settings.embed.model == MODEL:  # building it would export the model first
+        if self._project.settings.embed.model == MODEL:  # building it would export the model
             return None
         found = self._project.choices.embedder
         return found if isinstance(found, ProviderEmbedder) else None
@@ -148,7 +148,7 @@ class _Asking:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """The model that would be asked first, and what is known of it."""
+    """The model that would be called first, and the known facts about it."""
 
     task_type: TaskType
     provider: str
@@ -158,7 +158,7 @@ class _Route:
 
 
 class _Adding:
-    """Adds up calls."""
+    """Sums the calls."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -173,7 +173,7 @@ class _Adding:
     def pictures(self, work: Iterable[Remaining], asking: _Asking) -> None:
         """Calls that describe pictures."""
         side = self._project.settings.enrich.max_side_pixels
-        shown = Picture(b"", "image/jpeg", side, side * 3 // 4)  # most are larger than what is sent
+        shown = Picture(b"", "image/jpeg", side, side * 3 // 4)  # most are larger than the size sent
         routes: dict[str, tuple[_Route, Usage]] = {}
         for item in work:
             describer = asking.describer(item.document.collection)
@@ -216,7 +216,7 @@ class _Adding:
                 self._add(Stage.GRAPH, self._route(task), usage, left.count, left.documents)
 
     def result(self, work: Iterable[Remaining], notes: Sequence[str]) -> Forecast:
-        """All of it."""
+        """The forecast of everything added."""
         totals = added_up(self._items)
         asked = {document for documents in self._documents.values() for document in documents}
         return Forecast(
@@ -239,7 +239,7 @@ class _Adding:
             self._items.append(item)
 
     def _route(self, task: LLMTask) -> _Route:
-        """The first model that may answer and has money left; where none has, the first. Raises ConfigurationError."""
+        """The first model that may answer and has budget left; if none has, the first. Raises ConfigurationError."""
         able = self._project.choices.gateway.candidates(task)
         chosen = next((one for one in able if self._left(one.provider) != 0), able[0])
         free = self._providers[chosen.provider].free
@@ -261,7 +261,7 @@ class _Adding:
         return max(0, account.remaining)
 
     def _too_dear(self, totals: ForecastTotals) -> list[str]:
-        """Where the budget does not suffice."""
+        """Notes on providers whose budget is too small."""
         notes = []
         for provider, cost in totals.cost_by_provider().items():
             left = self._left(provider)
@@ -274,7 +274,7 @@ class _Adding:
 
 
 class _Texts:
-    """The texts that are still to be sent, each once: those that are known and in no cache, and those to come."""
+    """The texts still to be sent, each once: known texts that are not cached, and future ones."""
 
     def __init__(self, items: Iterable[Remaining], known: Collection[str]) -> None:
         missing: dict[str, str] = {}

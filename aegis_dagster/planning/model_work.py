@@ -1,4 +1,4 @@
-"""What models would still be asked about a document, by its states and artifacts. Asks nothing, parses nothing."""
+"""Finds the model work left for a document, from its states and artifacts. Calls no model and parses nothing."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,23 +13,23 @@ from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stages.reading import read_json
 
-CHARACTERS_PER_CHUNK = 800  # of a parsed document: 240 tokens, less the headings
+CHARACTERS_PER_CHUNK = 800  # of a parsed document: 240 tokens minus the headings
 
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """The work on one document that models may be asked for."""
+    """The work left on one document that may need models."""
 
     document: Document
-    pictures: int  # to be described
-    reads: frozenset[Stage]  # of embed and graph: which have work
-    texts: Mapping[str, str] = field(default_factory=dict)  # hash to text of the chunks that are known; may be cached
-    new_chunks: int = 0  # whose texts are not known yet
-    estimated: bool = False  # its numbers are not counted
+    pictures: int  # to describe
+    reads: frozenset[Stage]  # which of embed and graph have work
+    texts: Mapping[str, str] = field(default_factory=dict)  # hash to text of the known chunks; may be cached
+    new_chunks: int = 0  # chunks whose texts are not known yet
+    estimated: bool = False  # whether its numbers are estimates
 
 
 def experience_of(state: DocumentState) -> Done | None:
-    """What a document that is done says of others; None: it is not done."""
+    """The numbers of a finished document, for estimates of others; None: it is not finished."""
     document = state.document
     parsed, enriched, chunked = (state.recorded.get(stage) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK))
     if parsed is None or chunked is None or chunked.status is not Status.DONE:
@@ -59,10 +59,10 @@ def all_remaining(
     asked: Callable[[CollectionName], Collection[Stage]],
     forced: Collection[Stage] = (),
 ) -> list[Remaining]:
-    """What is left of each of these documents; what some with equal bytes share stands with the first.
+    """The work left on each of these documents; work shared by documents with equal bytes is listed with the first.
 
-    everything: the documents that experience is taken from. asked: the stages at which a model is asked about a
-    collection. forced: the stages that are done again.
+    everything: the documents that estimates are based on. asked: the stages that call a model for a collection.
+    forced: the stages that are done again.
     """
     together = {document.id: document for document in [*everything, *documents]}
     states = {state.document.id: state for state in known.of(together.values())}
@@ -89,11 +89,11 @@ def remaining(
     asked: Collection[Stage],
     forced: Collection[Stage] = (),
 ) -> Remaining | None:
-    """What is left to ask; None: nothing.
+    """The model work left on a document; None: nothing.
 
-    asked: the stages at which a model is asked about this document's collection. Work that was done under another
-    name, on equal bytes or before the file was moved, is found by its artifact. forced: the stages that are done
-    again; their caches answer, so only what no model has answered is asked again.
+    asked: the stages that call a model for this document's collection. Work done for equal bytes in another file, or
+    before the file was moved, is found by its artifact. forced: the stages that are done again; they use the caches,
+    so that only unanswered requests are sent again.
     """
     if _ended(state, forced):
         return None
@@ -114,19 +114,19 @@ def remaining(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is known of one document."""
+    """The known facts about one document."""
 
     state: DocumentState
     artifacts: Artifacts
     experience: Experience
-    again: bool = False  # the pictures that no model would describe are shown again
+    again: bool = False  # pictures that no model would describe are sent again
 
     @property
     def parsed(self) -> bool:
         return self.artifacts.exists(Stage.PARSE, self.state.wanted[Stage.PARSE])
 
     def pictures(self) -> int:
-        """Pictures that are still to be described."""
+        """How many pictures are still to be described."""
         there = self.artifacts.exists(Stage.ENRICH, self.state.wanted[Stage.ENRICH])
         if there or self.state.is_current(Stage.ENRICH):
             return self._read_by_ocr() if self.again and there else 0
@@ -136,7 +136,7 @@ class _Look:
         return self.experience.looked_at(document.collection, document.suffix, self._parsed_fact("pictures"))
 
     def texts(self, pictures: int) -> dict[str, str] | None:
-        """The chunks by hash, where they are known: as they will be, or all but those of pictures to be described."""
+        """The chunks' texts by hash if known: final, or without the chunks of pictures still to be described."""
         chunked = self.state.recorded.get(Stage.CHUNK)
         fingerprint = self.state.wanted[Stage.CHUNK]
         same_bytes = self.state.is_done_at(Stage.PARSE)
@@ -146,12 +146,12 @@ class _Look:
             return None
         try:
             chunks = read_chunks(self.artifacts.path(Stage.CHUNK, fingerprint))
-        except DocumentError:  # damaged, or swept meanwhile: it is chunked anew
+        except DocumentError:  # damaged, or swept meanwhile: it is chunked again
             return None
         return {text_hash(chunk.embedded_text): chunk.embedded_text for chunk in chunks}
 
     def chunks(self) -> int:
-        """About how many chunks there will be, without those of pictures."""
+        """The estimated number of chunks, without those of pictures."""
         if not self.parsed:
             return self._expected().chunks
         return -(-self._parsed_fact("characters") // CHARACTERS_PER_CHUNK)
@@ -159,7 +159,7 @@ class _Look:
     def _read_by_ocr(self) -> int:
         try:
             entries = read_descriptions(self.artifacts.path(Stage.ENRICH, self.state.wanted[Stage.ENRICH]))
-        except DocumentError:  # damaged: its pictures are looked up in the cache
+        except DocumentError:  # damaged: the run looks up its pictures in the cache
             return 0
         return sum(1 for entry in entries if entry.get("fallback"))
 
@@ -178,7 +178,7 @@ class _Look:
 
 
 def _ended(state: DocumentState, forced: Collection[Stage]) -> bool:
-    """A stage that all others need failed for good, or left the document out: nothing comes after it."""
+    """Whether a stage that all later ones need failed permanently or skipped the document, so that none follows."""
     return any(
         stage not in forced and state.status_at(stage) in (Status.FAILED, Status.SKIPPED) and state.is_current(stage)
         for stage in (Stage.PARSE, Stage.CHUNK)

@@ -1,4 +1,4 @@
-"""What a run would do now, document by document, and what that would cost. Changes nothing, asks nothing."""
+"""Plans a run by document, with its expected cost. Changes nothing and calls no model."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -16,21 +16,21 @@ from aegis_dagster.errors import OperatorError
 from aegis_dagster.planning.forecast import Forecast, forecast
 from aegis_dagster.stages.sync import compare
 
-IDS_SHOWN = 50  # of a stage, and of a listing
+IDS_SHOWN = 50  # per stage, and per listing
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The documents as they are on the disk now, and how that differs from the catalog."""
+    """The documents now on disk, and their differences from the catalog."""
 
     documents: tuple[Document, ...]
-    diff: ListingDiff | None = None  # None: nobody looked
+    diff: ListingDiff | None = None  # None: not scanned
     passed_over: tuple[PassedOver, ...] = ()
-    held: bool = False  # the deletions would wait for somebody to confirm them
+    held: bool = False  # the deletions would wait for confirmation
 
     @staticmethod
     def of(parts: Sequence["Sight"]) -> "Sight":
-        """Several parts of the root as one; what is in two of them counts once."""
+        """Merge several parts of the root; overlaps count once."""
         diffs = [part.diff for part in parts if part.diff is not None]
         diff = ListingDiff(
             new=tuple(dict.fromkeys(one for each in diffs for one in each.new)),
@@ -45,7 +45,7 @@ class Sight:
         return Sight(tuple(documents.values()), diff, passed_over, any(part.held for part in parts))
 
     def to_json(self) -> dict[str, Any]:
-        """Counts and at most `IDS_SHOWN` ids of each; {} when nobody looked."""
+        """Counts and at most `IDS_SHOWN` ids of each; {} without a scan."""
         if self.diff is None:
             return {}
         moved = [f"{source} -> {target}" for source, target in self.diff.moved]
@@ -61,15 +61,15 @@ class StagePlan:
     stage: Stage
     documents: int
     work: tuple[tuple[DocumentId, Why], ...] = ()
-    failed_for_good: int = 0  # they stay so until somebody mends the file, retries or forces
+    failed_for_good: int = 0  # until somebody changes the file, retries or forces
 
     @property
     def up_to_date(self) -> int:
-        """Documents that need nothing."""
+        """How many documents need no work."""
         return self.documents - len(self.work) - self.failed_for_good
 
     def to_json(self) -> dict[str, Any]:
-        """Counts by reason, and at most `IDS_SHOWN` documents with theirs."""
+        """Counts by reason, and at most `IDS_SHOWN` documents with their reasons."""
         return {
             "stage": str(self.stage),
             "documents": self.documents,
@@ -83,20 +83,20 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a run would do."""
+    """The complete plan of a run."""
 
     stages: tuple[StagePlan, ...]
     forecast: Forecast | None
-    no_forecast: str = ""  # why nobody can tell
+    no_forecast: str = ""  # why there is no forecast
     sight: Sight = field(default_factory=lambda: Sight(()))
 
     @property
     def documents_to_do(self) -> int:
-        """Documents with work at some stage."""
+        """How many documents have work at some stage."""
         return len({name for stage in self.stages for name, _ in stage.work})
 
     def by_document(self) -> list[tuple[DocumentId, Why, list[Stage]]]:
-        """Every document with work, and the stages that have it for the same reason; by id."""
+        """Every document with work, by id, with each reason and the stages it applies to."""
         found: dict[tuple[DocumentId, Why], list[Stage]] = {}
         for stage in self.stages:
             for name, why in stage.work:
@@ -116,7 +116,7 @@ class Plan:
 
 
 def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight:
-    """Scan below a scope without telling the catalog. confirmed: deletions would not be held.
+    """Scan below a scope without changing the catalog. confirmed: deletions would not be held.
 
     Raises RootUnreadable, ConfigurationError.
     """
@@ -132,7 +132,7 @@ def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight
 
 
 def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: Collection[Stage] = ()) -> Plan:
-    """What a run over these documents would do; the catalog need not know them. forced: stages that are done again."""
+    """Plan a run over these documents; they need not be in the catalog. forced: stages that are done again."""
     work: dict[Stage, list[tuple[DocumentId, Why]]] = {stage: [] for stage in Stage}
     failed: Counter[Stage] = Counter()
     for state in _states(project, documents, sight):
@@ -144,12 +144,12 @@ def plan(project: Project, documents: Sequence[Document], sight: Sight, forced: 
     stages = tuple(StagePlan(stage, len(documents), tuple(work[stage]), failed[stage]) for stage in Stage)
     try:
         return Plan(stages, forecast(project, documents, forced), sight=sight)
-    except OperatorError as error:  # a run would be told so too, when it asks
+    except OperatorError as error:  # a run would fail with it too, at its first call
         return Plan(stages, None, str(error), sight)
 
 
 def _states(project: Project, documents: Sequence[Document], sight: Sight) -> list[DocumentState]:
-    """The documents' states as a run would begin with them: a moved one brings its finished artifacts along."""
+    """The documents' states at the start of a run: a moved document keeps its finished artifacts."""
     moved = {target: source for source, target in sight.diff.moved} if sight.diff else {}
     sources = project.documents.get(list(moved.values()))
     before = {state.document.id: state.recorded for state in project.states.of(sources)}
