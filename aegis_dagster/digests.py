@@ -1,6 +1,6 @@
-"""One canonical hash a store over what it holds now.
+"""One canonical hash per store over its present contents.
 
-Two states with equal digests hold the same knowledge, however they came to be.
+Two states with equal digests hold the same knowledge, whatever their history.
 """
 
 import hashlib

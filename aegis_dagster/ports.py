@@ -1,7 +1,7 @@
-"""The ports: what the stages need from the outside world, and what asks models needs.
+"""The ports: interfaces to the outside for the stages and for everything that calls models.
 
-Where only one class implements a port (TaskRunner, VectorStore, DocumentList, Catalog, Artifacts, the caches,
-EvidenceStore, ModelGateway, Ledger), the port is the wall between two layers that may not import each other.
+A port with a single implementation (TaskRunner, VectorStore, DocumentList, Catalog, Artifacts, the caches,
+EvidenceStore, ModelGateway, Ledger) separates two layers that must not import each other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Vectors: TypeAlias = "NDArray[np.float32]"  # shape (texts, dimensions), rows of
 
 
 class Clock(Protocol):
-    """The time. The only source of it, so that tests can set it."""
+    """The only source of the time, so that tests can set it."""
 
     def now(self) -> datetime:
         """The current time, timezone-aware, UTC."""
@@ -41,7 +41,7 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far a stage is. Called from the event loop, must return at once."""
+    """Receives the progress of a stage. Called from the event loop, must return at once."""
 
     def start(self, label: str, total: int) -> None: ...
 
@@ -54,24 +54,24 @@ class TaskRunner(Protocol):
     """Runs a named task in a process that can be killed."""
 
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
-        """The task's JSON result.
+        """Run a task and return its JSON result.
 
-        Raises DocumentError: what the task raised, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED.
+        Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PictureDescription:
-    """What a describer saw."""
+    """A describer's description of a picture."""
 
-    text: str  # empty: nothing worth saying
+    text: str  # empty: nothing worth describing
     described_by: str  # "ocr/rapidocr-3.10.0", or "vision-1/dashscope/qwen3-vl-flash": key of the cache
-    fallback: str = ""  # why OCR stands in for a vision model: an error code
+    fallback: str = ""  # why OCR replaced a vision model: an error code
 
 
 class PictureDescriber(Protocol):
-    """Looks at one picture."""
+    """Describes single pictures."""
 
     name: str  # identity and version; part of the enrich fingerprint
     accepted: tuple[str, ...]  # `described_by` of cached descriptions that are as good as a new one, best first
@@ -86,9 +86,9 @@ class Embedder(Protocol):
 
     model: str  # identity and version; part of the embed fingerprint and of the cache key
     dimensions: int
-    max_tokens: int  # a text beyond it is cut off
-    texts_per_call: int  # so many at a time: what is lost at most when a process is killed
-    calls_at_once: int  # how many calls of `embed` are worth making side by side
+    max_tokens: int  # longer texts are cut off
+    texts_per_call: int  # texts per call, the most that are lost when a process is killed
+    calls_at_once: int  # useful number of concurrent calls of `embed`
 
     async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
         """One normalised row per text, in the order given. Raises Deferred, DocumentError or ServiceError."""
@@ -97,20 +97,20 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extractor found, and who it was."""
+    """The evidence that an extractor found, and the extractor's name."""
 
     evidence: ChunkEvidence
     extracted_by: str  # key of the cache
 
 
 class EvidenceExtractor(Protocol):
-    """Finds entities and relations in one passage."""
+    """Finds entities and relations in single passages."""
 
     name: str  # identity and version; part of the graph fingerprint
     accepted: tuple[str, ...]  # `extracted_by` of cached evidence that is as good as new, best first
 
     async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
-        """What the text says. Raises DocumentError, Deferred or ServiceError."""
+        """The evidence in the text. Raises DocumentError, Deferred or ServiceError."""
         ...
 
 
@@ -141,7 +141,7 @@ class VectorStore(Protocol):
     """Dense and sparse vectors of chunks. A view: it can be rebuilt without a paid call."""
 
     def exists(self) -> bool:
-        """Whether there is a store at all; cheap."""
+        """Whether the store exists; cheap."""
         ...
 
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
@@ -160,14 +160,14 @@ class VectorStore(Protocol):
 
 
 class DocumentSource(Protocol):
-    """The watched root: what is in it now. A local folder or any fsspec URL."""
+    """The contents of the watched root, a local folder or any fsspec URL."""
 
     def scan(
         self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
     ) -> Listing:
         """Everything below a folder or file of the root.
 
-        read_seconds: how long to read new files; None is as long as it takes. Raises RootUnreadable.
+        read_seconds: how long to read new files; None: no limit. Raises RootUnreadable.
         """
         ...
 
@@ -180,7 +180,7 @@ class DocumentSource(Protocol):
         ...
 
     def local_copy(self, document: Document) -> AbstractContextManager[Path]:
-        """A file with the document's bytes, there as long as the block. Entering it may take a download.
+        """A local file with the document's bytes, valid inside the block. Entering the block may download it.
 
         Raises DocumentError UNREADABLE_FILE, FILE_CHANGED (both retryable) or TOO_LARGE, and ServiceError.
         """
@@ -273,19 +273,19 @@ class ExtractionCache(Protocol):
 
 
 class EvidenceStore(Protocol):
-    """Evidence of documents, and the entities and relations it adds up to."""
+    """The evidence of documents, and the entities and relations aggregated from it."""
 
     def replace_documents(self, batch: Sequence[DocumentEvidence]) -> None:
-        """Make these documents' evidence exactly this, in one transaction."""
+        """Replace the evidence of these documents, in one transaction."""
         ...
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
-        """Forget what these documents say."""
+        """Delete the evidence of these documents."""
         ...
 
 
 class PageChannel(Protocol):
-    """Where people are told: an Alertmanager, or one address of Apprise."""
+    """A channel that notifies people: an Alertmanager, or one address of Apprise."""
 
     @property
     def name(self) -> str:
@@ -294,15 +294,15 @@ class PageChannel(Protocol):
 
     @property
     def stands_seconds(self) -> float:
-        """So long a page is left alone before its all-clear may follow."""
+        """How long after a page its all-clear must wait, in seconds."""
         ...
 
     def send(self, page: Page) -> None:
-        """Tell people, within some 10 s. Raises NotDelivered; Unconfirmed when it may have been told."""
+        """Send a page, within about 10 s. Raises NotDelivered; Unconfirmed if it may have been delivered."""
         ...
 
     def keep(self, firing: Sequence[Page]) -> None:
-        """Say again what still fires, to a channel that would forget it; not news to anybody. Raises NotDelivered."""
+        """Repeat what still fires, to a channel that would expire it; nobody is notified again. Raises NotDelivered."""
         ...
 
 
@@ -310,15 +310,15 @@ class ModelGateway(Protocol):
     """The only way to a model; see `llm.gateway.Gateway`."""
 
     def candidates(self, task: LLMTask) -> list[Candidate]:
-        """The models that may answer, best first, whatever their budgets and health are now. Costs nothing."""
+        """The models that may answer, best first, regardless of their budgets and health. Costs nothing."""
         ...
 
     async def ask(self, task: LLMTask) -> LLMResponse:
-        """The answer of the best model that can give it now; for an embedding, one vector a text.
+        """The answer of the best model available now; for an embedding, one vector per text.
 
-        Raises Deferred (no money, or no provider answers: nobody's fault, comes again), DocumentError
-        (CONTENT_REFUSED, CONTEXT_TOO_LONG, BAD_ANSWER: every model that may answer turned this content down),
-        ConfigurationError (no tier may answer it, or a paid model without a price).
+        Raises Deferred (no budget, or no provider answers: a later run tries again), DocumentError
+        (CONTENT_REFUSED, CONTEXT_TOO_LONG, BAD_ANSWER: every model that may answer rejected this content),
+        ConfigurationError (no tier may answer, or a paid model has no price).
         """
         ...
 
@@ -327,9 +327,9 @@ class Ledger(Protocol):
     """Reserve before a call, settle after it; see `stores.ledger.ledger.Ledger`."""
 
     async def reserve(self, reservation: Reservation) -> BudgetRefusal | None:
-        """Take the amount from every account it concerns, all or nothing. None: reserved. Raises ServiceError."""
+        """Reserve the amount in every account the call charges, all or nothing. None: reserved. Raises ServiceError."""
         ...
 
     async def settle(self, settlement: Settlement) -> None:
-        """Replace a reservation by what the call did cost. A second time it changes nothing. Raises ServiceError."""
+        """Replace a reservation by the actual cost. Settling again changes nothing. Raises ServiceError."""
         ...

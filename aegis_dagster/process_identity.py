@@ -1,8 +1,8 @@
-"""Who holds a lease or does a run, and whether that process still lives.
+"""Identifies the process that holds a lease or executes a run, and tells whether it is still alive.
 
-Ids of processes are used again, so an owner says when its process began, too. On Linux that is counted from the start
-of the machine, beside the id of that start: a clock that is set meanwhile, by hand or after a virtual machine was
-resumed, changes nothing. Elsewhere it is the time of day.
+Process ids are reused, so an owner also contains its process's start time. On Linux that is the time since boot,
+together with the boot id: setting the clock, by hand or after a virtual machine was resumed, changes nothing.
+Elsewhere it is the time of day.
 """
 
 import os
@@ -15,20 +15,20 @@ from pathlib import Path
 import psutil
 
 _OWNER = re.compile(r"(?P<host>[^|]+)\|(?P<pid>[1-9]\d{0,8})\|(?P<began>[0-9a-f-]{36}:\d+|\d+\.\d\d)\|[^|]+")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: another one after each start of the machine
-_STATE, _START_TICKS = 0, 19  # of what /proc/PID/stat says after the name: its fields 3 and 22
-_ENDED = (b"Z", b"X")  # a zombie: nobody has asked yet how it ended
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: a new id after each boot
+_STATE, _START_TICKS = 0, 19  # positions in /proc/PID/stat after the name: its fields 3 and 22
+_ENDED = (b"Z", b"X")  # a zombie: its parent has not read its exit status yet
 
 
 def new_owner() -> str:
-    """A name for one worker of this process: host, pid, start of the process, and a random part."""
+    """A name for one worker of this process: host, pid, start time of the process, and a random part."""
     return _named(os.getpid(), _began(os.getpid()) or "")
 
 
 def owner_seen(pid: int, seen: float) -> str | None:
-    """The owner string of a process of this host that lived at a time; None when it is gone.
+    """The owner string of a process of this host that was alive at a time; None if it is gone.
 
-    seen: seconds since 1970-01-01 UTC. A process that began later got its id from the one that was seen.
+    seen: seconds since 1970-01-01 UTC. A process that started later has reused the id.
     """
     try:
         began = None if psutil.Process(pid).create_time() > seen + 1 else _began(pid)
@@ -38,9 +38,9 @@ def owner_seen(pid: int, seen: float) -> str | None:
 
 
 def is_dead(owner: str) -> bool:
-    """True when the owner ran on this host and its process is gone.
+    """Whether the owner ran on this host and its process is gone.
 
-    Another host's is never known dead, nor one that is written otherwise.
+    False for other hosts and for owner strings of another form, which cannot be checked.
     """
     read = _OWNER.fullmatch(owner)
     if read is None or read["host"] != socket.gethostname() or (":" in read["began"]) != _BOOT_ID.exists():
@@ -48,7 +48,7 @@ def is_dead(owner: str) -> bool:
     began = _began(int(read["pid"]))
     if began is None or ":" in began:
         return began != read["began"]
-    return abs(float(began) - float(read["began"])) > 1  # seconds: the same process may be told differently
+    return abs(float(began) - float(read["began"])) > 1  # seconds: readings for the same process may differ slightly
 
 
 def _named(pid: int, began: str) -> str:
@@ -56,7 +56,7 @@ def _named(pid: int, began: str) -> str:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, as no other one with its id did; None when it has ended."""
+    """The start time of a process, unique among processes with its id; None if it has ended."""
     if not _BOOT_ID.exists():
         return _began_by_the_clock(pid)
     try:

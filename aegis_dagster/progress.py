@@ -1,4 +1,4 @@
-"""Progress without a terminal: none, or a log line from time to time."""
+"""Progress without a terminal: silent, or a log line now and then."""
 
 import time
 from collections.abc import Callable
@@ -30,11 +30,11 @@ class LoggedProgress:
         self._totals[label], self._done[label] = total, 0
 
     def advance(self, label: str, done: int = 1) -> None:
-        """Count; say so when the last line is old enough."""
+        """Count, and log a line if the last one is old enough."""
         self._done[label] = self._done.get(label, 0) + done
         if time.monotonic() - self._last > _LOG_SECONDS:
             self._last = time.monotonic()
             self._log(f"{label}: {self._done[label]} of {self._totals.get(label, 0)}")
 
     def finish(self, label: str) -> None:
-        """Nothing to say: the materialization tells."""
+        """Log nothing: the materialization reports the end."""

@@ -1,4 +1,4 @@
-"""Answering a question with passages."""
+"""Finds the passages that answer a question."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -39,7 +39,7 @@ async def find_passages(
     """The best passages first. mode: "fused", "dense" or "sparse".
 
     Raises ConfigurationError for another mode or an empty question, ServiceError when the store is broken, Deferred
-    when a provider's model would embed the question and has no money left or does not answer.
+    when a provider embeds questions and its budget is exhausted or it does not answer.
     """
     if mode not in MODES:
         raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
@@ -51,7 +51,7 @@ async def find_passages(
         vector = (await embedder.embed([question], AskedFor()))[0] if mode != "sparse" else None
     finally:
         await models.aclose()
-    # More than asked for: the text of a document that is being chunked anew right now is not there.
+    # More than requested: the text of a document that is being chunked again is not available.
     hits = vectors.search(question, vector, limit=limit + _SPARE, mode=mode, collection=collection)
     passages = passages_of(project, {hit.document_id for hit in hits})
     return [
@@ -62,14 +62,14 @@ async def find_passages(
 
 
 def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, LocatedChunk]:
-    """All passages of these documents by chunk id; a document that is being worked on now has none."""
+    """All passages of these documents by chunk id; a document that is being chunked now has none."""
     found: dict[ChunkId, LocatedChunk] = {}
     for known in project.states.of(project.documents.get(ids)):
-        # By what was chunked last, not by what is wanted now: a document that waits to be chunked anew is found too.
+        # By the last chunking, not the wanted one: a document that waits to be chunked again is found too.
         state = known.recorded.get(Stage.CHUNK)
         folder = project.artifacts.path(Stage.CHUNK, state.fingerprint) if state else None
         if folder is None or not folder.is_dir():
             continue
-        with suppress(DocumentError):  # a damaged artifact costs the other hits nothing; `aegis status` names it
+        with suppress(DocumentError):  # a damaged artifact does not affect other hits; `aegis status` names it
             found.update((chunk.id, chunk) for chunk in locate(known.document.id, read_chunks(folder)))
     return found
