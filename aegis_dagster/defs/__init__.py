@@ -1,1 +1,1 @@
-"""Everything that imports dagster: assets, checks, jobs, resources, the mapping of errors."""
+"""Everything that imports dagster: assets, checks, jobs, resources and the mapping of errors."""

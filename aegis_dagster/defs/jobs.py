@@ -1,4 +1,4 @@
-"""The jobs an operator starts, and what starts by itself."""
+"""The jobs that operators, sensors and schedules start."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from aegis_dagster.defs.ingestion.dry_run import plan_ingestion
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.resources import ProjectResource
 
-# What a step of its own process would otherwise import anew, 3-4 s each time.
+# Imported once before the steps: a step in a process of its own would need 3-4 s for it each time.
 PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition.project", "qdrant_client", "alembic"]
 
-# Without the checks of the root: each would list it once more.
+# Without the checks of the root: each would list the root once more.
 _selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)
 
 ingest = dg.define_asset_job(

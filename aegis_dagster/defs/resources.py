@@ -1,4 +1,4 @@
-"""The resources: settings become a project, and somebody watches how far a run is."""
+"""The resources: they turn settings into a project and report the progress of a run."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,7 +23,7 @@ _MAX_RETRIES = 3
 
 
 class RunObserver(Protocol):
-    """Somebody who wants to see a run from inside its process: the command line, which nothing here may import."""
+    """Follows a run from inside its process. The command line implements it; nothing here may import that."""
 
     def progress(self) -> Progress: ...
 
@@ -36,7 +36,7 @@ _observer: ContextVar[RunObserver | None] = ContextVar("aegis_run_observer", def
 
 @contextmanager
 def observed_by(observer: RunObserver) -> Iterator[None]:
-    """Runs inside the block, in this process, tell the observer how far they are."""
+    """Within the block, runs in this process report their progress to the observer."""
     token = _observer.set(observer)
     try:
         yield
@@ -47,7 +47,7 @@ def observed_by(observer: RunObserver) -> Iterator[None]:
 def settings_or_defaults(home: str | None) -> Settings:
     """The settings of a home, or the defaults where they cannot be read.
 
-    Definitions load with broken settings too; whoever opens the project is told what is wrong with them.
+    Definitions load even with broken settings; opening the project reports what is wrong with them.
     """
     try:
         return load_settings(Path(home) if home else None)
@@ -78,7 +78,7 @@ class ProjectResource(_HomeResource):
 
     @contextmanager
     def opened(self) -> Iterator[Project]:
-        """The same for a block, as in each tick of a sensor: the process lives on. Raises ConfigurationError."""
+        """The project for one block, e.g. a tick of a sensor, whose process lives on. Raises ConfigurationError."""
         project = self.open()
         try:
             yield project
@@ -89,7 +89,7 @@ class ProjectResource(_HomeResource):
     def dagster_errors(self) -> Iterator[None]:
         """The one place where the project's errors become Dagster's.
 
-        A broken service makes the step retry; anything else an operator must mend fails it at once.
+        A broken service makes Dagster retry the step; an error that an operator must fix fails it at once.
         """
         try:
             yield
@@ -99,7 +99,7 @@ class ProjectResource(_HomeResource):
             raise dg.Failure(description=str(error), allow_retries=False) from error
 
     def progress(self, log: Callable[[str], None]) -> Progress:
-        """Where the stages report how far they are."""
+        """Where the stages report their progress."""
         observer = _observer.get()
         return observer.progress() if observer else LoggedProgress(log)
 
@@ -135,7 +135,7 @@ class LlmResource(_HomeResource):
             await models.aclose()
 
     def settings(self) -> Settings:
-        """The settings with what is narrowed here. Raises ConfigurationError."""
+        """The settings, narrowed by the fields of this resource. Raises ConfigurationError."""
         settings = self.loaded()
         llm = settings.llm
         if self.tiers is not None:

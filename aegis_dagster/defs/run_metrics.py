@@ -21,7 +21,7 @@ _SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedule
 
 
 def read_runs(home: Path) -> RunNumbers:
-    """The numbers of the instance in a folder; zeros where there is none yet, which is not made.
+    """The figures of the Dagster instance in a folder; zeros if there is none yet. Creates none.
 
     Raises ServiceError when its storage does not answer.
     """
@@ -39,7 +39,7 @@ def read_runs(home: Path) -> RunNumbers:
 
 
 def _is_there(home: Path) -> bool:
-    """Whether opening the instance would only open it: by default it makes SQLite files that are missing."""
+    """Whether the instance exists. Opening one creates missing SQLite files by default."""
     file = home / "dagster.yaml"
     if not file.is_file():
         return False
@@ -50,7 +50,7 @@ def _is_there(home: Path) -> bool:
 
 
 def _is_made(file: Path) -> bool:
-    """Whether a SQLite file has its tables; another process may be making it right now."""
+    """Whether a SQLite file has its tables; another process may be creating them right now."""
     if not file.is_file():
         return False
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -75,7 +75,7 @@ def _runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
         of_ours = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[end])) for job in _job_names()}
         counts.update({(job, _word(end)): count for job, count in of_ours.items()})
         everything = instance.get_runs_count(dg.RunsFilter(statuses=[end]))
-        # Runs that end between the two questions are counted the next time.
+        # Runs that end between the two queries are counted the next time.
         counts[OTHER_JOBS, _word(end)] = max(0, everything - sum(of_ours.values()))
     return counts
 

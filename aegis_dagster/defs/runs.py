@@ -1,9 +1,9 @@
-"""Dagster's runs as sensors and schedules ask about them: which are over, and whose process is gone.
+"""Queries about Dagster's runs for sensors and schedules: which have ended, and which have lost their process.
 
-After a power failure or an out-of-memory kill Dagster believes that a run goes on. Whose process does a run stands in
-a tag of it. The command line writes the tag when it makes a run. Of a run that Dagster launched only the id of the
-process is known, and that it is on the host of its code location, where the sensors of that location run, too. So the
-first sensor that sees it alive writes the tag.
+After a power failure or an out-of-memory kill, Dagster believes that a run goes on. A tag of the run names the process
+that executes it. The command line writes the tag when it creates a run. Of a run that Dagster launched, only the
+process id is known, and that it is on the host of its code location. The sensors of that location run on the same host,
+so the first one that sees the process alive writes the tag.
 """
 
 import re
@@ -24,15 +24,15 @@ _EVENTS = 20  # engine events of a run that are looked at: its process is among 
 def partitions_at_work(
     instance: dg.DagsterInstance, about: Callable[[dg.DagsterRun], bool] = lambda _: True
 ) -> set[str]:
-    """The partitions of runs of any job that are queued or in progress. about: asked of each run whether it counts."""
+    """The partitions of runs of any job that are queued or in progress. about: decides whether a run counts."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_OVER))
     return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags and about(run)}
 
 
 def done_by(run_id: str, owner: str) -> dict[str, str]:
-    """The tag of a run that says whose process does it.
+    """The tag that names the process which executes a run.
 
-    It names the run: Dagster copies the tags of a run to the one that tries it again.
+    It contains the run's id, because Dagster copies the tags of a run to its retry.
     """
     return {_OWNER_TAG: f"{run_id} {owner}"}
 
@@ -44,10 +44,10 @@ def location_of(context: dg.SensorEvaluationContext) -> str:
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str], location: str = "") -> list[str]:
-    """Mark the runs of these jobs that nobody works on any more as failed. Returns their ids.
+    """Mark the runs of these jobs whose process is gone as failed. Returns their ids.
 
-    location: the code location that asks; of runs launched by another one only what their tag says is believed. Runs on
-    another host are not judged.
+    location: the code location that asks; for runs that another one launched, only their tag counts. Runs on another
+    host are left alone.
     """
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
@@ -72,7 +72,7 @@ def _nobody_does(instance: dg.DagsterInstance, run: dg.DagsterRun, location: str
 
 
 def _process_of(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] | None:
-    """The id of the process that a run was launched in, and when it said so, seconds since 1970-01-01 UTC."""
+    """The id of the process that a run was launched in, and when it reported it, in seconds since 1970-01-01 UTC."""
     if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
         return None
     found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=_EVENTS)
@@ -83,6 +83,6 @@ def _process_of(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] 
 
 
 def _started_still(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """It may have ended well a moment ago. Once its process is gone it writes nothing more: what stands there is so."""
+    """Whether the run, read again now, is still started: it may have ended just before its process was gone."""
     again = instance.get_run_by_id(run_id)
     return again is not None and again.status is dg.DagsterRunStatus.STARTED

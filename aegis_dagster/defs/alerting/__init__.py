@@ -1,1 +1,1 @@
-"""Paging from Dagster: the sensor that reads checks and ends of runs."""
+"""Paging from Dagster: the sensor that follows asset checks and the ends of runs."""

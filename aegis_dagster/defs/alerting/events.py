@@ -1,12 +1,12 @@
 """Reading Dagster's event log for paging: evaluations of asset checks, and runs that failed or succeeded.
 
-All code locations of an instance write one log. Evaluations and ends of runs have increasing ids in it, across all
+All code locations of an instance write to one log. Evaluations and ends of runs have increasing ids in it, across all
 assets and runs: SQLite's storage, which has a file for each run, mirrors them into its index, and `SqlEventLogStorage`
-reads that (SqliteEventLogStorage itself would open the file of every run). The table of executions of checks is of no
-use here: its rows are made when a check is planned, so their ids are not in the order of evaluations.
+reads that index (SqliteEventLogStorage itself would open the file of every run). The table of check executions does not
+help: its rows are created when a check is planned, so their ids are not in the order of evaluations.
 
-A transaction can become visible after one with a higher id. So what happened in the last minutes is read again each
-time; reading twice changes nothing.
+A transaction can become visible after one with a higher id. So the events of the last minutes are read again each time;
+reading an event twice changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,18 +32,18 @@ class Batch:
     """Some of the log."""
 
     events: Sequence[AlertEvent]
-    marks: Sequence[tuple[int, int]]  # of every event: id in the log, time in microseconds
-    complete: bool  # there are no more now
+    marks: Sequence[tuple[int, int]]  # for every event: id in the log, time in microseconds
+    complete: bool  # no more events for now
 
 
 def start_of(instance: dg.DagsterInstance, cursor: int) -> int:
-    """Where to read on: the cursor, or the beginning when the log was made anew since."""
+    """Where to continue reading: the cursor, or the beginning if the log was created anew since."""
     newest = instance.event_log_storage.get_maximum_record_id() or 0
     return cursor if cursor <= newest else 0
 
 
 def batches_after(instance: dg.DagsterInstance, cursor: int) -> Iterator[Batch]:
-    """Everything after an id of the log, in the order of ids."""
+    """All events after an id of the log, in the order of their ids."""
     while True:
         batch = _batch_after(instance, cursor)
         yield batch
@@ -53,7 +53,7 @@ def batches_after(instance: dg.DagsterInstance, cursor: int) -> Iterator[Batch]:
 
 
 def _batch_after(instance: dg.DagsterInstance, cursor: int) -> Batch:
-    """As many of each kind as are read at once. Where one has more, the others wait for it: order is kept."""
+    """The next events of each kind, up to the limit. Where one kind has more, the others wait: order is kept."""
     found = {kind: _records(instance, kind, cursor) for kind in _KINDS}
     last = [records[-1].storage_id for records in found.values() if len(records) == _AT_ONCE]
     until = min(last) if last else None
@@ -74,7 +74,7 @@ def _records(instance: dg.DagsterInstance, kind: DagsterEventType, cursor: int) 
 
 
 def _runs(instance: dg.DagsterInstance, records: Sequence[dg.EventLogRecord]) -> Mapping[str, dg.DagsterRun]:
-    """The runs that ended; one that was deleted since is nobody's concern."""
+    """The runs that ended; those deleted since are left out."""
     ended = {record.run_id for record in records if record.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION}
     if not ended:
         return {}
@@ -111,7 +111,7 @@ def _of_check(record: dg.EventLogRecord, evaluation: AssetCheckEvaluation) -> Al
 
 
 def _of_run(record: dg.EventLogRecord, event: DagsterEvent, run: dg.DagsterRun) -> AlertEvent:
-    """A job that Dagster makes for chosen assets is told apart by them."""
+    """The event of a run that ended. A job that Dagster makes for chosen assets is identified by the assets."""
     made_for = run.asset_selection if run.job_name.startswith("__") else None
     first, last = run.tags.get(_FIRST, ""), run.tags.get(_LAST, "")
     partition = run.tags.get(_PARTITION) or (f"{first}...{last}" if first else "")
@@ -125,7 +125,7 @@ def _of_run(record: dg.EventLogRecord, event: DagsterEvent, run: dg.DagsterRun) 
 def _why(event: DagsterEvent) -> str:
     """What Dagster says of a failed run, and the first error of its steps."""
     data = event.event_specific_data
-    if not isinstance(data, JobFailureData):  # nobody was there to say more: its process was gone, it never began
+    if not isinstance(data, JobFailureData):  # no step error: its process was gone, or it never began
         return event.message or ""
     error = data.error
     if data.first_step_failure_event is not None:

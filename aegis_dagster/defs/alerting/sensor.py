@@ -1,4 +1,4 @@
-"""The sensor that pages: it follows asset checks and runs, and tells people of changes."""
+"""The paging sensor: it follows asset checks and runs, and notifies people of changes."""
 
 import time
 
@@ -22,9 +22,9 @@ _SENDING_SECONDS = 15.0
 
 
 def follow(instance: dg.DagsterInstance, pager: Pager, cursor: int, now: int, *, seconds: float) -> tuple[int, bool]:
-    """Show the pager what happened after the cursor. The new cursor, and whether all was read in so many seconds.
+    """Pass the events after the cursor to the pager. Returns the new cursor and whether all were read in time.
 
-    now: microseconds since 1970-01-01 UTC. The cursor stays before what happened lately: that is read again.
+    now: microseconds since 1970-01-01 UTC. The cursor stays before the most recent events, which are read again.
     """
     end = time.monotonic() + seconds
     settled = now - int(READ_AGAIN.total_seconds() * 1_000_000)
@@ -42,13 +42,13 @@ def follow(instance: dg.DagsterInstance, pager: Pager, cursor: int, now: int, *,
 
 
 def look(instance: dg.DagsterInstance, project: Project, channels: list[PageChannel], cursor: int) -> tuple[int, str]:
-    """Read what happened and tell people; the new cursor, and what was done in words. Raises ServiceError."""
+    """Read the events and notify people. Returns the new cursor and a summary in words. Raises ServiceError."""
     outbox = AlertsOutbox(project.engine, project.clock)
     pager = Pager(project.alerts, outbox, channels, retry_seconds=project.settings.alerts.seconds, clock=project.clock)
     pager.begin()
     try:
         cursor, complete = follow(instance, pager, cursor, now_us(project.clock), seconds=_READING_SECONDS)
-    finally:  # what waits is sent also when Dagster's log cannot be read
+    finally:  # waiting messages are sent even when Dagster's log cannot be read
         delivery = pager.deliver(_SENDING_SECONDS)
     return cursor, _told(delivery, complete)
 
@@ -64,7 +64,7 @@ def _told(delivery: Delivery, complete: bool) -> str:
 
 
 def paging_sensor(seconds: int) -> dg.SensorDefinition:
-    """The sensor, which looks so often."""
+    """The sensor, with this interval between its ticks."""
 
     @dg.sensor(
         name="page_on_change",
@@ -74,7 +74,7 @@ def paging_sensor(seconds: int) -> dg.SensorDefinition:
         "fails or succeeds again: once for each change, through Alertmanager and the addresses in AEGIS_NOTIFY.",
     )
     def page_on_change(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        # This sensor is on by itself, and people are told at once.
+        # This sensor is on by default, and people are notified at once.
         fail_dead_runs(context.instance, JOB_NAMES, location_of(context))
         with project.opened() as opened:
             channels = paging_channels(opened)

@@ -1,4 +1,4 @@
-"""What schedules have in common: when they tick, and which collections get a run at a tick."""
+"""Rules that the schedules share: when they tick, and which collections get a run at a tick."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _REMEMBERED = 2000  # runs of a schedule that are read; a collection without one
 
 
 def when(times: TimedSettings) -> dict[str, Any]:
-    """The arguments of a schedule that say when it ticks, and whether."""
+    """The arguments of a schedule that set when it ticks and whether it is on."""
     status = dg.DefaultScheduleStatus
     return {
         "cron_schedule": times.cron,
@@ -32,13 +32,13 @@ def turn(
     at_work: Collection[CollectionName],
     most: int,
 ) -> Turn:
-    """The collections that get a run at this tick. documents: how many of each collection have work."""
+    """The collections that get a run at this tick. documents: how many documents of each collection have work."""
     last_ms = _last_ms(instance, schedule) if len(documents) > most else {}
     return turn_of(documents, at_work=at_work, last_ms=last_ms, most=most)
 
 
 def _last_ms(instance: dg.DagsterInstance, schedule: str) -> dict[CollectionName, int]:
-    """When the newest run of each collection that the schedule requested was created."""
+    """When the schedule's newest run for each collection was created."""
     found: dict[CollectionName, int] = {}
     requested = dg.RunsFilter(tags={_SCHEDULE_TAG: schedule})
     for stored in instance.get_run_records(filters=requested, limit=_REMEMBERED):

@@ -1,7 +1,7 @@
-"""The schedule `nightly_catch_up`: whatever was left behind gets a run.
+"""The schedule `nightly_catch_up`: it requests runs for all documents that are not up to date.
 
-A schedule starts runs of one job. So one of its runs of `ingest` lists the root and removes traces, and no run of
-`clean_up` does.
+A schedule can start runs of one job only. So one of its runs of `ingest` lists the root and removes traces, instead of
+a run of `clean_up`.
 """
 
 from collections import Counter
@@ -33,11 +33,11 @@ class Night:
 
     why: Mapping[CollectionName, str]  # of each collection that gets a run, in this order
     lists: bool  # the first one lists the root to its end, and removes traces
-    told: str  # who gets no run, and why
+    told: str  # which collections get no run, and why
 
 
 def nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
-    """The schedule, as the settings say that hold now."""
+    """The schedule, according to the current settings."""
 
     @dg.schedule(
         name=NAME,
@@ -74,7 +74,7 @@ def nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
 def plan_night(
     instance: dg.DagsterInstance, project: Project, log: Log, *, read_seconds: float, most: int = MOST_RUNS
 ) -> Night:
-    """Bring list and partitions up to date; which collections get a run.
+    """Bring the list and the partitions up to date, and decide which collections get a run.
 
     Raises RootUnreadable after recording it, ServiceError.
     """
@@ -82,10 +82,10 @@ def plan_night(
     work = WorkLeft(project.engine, project.identities)
     lost = work.vectors_are_lost(project.vectors)
     if lost:
-        # Before any run begins: of two at once, one would be past embedding when the other notices.
+        # Before any run begins: of two simultaneous runs, one would be past embedding when the other notices.
         reset = project.catalog.reset_stage(Stage.EMBED)
         log(f"The vector store is gone: {reset} documents are published again, from the cache.")
-    # What costs is forecast first: by `reembedding`.
+    # Work that costs money is left to `reembedding`, which forecasts it first.
     stale = project.reports.stale(project.artifacts.listed(), embed_anew=not project.choices.embedding_is_paid)
     counts = Counter(document.collection for document in stale)
     active = {} if lost else at_work(instance)  # a run at work may be past embedding
@@ -98,9 +98,9 @@ def plan_night(
 
 
 def _traces_only(instance: dg.DagsterInstance, traces: Mapping[CollectionName, int]) -> dict[CollectionName, str]:
-    """One run to remove all traces, where nothing else needs one.
+    """One run that removes all traces, if no other run is needed.
 
-    Its collection may have no partition any more, or never had one: it gets one until the first listing after the run.
+    Its collection may have no partition (any more): it gets one until the first listing after the run.
     """
     if not traces:
         return {}

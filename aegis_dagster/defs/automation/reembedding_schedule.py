@@ -1,4 +1,4 @@
-"""The schedule `reembedding`: documents whose vectors are not those of the current model and settings."""
+"""The schedule `reembedding`, for documents whose vectors are not those of the current model and settings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ from aegis_dagster.stores.catalog.pending_work import WorkLeft
 NAME = "reembedding"
 FORECAST_TAG = "aegis/forecast"
 MOST_RUNS = 1000  # of one tick: more than of a night, as the next is in a week, and half an index is of no use
-_FORECAST_AT_MOST = 2000  # documents; of more, evenly chosen ones stand for all
+_FORECAST_AT_MOST = 2000  # documents to forecast; of more, an even sample stands for all
 
 
 def reembedding(times: TimedSettings) -> dg.ScheduleDefinition:
-    """The schedule, as the settings say that hold now."""
+    """The schedule, according to the current settings."""
 
     @dg.schedule(
         name=NAME,
@@ -76,10 +76,10 @@ def reembedding(times: TimedSettings) -> dg.ScheduleDefinition:
 
 
 def _embedded_already(instance: dg.DagsterInstance, project: Project) -> set[CollectionName]:
-    """The collections with a run, queued or in progress, that embeds anew.
+    """The collections with a queued or running run that re-embeds.
 
-    Where embedding is paid, runs that nobody asked for leave it to this schedule (`embed_anew`). They do not count: a
-    night's runs may last until its tick, which comes once a week.
+    Where embedding is paid, automatic runs leave re-embedding to this schedule (`embed_anew`). They do not count: the
+    nightly runs may last until this schedule's tick, which comes once a week.
     """
     found = {name for name in at_work(instance) if name}
     if found and project.choices.embedding_is_paid:
@@ -103,7 +103,7 @@ class Expected:
 
 
 def expect(project: Project, documents: Sequence[Document]) -> Expected:
-    """Forecast the model calls for these documents, and compare with what each provider may still spend.
+    """Forecast the model calls for these documents, and compare them with the remaining budget of each provider.
 
     Raises ConfigurationError as the run would.
     """

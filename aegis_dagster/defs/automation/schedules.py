@@ -1,4 +1,4 @@
-"""What starts at set times: catching up, re-embedding, checking costs, reporting a month."""
+"""All schedules: catching up, re-embedding, checking costs, reporting a month."""
 
 import dagster as dg
 
@@ -12,7 +12,7 @@ from aegis_dagster.settings.schedules import ScheduleSettings, TimedSettings
 
 
 def schedules(times: ScheduleSettings) -> list[dg.ScheduleDefinition]:
-    """All schedules, as the settings say that hold now."""
+    """All schedules, according to the current settings."""
     return [
         dg.ScheduleDefinition(
             name="check_costs_hourly",
@@ -38,7 +38,7 @@ def _monthly_cost_report(times: TimedSettings) -> dg.ScheduleDefinition:
     def monthly_report(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time
         month, ends = month_before(now), end_of_month_before(now)
-        if now < ends:  # east of Greenwich the first of a month begins earlier
+        if now < ends:  # east of Greenwich a month begins earlier than in UTC
             return dg.SkipReason(
                 f"{month} is not over: it is a UTC month and ends at {ends:%Y-%m-%d %H:%M} {times.time_zone}. Remedy: "
                 f"set `schedules.monthly_cost_report.cron` to an hour after {ends:%H:%M}; for {month} launch "

@@ -1,8 +1,8 @@
-"""The sensor `watched_folder`: what changed in the watched root becomes runs.
+"""The sensor `watched_folder`: it turns changes in the watched root into runs.
 
-One look brings the catalog's list up to date, so that the runs it requests need not list again. It holds no state that
-matters: whatever was requested before is read from Dagster's runs, so that a look repeated or a daemon started anew
-requests nothing twice.
+One tick brings the catalog's list up to date, so that the runs it requests need not list again. It keeps no state that
+matters: it reads from Dagster's runs what was requested before, so that a repeated tick or a restarted daemon requests
+nothing twice.
 """
 
 import json
@@ -28,36 +28,36 @@ from aegis_dagster.settings.schedules import WatchedFolderSettings
 from aegis_dagster.stages.sync import ListingReport, update_listing
 from aegis_dagster.stores.catalog.pending_work import WorkLeft
 
-# Dagster itself passes them on when it resolves the jobs of a sensor; every command would say so otherwise.
+# Dagster itself passes `owners` when it resolves a sensor's jobs; every command would print the warning.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `owners` of initializer `SensorDef.*")
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
 NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."
 _JOBS = (ingest.name, ingest_parallel.name, clean_up.name)
 _ASSETS = frozenset(key for asset in ASSETS for key in asset.keys)
-_QUIET_MS = 10 * 60_000  # nothing to do: the states are read again when they changed, and so often anyway
-_BUSY_MS = 60_000  # runs are about everything: their progress changes the states all the time
-_NAMED = 10  # paths that one line of the log names
+_QUIET_MS = 10 * 60_000  # nothing to do: the states are read again when they change, and at this interval anyway
+_BUSY_MS = 60_000  # runs cover all collections: their progress changes the states all the time
+_NAMED = 10  # paths named in one log line
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The cursor: until when the states of all documents need not be read again. Losing it costs some seconds."""
+    """The cursor: until when the states of all documents need not be read again. Losing it costs a few seconds."""
 
-    mark: str = ""  # of the states; "": whatever becomes of them
+    mark: str = ""  # of the states; "": regardless of their changes
     until_ms: int = 0
 
     def lasts(self, work: WorkLeft, now_ms: int) -> bool:
-        """Whether nothing can have come up since. Not asked where the listing found something."""
+        """Whether no work can have come up since. Not used when the listing found something."""
         return now_ms < self.until_ms and (not self.mark or self.mark == work.mark())
 
 
 def look(
     instance: dg.DagsterInstance, project: Project, log: Log, rest: Rest, *, read_seconds: float
 ) -> tuple[Plan, Rest, str]:
-    """Bring list and partitions up to date; what is to be requested, how long to rest, and all of it in words.
+    """Bring the list and the partitions up to date. Returns the requests, the rest, and a summary in words.
 
     Raises RootUnreadable after recording it, ServiceError.
     """
@@ -77,7 +77,7 @@ def look(
 
 
 def list_root(instance: dg.DagsterInstance, project: Project, log: Log, *, read_seconds: float | None) -> ListingReport:
-    """List the watched root into the catalog, and make partitions of it. Raises RootUnreadable, recorded as a check."""
+    """List the watched root into the catalog and update the partitions. Raises RootUnreadable, recorded as a check."""
     try:
         report = update_listing(project.source, project.documents, project.guard(), read_seconds=read_seconds)
     except RootUnreadable as error:
@@ -93,13 +93,13 @@ def list_root(instance: dg.DagsterInstance, project: Project, log: Log, *, read_
 
 
 def found_anything(report: ListingReport) -> bool:
-    """Whether the listing changed the catalog, or will with the next look."""
+    """Whether the listing changed the catalog, or will with the next tick."""
     diff, deleted = report.diff, report.diff.deleted and not report.deletions_held
     return bool(diff.new or diff.changed or diff.moved or deleted or report.unread)
 
 
 def work_of(project: Project, work: WorkLeft, now_ms: int) -> dict[CollectionName | None, list[Waiting]]:
-    """The documents that a run started now would do something for; None: those whose traces are to be removed."""
+    """The documents that a run started now would process; under None, those whose traces it would remove."""
     by_collection = work.by_collection(now_ms, embed_anew=not project.choices.embedding_is_paid)
     found: dict[CollectionName | None, list[Waiting]] = dict(by_collection.items())
     gone = [waiting for each in work.deleted().values() for waiting in each]
@@ -114,7 +114,7 @@ def plan_for(
     left: Mapping[CollectionName | None, Sequence[Waiting]],
     now_ms: int,
 ) -> Plan:
-    """Who gets a run, by the runs that Dagster knows."""
+    """Decide which collections get a run, given the runs that Dagster knows."""
     digests = {name: digest_of_work(name, documents, project.identities) for name, documents in left.items()}
     if not left:
         return Plan((), (), (), ())
@@ -124,12 +124,12 @@ def plan_for(
 
 
 def unasked(project: Project, *, scan_root: bool = False) -> dict[str, Any]:
-    """The run config of a run that nobody asked for. It is not listed again, and paid vectors are made as forecast."""
+    """The run config of an automatic run. It leaves paid re-embedding to the schedule, which forecasts the cost."""
     return IngestOptions(scan_root=scan_root, embed_anew=not project.choices.embedding_is_paid).run_config()
 
 
 def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunRequest:
-    """The request as Dagster takes it. run_config: of a run of `ingest`."""
+    """The request in Dagster's form. run_config: for a run of `ingest`."""
     tags = {WORK_TAG: request.digest, WHY_TAG: request.why}
     if request.collection is None:
         return dg.RunRequest(run_key=request.run_key, job_name=clean_up.name, tags=tags)
@@ -143,7 +143,7 @@ def run_request(request: Request, run_config: Mapping[str, Any]) -> dg.RunReques
 
 
 def at_work(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
-    """When the newest run of each collection that is not over was created; None: one that removes traces."""
+    """When the newest unfinished run of each collection was created; None: a run that removes traces."""
     found: dict[CollectionName | None, int] = {}
     for stored in instance.get_run_records(filters=dg.RunsFilter(statuses=NOT_OVER)):
         run = stored.dagster_run
@@ -155,13 +155,13 @@ def at_work(instance: dg.DagsterInstance) -> dict[CollectionName | None, int]:
 
 
 def _materializes(run: dg.DagsterRun) -> bool:
-    """Whether somebody chose some of the five assets, or all that there are, and Materialize."""
+    """Whether somebody materialized some of the five assets, or all assets, by hand."""
     chosen = run.asset_selection
     return run.job_name == ASSET_JOB and (chosen is None or not _ASSETS.isdisjoint(chosen))
 
 
 def _ended(instance: dg.DagsterInstance, digests: Collection[str]) -> dict[str, Ended]:
-    """How many runs for each of these works are over, and since when."""
+    """How many runs for each of these works have ended, and when."""
     wanted = dg.RunsFilter(statuses=OVER, tags={WORK_TAG: list(digests)})
     found: dict[str, Ended] = {}
     for stored in instance.get_run_records(filters=wanted):
@@ -173,7 +173,7 @@ def _ended(instance: dg.DagsterInstance, digests: Collection[str]) -> dict[str, 
 
 
 def details(report: ListingReport) -> list[str]:
-    """Lines for the log: what was moved and what was passed over, and why."""
+    """Log lines: what was moved and what was passed over, and why."""
     lines = [f"moved: {source} is now {target}" for source, target in report.diff.moved[:_NAMED]]
     lines += [f"passed over: {item.path}: {item.reason}. {item.remedy}" for item in report.passed_over[:_NAMED]]
     left_out = max(0, len(report.diff.moved) - _NAMED) + max(0, len(report.passed_over) - _NAMED)
@@ -181,7 +181,7 @@ def details(report: ListingReport) -> list[str]:
 
 
 def told(report: ListingReport, plan: Plan) -> str:
-    """One line about a look."""
+    """One line about a tick."""
     diff = report.diff
     counts = {
         "new": len(diff.new),
@@ -204,7 +204,7 @@ def told(report: ListingReport, plan: Plan) -> str:
 
 
 def watched_folder_sensor(settings: WatchedFolderSettings) -> dg.SensorDefinition:
-    """The sensor, as the settings say that hold now."""
+    """The sensor, according to the current settings."""
 
     @dg.sensor(
         name="watched_folder",

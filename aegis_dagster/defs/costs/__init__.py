@@ -1,1 +1,1 @@
-"""The cost assets: what models cost, their checks and the monthly report."""
+"""The cost assets: the costs of models, their checks and the monthly report."""

@@ -1,4 +1,4 @@
-"""The checks of money: whether each provider is within its budget, and whether the ledger can be trusted."""
+"""The cost checks: whether each provider is within its budget, and whether the ledger can be trusted."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _SAMPLE = 5  # reasons shown
 
 @dataclass(frozen=True, slots=True)
 class MoneyNow:
-    """One reading of the ledger and of what waits for money."""
+    """One reading of the ledger and of the documents that wait for money."""
 
     month: Month
     soft_share: Decimal  # of a limit
@@ -35,7 +35,7 @@ class MoneyNow:
 
 
 def safe_names(providers: Iterable[str]) -> dict[str, str]:
-    """Each provider's name as part of a check's name: letters, digits and underscores, no two alike."""
+    """Each provider's name in the form that a check's name allows: letters, digits and underscores, no two alike."""
     found: dict[str, str] = {}
     for provider in providers:
         plain = name = re.sub(r"[^A-Za-z0-9_]", "_", provider)
@@ -48,7 +48,7 @@ def safe_names(providers: Iterable[str]) -> dict[str, str]:
 
 
 def check_specs(asset: dg.AssetKey, providers: Iterable[str]) -> list[dg.AssetCheckSpec]:
-    """The checks there are: two for each provider, four for all."""
+    """The specs of all checks: two for each provider, four for all."""
     described: dict[str, str] = {}
     for provider, name in safe_names(providers).items():
         described[f"{name}_{SOFT}"] = f"Spent and reserved of {provider} are below the soft share of its budget."
@@ -116,7 +116,7 @@ def _providers_answer(money: MoneyNow) -> dg.AssetCheckResult:
 
 
 def _used_up(account: Account | None) -> bool:
-    """Whether all of a limit is spent. Who has a limit of nothing has spent nothing too much."""
+    """Whether all of a limit is spent. A limit of 0 with nothing spent is not used up."""
     if account is None or account.limit is None:
         return False
     return account.spent > account.limit or (account.spent == account.limit and account.limit > 0)
@@ -127,16 +127,16 @@ def _beyond_soft_share(account: Account, money: MoneyNow) -> bool:
 
 
 def _waiting_for(provider: str, money: MoneyNow) -> int:
-    """Documents that wait because of this provider's budget.
+    """How many documents wait because of this provider's budget.
 
-    A document names the first account that refused it (`llm/attempts.py`). It was refused by the later tiers
-    too, so one of those that is nearly used up counts as waited for as well.
+    A document names the first account that refused it (`llm/attempts.py`). The later tiers refused it too, so any of
+    them whose budget is nearly used up counts as well.
     """
     account = money.accounts.get(provider)
     if account is None or account.limit is None:
         return 0
     refused = [(one.refused_by, count) for one, count in money.waiting.items() if one.refused_by is not None]
-    of_providers = [(name, count) for (name, month), count in refused if month == money.month]  # not of an earlier one
+    of_providers = [(name, count) for (name, month), count in refused if month == money.month]  # of this month only
     mine = sum(count for name, count in of_providers if name == provider)
     return mine or (sum(count for _, count in of_providers) if _beyond_soft_share(account, money) else 0)
 

@@ -1,4 +1,4 @@
-"""What model calls cost, as an asset with its checks, and when they run."""
+"""The asset of what model calls cost, its checks, and the sensor that runs them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ _CHECK_AT_LEAST_EVERY = timedelta(hours=1)  # while models are asked or reservat
     "that nobody settled in time are counted first, with what was reserved for them.",
 )
 def llm_costs(project: ProjectResource) -> dg.MaterializeResult[None]:
-    """Settle what is lost, then write the report."""
+    """Settle lost calls, then write the report."""
     with project.dagster_errors():
         opened = project.open()
         opened.choices.ledger.expire()
@@ -75,7 +75,7 @@ def _column_type(name: str) -> str:
 
 
 def _figures(accounts: Sequence[Account]) -> dict[str, dg.MetadataValue]:
-    """Spent of each provider, and what is left of its limit."""
+    """What each provider has spent, and what is left of its limit."""
     figures: dict[str, dg.MetadataValue] = {}
     for account in accounts:
         if account.key.kind is AccountKind.PROVIDER:
@@ -103,7 +103,7 @@ def _shown(nano: int | None) -> str:
 
 
 def waiting_for_money(project: Project) -> dict[PutOff, int]:
-    """How many documents wait for money, by why."""
+    """How many documents wait for money, by reason."""
     return _waiting(project, BudgetExhausted.reason)
 
 
@@ -112,7 +112,7 @@ def _waiting(project: Project, for_reason: str) -> dict[PutOff, int]:
 
 
 def read_money(project: Project) -> MoneyNow:
-    """What the checks look at, read once, after settling what is lost. Raises ServiceError, ConfigurationError."""
+    """The figures for the checks, read once, after settling lost calls. Raises ServiceError, ConfigurationError."""
     project.choices.ledger.expire()
     llm = project.settings.llm
     now = project.clock.now()
@@ -171,14 +171,14 @@ check_budgets = dg.define_asset_job(
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the sensor remembers; the first two are marks of the ledger, see `ledger_mark`."""
+    """The sensor's cursor; the first two are marks of the ledger, see `ledger_mark`."""
 
-    seen: str = ""  # by the tick before
+    seen: str = ""  # at the previous tick
     checked: str = ""  # when the checks were last requested
     checked_at: str = ""  # ISO 8601
 
     def due(self, mark: str, now: datetime, *, reserved: bool) -> bool:
-        """Whether to check: the ledger changed and is quiet again, or is busy, or holds a reservation, for an hour."""
+        """Whether to check: the ledger changed and is quiet again, or was busy or held a reservation for an hour."""
         if not mark:
             return False
         if mark != self.checked and mark == self.seen:
@@ -214,7 +214,7 @@ def check_costs_after_calls(
 
 
 def ledger_mark(project: Project) -> str:
-    """Changes whenever a call ends or documents begin to wait for money; "" before anything of this happened."""
+    """A mark that changes whenever a call ends or documents begin to wait for money; "" before the first time."""
     usage, waiting = project.ledger_reports.usage(("provider",)), sum(waiting_for_money(project).values())
     if not usage and not waiting:
         return ""

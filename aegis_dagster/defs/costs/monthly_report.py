@@ -25,12 +25,12 @@ class MonthConfig(dg.Config):
 
 
 def month_before(time: datetime) -> Month:
-    """The calendar month before that of a time, as its time zone counts."""
+    """The calendar month before the month of a time, in its time zone."""
     return Month((time.replace(day=1) - timedelta(days=1)).strftime("%Y-%m"))
 
 
 def end_of_month_before(time: datetime) -> datetime:
-    """When the UTC month of `month_before` is over, in the time's own zone; perhaps that is still to come."""
+    """When the UTC month of `month_before` ends, in the time's own zone; this may lie in the future."""
     return time.replace(day=1, hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).astimezone(time.tzinfo)
 
 
@@ -46,7 +46,7 @@ def end_of_month_before(time: datetime) -> datetime:
 def monthly_cost_report(
     context: dg.AssetExecutionContext, config: MonthConfig, project: ProjectResource
 ) -> dg.MaterializeResult[None]:
-    """Settle what is lost, then write the report of the month."""
+    """Settle lost calls, then write the report of the month."""
     with project.dagster_errors():
         opened = project.open()
         opened.choices.ledger.expire()

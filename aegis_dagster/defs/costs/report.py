@@ -54,7 +54,7 @@ def cost_frame(rows: Sequence[UsageRow]) -> "pd.DataFrame":
 
 
 def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
-    """Write the frame; whoever reads the path sees the old file or the new one. Raises OSError."""
+    """Write the frame; a reader of the path sees the old file or the new one. Raises OSError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -71,9 +71,9 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Where to write; at the end it becomes `path`. Whoever reads that sees the old file or the new one.
+    """A temporary path to write to, renamed to `path` at the end. A reader sees the old file or the new one.
 
-    The folder is made. After an error nothing is left of the new file. Raises OSError.
+    Creates the folder. After an error nothing is left of the new file. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
@@ -85,7 +85,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def cost_table(rows: Sequence[UsageRow]) -> str:
-    """The rows as a Markdown table, the newest month and the dearest first."""
+    """The rows as a Markdown table, the newest month and the most expensive rows first."""
     heads = (
         *("month", "provider", "model", "task", "collection", "calls", "failed"),
         *("input tokens", "output tokens", "usage estimated", "USD"),
@@ -110,12 +110,12 @@ def plotted_days(until: date) -> list[str]:
 def plot_by_day(rows: Sequence[UsageRow], days: Sequence[str]) -> str:
     """USD by day, stacked by provider, as a Markdown picture; a sentence where nothing was spent.
 
-    rows: by day and provider; days that are not plotted do not count.
+    rows: by day and provider; other days are ignored.
     """
     paid = [row for row in rows if row.cost and row.day in set(days)]
     if not paid:
         return f"Nothing was spent from {days[0]} to {days[-1]}."
-    from matplotlib.figure import Figure  # without pyplot: no global state, and Agg draws what is saved
+    from matplotlib.figure import Figure  # without pyplot, which has global state; Agg draws the picture to be saved
 
     figure = Figure(figsize=(9, 3), dpi=80, layout="tight")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Asset checks of a collection: whether what the assets hold of its documents is right."""
+"""Asset checks of a collection: whether the assets hold its documents correctly."""
 
 import warnings
 from collections import Counter
@@ -15,11 +15,11 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.stores.catalog.reports import FailedDocument
 
-# Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would say so otherwise.
+# Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would print the warning.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 _SAMPLE = 20  # documents named in a check's metadata
-_NAMED = 3  # documents named in a check's description, which a page carries too
+_NAMED = 3  # documents named in a check's description, which is also sent in a page
 
 Evaluate = Callable[[Project, Sequence[Document]], dg.AssetCheckResult]
 
@@ -34,11 +34,11 @@ class CollectionCheck:
 
     @property
     def key(self) -> dg.AssetCheckKey:
-        """As Dagster names it."""
+        """The check's key in Dagster."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.evaluate.__name__)
 
     def definition(self) -> dg.AssetChecksDefinition:
-        """As a run evaluates it, after the asset was made."""
+        """The check for Dagster: a run evaluates it after it has materialized the asset."""
 
         @dg.asset_check(
             asset=dg.AssetKey(self.asset),
@@ -74,7 +74,7 @@ def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
 
 
 def text_coverage(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the documents whose share of text found in chunks is too low."""
+    """WARN with the documents that have too little of their text in chunks."""
     marked = project.reports.marked(documents)
     shares = [facts["coverage"] for facts in project.reports.facts(Stage.CHUNK, documents).values()]
     lines = [f"- `{document}`: {share:.2%}, missing: {sample[:100]}" for document, share, sample in marked[:_SAMPLE]]
@@ -103,7 +103,7 @@ def vectors_match_chunks(project: Project, documents: Sequence[Document]) -> dg.
 
 
 def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """ERROR with what differs. Repair: materialize with `force_from: graph`."""
+    """ERROR with the differences. Repair: materialize with `force_from: graph`."""
     expected = {
         document: int(facts["chunks"]) for document, facts in project.reports.facts(Stage.GRAPH, documents).items()
     }
@@ -120,7 +120,7 @@ def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> d
 
 
 def pictures_described_by_model(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the documents that have pictures which no model would describe."""
+    """WARN with the documents whose pictures no model would describe."""
     facts = project.reports.facts(Stage.ENRICH, documents)
     fallback = Counter({document: int(found.get("fallback", 0)) for document, found in facts.items()})
     with_text = sum(int(found.get("described", 0)) for found in facts.values())
@@ -143,7 +143,7 @@ def pictures_described_by_model(project: Project, documents: Sequence[Document])
 
 
 def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the chunks that no model could read, by error code, and the documents that failed for it."""
+    """WARN with the chunks that no model could read, by error code, and the documents that failed because of them."""
     facts = project.reports.facts(Stage.GRAPH, documents)
     failed = [item for item in project.reports.failures(documents) if item.stage is Stage.GRAPH]
     unread: dict[str, dict[str, int]] = {

@@ -52,7 +52,7 @@ async def _run_stage(
             try:
                 with run_gauges(gateway, label_of(project, collection), stage, bench.reports):
                     report = await STAGES[stage](documents, bench, force=stage in options.forced)
-            finally:  # what was done counts, also when a broken service stops the stage
+            finally:  # finished work counts even when a broken service stops the stage
                 for begun in bench.reports:
                     resource.stage_finished(begun)
             chosen_by = _chosen(project, stage, bench, collection)
@@ -77,7 +77,7 @@ async def _run_stage(
 def _picked(
     context: dg.AssetExecutionContext, project: Project, collection: CollectionName, options: IngestOptions
 ) -> Chosen:
-    """The documents of this run. Raises UnknownDocument when somebody asked by hand for what is not there."""
+    """The documents of this run. Raises UnknownDocument when an operator chose a document that is not there."""
     picked = chosen(options, collection, project.documents.all(collection), project.documents)
     if by_hand(context.run.tags):
         return picked.or_fail()
@@ -89,7 +89,7 @@ def _picked(
 def _forecast(
     project: Project, documents: Sequence[Document], forced: Collection[Stage]
 ) -> tuple[Sequence[ForecastRow], str]:
-    """What the model calls that are still to be made will cost, or why nobody can tell: that stops no stage."""
+    """The expected cost of the remaining model calls, or why there is no forecast: its failure stops no stage."""
     if not project.choices.providers:
         return (), ""
     try:
@@ -99,7 +99,7 @@ def _forecast(
 
 
 def _chosen(project: Project, stage: Stage, bench: Workbench, collection: CollectionName) -> str:
-    """Who does the work of a stage for a collection: the model, or what stands in for one."""
+    """What does the work of a stage for a collection: a model or its substitute."""
     rules = bench.identities.rules_for(collection)
     if (stage is Stage.ENRICH and not rules.enrich) or (stage is Stage.GRAPH and not rules.graph):
         return "nobody: it is off for this collection"
@@ -116,7 +116,7 @@ def _chosen(project: Project, stage: Stage, bench: Workbench, collection: Collec
 async def scan_and_remove(
     project: Project, resource: ProjectResource, confirmed: bool, context: dg.OpExecutionContext
 ) -> ListingReport:
-    """Bring the catalog in line with the watched root, and the partitions in line with the catalog."""
+    """Bring the catalog in line with the watched root, and the partitions with the catalog."""
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirmed))
     async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
         await remove_and_check(context, project, bench)
@@ -129,7 +129,7 @@ async def scan_and_remove(
 def _asset(
     stage: Stage, *, after: dg.AssetsDefinition | None = None, kinds: set[str], code_version: str, description: str
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The asset of a stage, one partition a collection."""
+    """The asset of a stage, with one partition per collection."""
     return dg.asset(
         partitions_def=collections,
         deps=[after] if after else [],

@@ -1,4 +1,4 @@
-"""The job `clean_up`: every trace of deleted documents goes, and partitions of emptied collections."""
+"""The job `clean_up`: it removes every trace of deleted documents, and the partitions of empty collections."""
 
 import logging
 
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None:
-    """New collections become partitions; those without documents leave when no trace is to be removed any more.
+    """Add partitions for new collections; drop those of empty collections once no trace is left to remove.
 
-    One with a run stays until that is over: Dagster lets a run fail whose partition is gone. What runs pushed of them
-    to the Pushgateway leaves with them.
+    A partition with a run stays until the run ends: Dagster fails a run whose partition is gone. The series that runs
+    pushed to the Pushgateway are deleted with the partition.
     """
     name = str(collections.name)
     known = set(instance.get_dynamic_partitions(name))
@@ -40,10 +40,10 @@ def put_partitions_right(instance: dg.DagsterInstance, project: Project) -> None
 
 
 async def remove_and_check(context: dg.OpExecutionContext, project: Project, bench: Workbench) -> int:
-    """Remove what deleted documents left. How many documents were removed.
+    """Remove the traces of deleted documents. Returns how many documents were removed.
 
-    Checks of their collections come first: they look at the documents that are left, and a kill in between leaves the
-    deleted ones for the next time. Raises ServiceError.
+    The checks of their collections come first: they cover the remaining documents, and after a kill in between the next
+    run still finds the deleted ones. Raises ServiceError.
     """
     affected = WorkLeft(project.engine, project.identities).deleted()
     evaluate_failed_again(context.instance, project, context.run, affected)

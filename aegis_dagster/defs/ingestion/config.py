@@ -1,4 +1,4 @@
-"""Partitions and run config: what an operator chooses in the launchpad."""
+"""Partitions and run config, which an operator chooses in the launchpad."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from aegis_dagster.stores.catalog.documents import DocumentList
 COLLECTION_TAG = "aegis/collection"
 collections = dg.DynamicPartitionsDefinition(name="collections")
 
-# Who started a run that nobody typed documents for: there, a document that is gone meanwhile is no mistake.
+# Tags of runs without documents chosen by hand: in these, a document deleted meanwhile is no mistake.
 _STARTED_BY_ITSELF = ("dagster/backfill", "dagster/sensor_name", "dagster/schedule_name")
-_NAMED = 10  # patterns without a match that a message names
+_NAMED = 10  # patterns without a match named in a message
 
 
 ForceFrom = Literal["none", "parse", "enrich", "chunk", "embed", "graph"]
 
 
 def force_choice(stage: Stage | None) -> ForceFrom:
-    """What an operator writes for a stage."""
+    """The value that an operator writes for a stage."""
     return "none" if stage is None else stage.value
 
 
-# A resource, so that it is said once for all assets of a run, whichever of them are materialized.
+# A resource, so that one value holds for all assets of a run, whichever are materialized.
 class IngestOptions(dg.ConfigurableResource[None]):
     """Which documents of the collection a run is about, and from which stage on it does again what is done."""
 
@@ -60,11 +60,11 @@ class IngestOptions(dg.ConfigurableResource[None]):
 
     @property
     def forced(self) -> frozenset[Stage]:
-        """The stages that are done again."""
+        """The stages to repeat."""
         return frozenset() if self.force_from == "none" else from_stage_on(Stage(self.force_from))
 
     def run_config(self) -> dict[str, Any]:
-        """The run config that says the same."""
+        """The run config with these options."""
         return {"resources": {"ingest_options": {"config": self.model_dump()}}}
 
 
@@ -85,19 +85,19 @@ class ScanConfig(dg.Config):
 
 
 def by_hand(tags: Mapping[str, str]) -> bool:
-    """Whether somebody started a run of one partition himself: no backfill, no sensor, no schedule."""
+    """Whether a person started this run of one partition: no backfill, no sensor, no schedule."""
     return not any(tag in tags for tag in _STARTED_BY_ITSELF)
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The documents that the run config picks, and why some of what it asks for picks none."""
+    """The documents that the run config picks, and why some of its patterns match none."""
 
     documents: list[Document]
     not_found: str = ""
 
     def or_fail(self) -> "Chosen":
-        """Itself. Raises UnknownDocument when something that was asked for is not there."""
+        """Returns self. Raises UnknownDocument when a requested document is not there."""
         if self.not_found:
             remedy = "correct `documents` in the run config, or leave it empty for all."
             raise UnknownDocument(self.not_found, remedy=remedy)
@@ -107,7 +107,7 @@ class Chosen:
 def chosen(
     options: IngestOptions, collection: CollectionName, known: Sequence[Document], everywhere: DocumentList
 ) -> Chosen:
-    """Pick from the documents of a collection. everywhere: asked only where something has no match."""
+    """Pick from the documents of a collection. everywhere: called only if something has no match."""
     ids = [document.id for document in known]
     selection = Selection(tuple(options.documents))
     picked = selection.choose(ids)

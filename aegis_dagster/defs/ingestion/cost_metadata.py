@@ -1,6 +1,6 @@
-"""What a materialization says of money: who was asked, what it was expected to cost and what it did cost.
+"""The cost metadata of a materialization: the models asked, the expected cost and the actual cost.
 
-Keys are stable, so that the UI plots numbers. No prompt, key or text of a document.
+Keys are stable, so that the UI can plot the numbers. It holds no prompt, API key or document text.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,20 +14,20 @@ from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.money import as_usd, shown_usd
 from aegis_dagster.domain.stages import Stage
 
-MODEL_STAGES = (Stage.ENRICH, Stage.EMBED, Stage.GRAPH)  # the others ask no model
+MODEL_STAGES = (Stage.ENRICH, Stage.EMBED, Stage.GRAPH)  # the other stages ask no model
 
 _NONE = "–"  # there was no forecast, or no call
 
 
 @dataclass(frozen=True, slots=True)
 class RunCosts:
-    """The money of a run, looked at when one of its stages has ended."""
+    """The costs of a run, read when one of its stages has ended."""
 
     stage: Stage
-    providers: Sequence[str]  # configured, so that one without calls shows its 0
-    expected: Sequence[ForecastRow]  # as of the beginning of the stage, of it and of those after it
-    used: Sequence[UsageRow]  # by stage, provider, model and task type, of the run so far
-    no_forecast: str = ""  # why nobody can tell what to expect
+    providers: Sequence[str]  # configured ones, so that a provider without calls shows 0
+    expected: Sequence[ForecastRow]  # made at the beginning of the stage, for it and the stages after it
+    used: Sequence[UsageRow]  # of the run so far, by stage, provider, model and task type
+    no_forecast: str = ""  # why there is no forecast
 
 
 def cost_metadata(costs: RunCosts) -> Mapping[str, dg.MetadataValue]:

@@ -1,6 +1,6 @@
-"""The dry run: what materializing a collection would do and cost, without doing any of it.
+"""The dry run: it reports what materializing a collection would do and cost, and does none of it.
 
-No asset is materialized: each of the five gets an observation, beside its materializations, with its part of the plan.
+It materializes no asset: each of the five gets an observation with its part of the plan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ def _forecast_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
 
 
 def stage_plan_metadata(stage: StagePlan, expected: Forecast | None) -> dict[str, dg.MetadataValue]:
-    """The part of one asset, under keys that its materializations do not have: no plot mixes them."""
+    """One asset's part of the plan, under keys that its materializations do not use: no plot mixes the two."""
     metadata: dict[str, dg.MetadataValue] = {
         "would_do_documents": dg.MetadataValue.int(len(stage.work)),
         "would_leave_documents": dg.MetadataValue.int(stage.up_to_date),

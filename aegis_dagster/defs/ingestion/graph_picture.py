@@ -1,4 +1,4 @@
-"""The neighbourhood of the biggest entities, drawn."""
+"""Draws the neighbourhood of the biggest entities."""
 
 import io
 import math
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TYPES_COLOURED = 9  # the most frequent; the others are grey
+_TYPES_COLOURED = 9  # for the most frequent types; the others are grey
 _ROUNDS = 150
 _LABEL_CHARACTERS = 22
-_COLOURS = 64  # of the palette: a quarter of the bytes
+_COLOURS = 64  # of the palette, which quarters the file size
 
 Places = Mapping[str, tuple[float, float]]
 
@@ -26,15 +26,15 @@ class DrawnEntity:
     key: str
     name: str
     type: str
-    chunks: int  # that mention it: the size
+    chunks: int  # that mention it; they set the drawn size
 
 
 def draw_graph(entities: Sequence[DrawnEntity], edges: Sequence[tuple[str, str, int]]) -> bytes:
     """A PNG of at most some 30 KB. edges: (key, key, weight in thousandths), each pair once; equal input, equal bytes.
 
-    Entities and edges whose ends are not among them must not be given: raises KeyError.
+    Both ends of every edge must be among the entities; otherwise it raises KeyError.
     """
-    from matplotlib.figure import Figure  # without pyplot: no global state, and Agg draws what is saved
+    from matplotlib.figure import Figure  # without pyplot, which has global state; Agg draws the picture to be saved
 
     figure = Figure(figsize=(9, 5.6), dpi=80, layout="tight")
     axes = figure.subplots()
@@ -66,7 +66,7 @@ def _draw_entities(axes: "Axes", entities: Sequence[DrawnEntity], places: Places
         sizes = [60 + 500 * one.chunks / biggest for one in mine]
         colour = f"C{frequent.index(name)}" if name else "#888888"
         xs, ys = [places[one.key][0] for one in mine], [places[one.key][1] for one in mine]
-        label = _label(name).lstrip("_") or "others"  # one that begins so would be left out
+        label = _label(name).lstrip("_") or "others"  # matplotlib leaves out labels that begin with _
         axes.scatter(xs, ys, s=sizes, color=colour, label=label, zorder=2, edgecolors="white")
     for entity in entities:
         axes.annotate(
@@ -78,11 +78,11 @@ def _draw_entities(axes: "Axes", entities: Sequence[DrawnEntity], places: Places
             fontsize=8,
             zorder=3,
             bbox={"boxstyle": "square,pad=0", "color": "white", "alpha": 0.6},
-            parse_math=False,  # a name may hold dollars
+            parse_math=False,  # a name may contain dollar signs
         )
     legend = axes.legend(loc="upper left", frameon=False, fontsize=8, markerscale=0.5)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a type, which a model may have made up, too
+        text.set_parse_math(False)  # and so may a type, which a model may have made up
 
 
 def _label(name: str) -> str:
@@ -91,7 +91,7 @@ def _label(name: str) -> str:
 
 
 def placed(keys: Sequence[str], edges: Sequence[tuple[str, str, int]]) -> Places:
-    """Where each entity stands: springs along edges, everything repels everything, from a circle and without chance."""
+    """The position of each entity: edges act as springs, all entities repel; starts from a circle, deterministic."""
     count = max(1, len(keys))
     turn = 2 * math.pi / count
     at = {key: (math.cos(turn * number), math.sin(turn * number)) for number, key in enumerate(keys)}

@@ -1,6 +1,6 @@
-"""What a materialization shows an operator.
+"""The metadata that a materialization shows an operator.
 
-Keys are stable, so that the UI plots numbers over time.
+Keys are stable, so that the UI can plot numbers over time.
 """
 
 import base64
@@ -14,7 +14,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage, Status
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.catalog.reports import FailedDocument
 
-# Views can be dropped: they are published again from the truth, without one paid call.
+# Views can be deleted: they are published again from the source of truth without any paid call.
 _HOLDS: Mapping[Stage, str] = dict.fromkeys(Stage, "truth") | {Stage.EMBED: "view"}
 
 _COLUMNS: Mapping[Stage, Sequence[tuple[str, str, str]]] = {
@@ -92,24 +92,24 @@ _COUNTED: Mapping[Stage, Mapping[str, Callable[[Mapping[str, int]], int]]] = {
 
 
 def tags_of(stage: Stage) -> dict[str, str]:
-    """The asset's tags: what the graph can be filtered by."""
+    """The asset's tags, by which the asset graph can be filtered."""
     return {"aegis/stage": stage.value, "aegis/holds": _HOLDS[stage]}
 
 
 def columns_of(stage: Stage) -> dict[str, dg.MetadataValue]:
-    """The columns of what the asset holds, one row a document, picture, chunk or point."""
+    """The columns of the asset's content, with one row per document, picture, chunk or point."""
     columns = [dg.TableColumn(name, kind, description or None) for name, kind, description in _COLUMNS[stage]]
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
 
 
 def holdings(stage: Stage, facts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How much the asset holds, by what was recorded of each document; the first number counts its rows."""
+    """How much the asset holds, according to the recorded facts of each document; the first number counts its rows."""
     recorded = list(facts)
     return {name: sum(count(found) for found in recorded) for name, count in _COUNTED[stage].items()}
 
 
 def uri_of(project: Project, stage: Stage) -> str:
-    """Where the asset's store is; without a password."""
+    """The address of the asset's store, without a password."""
     if stage in ARTIFACT_STAGES:
         return (project.artifacts.root / stage).absolute().as_uri()
     if stage is Stage.EMBED:
@@ -118,7 +118,7 @@ def uri_of(project: Project, stage: Stage) -> str:
 
 
 _ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
-# What a stage may really compute, so that a run without work plots a 0.
+# What a stage can compute, so that a run without work plots a 0.
 _WORK: Mapping[Stage, Sequence[str]] = {
     Stage.PARSE: ("parsed",),
     Stage.ENRICH: ("pictures_described",),
@@ -126,7 +126,7 @@ _WORK: Mapping[Stage, Sequence[str]] = {
     Stage.EMBED: ("chunks_embedded", "chunks_from_cache"),
     Stage.GRAPH: ("chunks_extracted", "chunks_unread"),
 }
-_REASONS = 10  # the amounts in them differ, so that there may be as many as documents
+_REASONS = 10  # the amounts in them differ: there may be as many reasons as documents
 
 
 def stage_metadata(
@@ -177,7 +177,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> st
 
 
 def only_text(text: str) -> str:
-    """Markdown of a document without what a browser would fetch or obey: its pictures and HTML become text."""
+    """A document's Markdown with nothing that a browser would load or execute: pictures and HTML become text."""
     return text.replace("![", "!\\[").replace("<", "&lt;")
 
 

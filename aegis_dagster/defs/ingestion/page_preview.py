@@ -6,11 +6,11 @@ from typing import Any
 from aegis_dagster.defs.ingestion.metadata import markdown_table, only_text
 
 _ROWS = 10  # of a table
-_PAGE = 1  # what has no page belongs to it
+_PAGE = 1  # items without a page belong to it
 
 
 def first_page(document: Mapping[str, Any], characters: int) -> str:
-    """Headings, texts, lists and tables of page 1 in reading order; whole blocks until so many characters."""
+    """Headings, texts, lists and tables of page 1 in reading order; whole blocks up to this many characters."""
     blocks: list[str] = []
     length = 0
     for block in _blocks(document, document.get("body", {}), depth=0):
@@ -23,7 +23,7 @@ def first_page(document: Mapping[str, Any], characters: int) -> str:
 
 def _blocks(document: Mapping[str, Any], node: Mapping[str, Any], depth: int) -> Iterator[str]:
     """The node's own block, then those below it; a picture's captions are among these."""
-    if node.get("content_layer") == "furniture":  # headers and footers of pages, the title of a browser's tab
+    if node.get("content_layer") == "furniture":  # headers and footers of pages, the title of a browser tab
         return
     pages = {place["page_no"] for place in node.get("prov") or ()}
     if not pages or _PAGE in pages:
@@ -36,7 +36,7 @@ def _blocks(document: Mapping[str, Any], node: Mapping[str, Any], depth: int) ->
 
 
 def _resolved(document: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
-    """What a JSON pointer like "#/texts/3" names."""
+    """The node that a JSON pointer like "#/texts/3" names."""
     _, kind, number = reference.split("/")
     found: Mapping[str, Any] = document[kind][int(number)]
     return found

@@ -1,4 +1,4 @@
-"""A look at what a stage made, as Markdown for the UI."""
+"""A preview of a stage's results, as Markdown for the UI."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from aegis_dagster.stages.reading import read_json
 
 logger = logging.getLogger(__name__)
 
-_TRIED = 20  # documents that are looked into
+_TRIED = 20  # documents to try
 _CHARACTERS = 1500  # of a page
 _CHUNKS, _CHUNK_CHARACTERS = 3, 500
 _POINTS, _POINT_CHARACTERS = 10, 80
@@ -46,7 +46,7 @@ def preview_of(
 
 
 def _or_nothing(look: Callable[[], str]) -> str:
-    """A look at what was made may fail: another run works on it, it was damaged, it is odd. The work was done."""
+    """A preview may fail (another run works on the document, it is damaged or unusual); the stage's work is done."""
     try:
         return look()
     except Exception:
@@ -73,7 +73,7 @@ def _place(chunk: Chunk) -> tuple[str, str]:
 
 
 def _chunk(chunk: Chunk) -> str:
-    """Where a chunk stands, then what it says."""
+    """A chunk's place, then its text."""
     headings, pages = _place(chunk)
     parts = [
         f"**{only_text(headings)}**" if headings else "",

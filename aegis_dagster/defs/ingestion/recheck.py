@@ -1,7 +1,7 @@
-"""Checks of a collection that failed, evaluated again when documents of it are removed.
+"""Evaluates the failed checks of a collection again when documents of it are removed.
 
-A deleted document gets no run of its collection, and a check that failed because of it would fail, and its alert fire,
-until some other document changes.
+A deletion starts no run of the collection. So a check that failed because of the document would stay failed, and its
+alert would keep firing, until another document changes.
 """
 
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionReco
 def evaluate_failed_again(
     instance: dg.DagsterInstance, project: Project, run: dg.DagsterRun, collections: Iterable[CollectionName]
 ) -> None:
-    """Record how those checks of these collections stand now that failed when they were evaluated last.
+    """Evaluate those checks of these collections that failed at their last evaluation, and record the results.
 
-    run: the one that removes documents; what it evaluates anyway is left to it. Raises ServiceError.
+    run: the one that removes documents; checks that it evaluates anyway are left to it. Raises ServiceError.
     """
     for collection in sorted(collections):
         failed = [check for check in COLLECTION_CHECKS if _fails(instance, check, run, collection)]
@@ -32,9 +32,9 @@ def evaluate_failed_again(
 
 
 def passed_last(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str | None = None) -> bool | None:
-    """Whether a check, of a partition where it has some, passed when it was evaluated last; None: it never was.
+    """Whether a check (of a partition, if it is partitioned) passed at its last evaluation; None: there is none.
 
-    One that a run is about to evaluate has not been.
+    A check that a run is about to evaluate counts as not evaluated.
     """
     latest = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=1, status=_EVALUATED, partition_filter=PartitionKeyFilter(key=partition) if partition else None
@@ -50,7 +50,7 @@ def _fails(
 
 
 def _newest_run(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str) -> str:
-    """The run that evaluated a check of a partition last, or is about to; "": none."""
+    """The run that last evaluated a check of a partition, or is about to; "": none."""
     newest = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=1, partition_filter=PartitionKeyFilter(key=partition)
     )
@@ -64,7 +64,7 @@ def _record(
     run: dg.DagsterRun,
     collection: CollectionName,
 ) -> None:
-    """As an event of the run: Dagster keeps one evaluation of a partition outside runs, and refuses a second."""
+    """Record it in the run: outside runs Dagster keeps one evaluation of a partition and refuses a second."""
     evaluation = dg.AssetCheckEvaluation(
         asset_key=check.key.asset_key,
         check_name=check.key.name,

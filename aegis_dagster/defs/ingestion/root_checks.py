@@ -1,4 +1,4 @@
-"""Whether the watched root can be read, and whether deletions wait for somebody: as checks that people see."""
+"""The checks on the watched root: whether it can be read, and whether deletions wait for a confirmation."""
 
 from collections.abc import Iterator
 
@@ -63,9 +63,9 @@ def watched_root_checks(
 
 
 def record(instance: dg.DagsterInstance, project: Project, name: str, problem: str) -> bool:
-    """Record how a check stands now, if that is another state than recorded last. Whether it was another.
+    """Record a check's state if it differs from the last recorded one. Returns whether it did.
 
-    A sensor that fails stores no result, so this does not go through the tick's.
+    A failing sensor tick stores no result, so this does not use the result of the tick.
     """
     if _stands(instance, name) is (not problem):
         return False
@@ -87,7 +87,7 @@ def _stands(instance: dg.DagsterInstance, name: str) -> bool | None:
 
 
 def _problems(project: Project) -> dict[str, str | None]:
-    """What is wrong; "": nothing, None: nobody can tell now."""
+    """What is wrong; "": nothing; None: unknown now."""
     known = project.documents.known()
     try:
         listing = project.source.scan(known, read_seconds=0)

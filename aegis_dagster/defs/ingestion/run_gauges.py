@@ -1,4 +1,4 @@
-"""What a run took at a stage, pushed to a Pushgateway: a run ends before Prometheus could ask it."""
+"""Pushes what a run took at a stage to a Pushgateway, because a run ends before Prometheus could scrape it."""
 
 import time
 import warnings
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from dagster_prometheus import PrometheusResource
 
 JOB = "aegis_ingestion"
-_PUSH_SECONDS = 5  # whole seconds: what dagster-prometheus takes
+_PUSH_SECONDS = 5  # whole seconds, because dagster-prometheus takes no others
 _NOT_TAKEN = (OSError, HTTPException, ValueError)
 _ENDS = (Status.DONE, Status.SKIPPED, Status.FAILED, Status.DEFERRED)
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where gauges go, and who is told when they cannot."""
+    """Where gauges are pushed, and who is warned when that fails."""
 
     url: str | None  # None: nothing is measured or pushed
     clock: Clock
     warn: Callable[[str], None]
-    instance: dg.DagsterInstance  # of the run; dagster-prometheus would make one for each push, which takes 0.2 s
+    instance: dg.DagsterInstance  # one for the run; dagster-prometheus would make one for each push, which takes 0.2 s
 
 
 def label_of(project: Project, collection: CollectionName) -> str:
-    """What a collection is called in gauges: beyond `metrics.most_collections` all share one name. Raises ServiceError.
+    """The name of a collection in gauges: beyond `metrics.most_collections` all share one name. Raises ServiceError.
 
-    The Pushgateway forgets no group by itself.
+    The Pushgateway never deletes a group by itself.
     """
     metrics = project.settings.metrics
     if metrics.pushgateway is None:
@@ -53,8 +53,8 @@ def label_of(project: Project, collection: CollectionName) -> str:
 def run_gauges(gateway: Gateway, label: str, stage: Stage, reports: Sequence[StageReport]) -> Iterator[None]:
     """Measure a stage while the block runs and push its gauges after, also when the block raises.
 
-    label: the collection's, by `label_of`. reports: of the run so far; read after the block. Gauges of other
-    collections and stages stay as they are. A gateway that does not take them costs one warning.
+    label: the collection's, by `label_of`. reports: those of the run so far; read after the block. Gauges of other
+    collections and stages stay as they are. A gateway that refuses them causes one warning.
     """
     if gateway.url is None:
         yield
@@ -77,7 +77,7 @@ def run_gauges(gateway: Gateway, label: str, stage: Stage, reports: Sequence[Sta
 
 
 def forget_gauges(gateway: Gateway, collections: Iterable[str]) -> None:
-    """Remove what was pushed of collections that are no more. A gateway that does not answer costs one warning."""
+    """Remove the gauges of collections that no longer exist. A gateway that does not answer causes one warning."""
     if gateway.url is None:
         return
     for collection in collections:
@@ -89,14 +89,14 @@ def forget_gauges(gateway: Gateway, collections: Iterable[str]) -> None:
                 f"The Pushgateway {gateway.url} still shows the gauges of {collection}, which has no documents any "
                 f"more: {error}. Remedy: delete its groups at that address by hand."
             )
-            return  # it would take as long for each
+            return  # it would take as long to fail for each collection
 
 
 _Values = dict[str, dict[str, float]]  # by metric, then by status ("": the metric has no such label)
 
 
 def _documents(reports: Sequence[StageReport]) -> dict[str, float]:
-    """How many documents ended how; together with those that needed nothing and those that wait for a stage above."""
+    """Documents by outcome, including those that needed nothing and those that wait for an earlier stage."""
     counts = {end.value: float(sum(report.outcomes[end] for report in reports)) for end in _ENDS}
     counts["up_to_date"] = sum(report.up_to_date for report in reports)
     counts["blocked"] = sum(report.blocked for report in reports)
@@ -121,7 +121,7 @@ def _group(label: str, stage: Stage) -> dict[str, str]:
 
 def _client(gateway: Gateway, url: str) -> "PrometheusResource":
     """A client with a registry of its own."""
-    from dagster_prometheus import PrometheusResource  # late, with prometheus_client: most runs push nothing
+    from dagster_prometheus import PrometheusResource  # imported late, with prometheus_client: most runs push nothing
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # its version is pinned

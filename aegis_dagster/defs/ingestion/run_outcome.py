@@ -1,4 +1,4 @@
-"""What a run says of itself where operators look first: in the list of runs and above its log."""
+"""The outcome that a run shows where operators look first: in the list of runs and above its log."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from aegis_dagster.errors import AegisError
 from aegis_dagster.stores.catalog.reports import failures_of
 
 OUTCOME = "aegis/outcome"
-_LINES = 10  # of failed documents in a log; the table of the asset has more, the catalog all
+_LINES = 10  # failed documents in a log; the table of the asset has more, the catalog has all
 _CHARACTERS = 200  # of a tag
 _STOPPED = "stopped at "
 _ENDED = ".dagster/aegis_ended/"  # hidden in the UI
@@ -20,7 +20,7 @@ _ENDED = ".dagster/aegis_ended/"  # hidden in the UI
 
 @contextmanager
 def failure_noted(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[None]:
-    """The run's tag says at which stage it stopped and why; a retry that succeeds replaces it."""
+    """Tag the run with the stage at which it stopped and why; a successful retry replaces the tag."""
     try:
         yield
     except AegisError as error:
@@ -29,9 +29,9 @@ def failure_noted(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[N
 
 
 def note_outcome(context: dg.AssetExecutionContext, stage: Stage, states: Sequence[DocumentState]) -> None:
-    """Log what failed at this stage; tag the run with how its documents stand.
+    """Log the failures of this stage; tag the run with the outcome of its documents.
 
-    Only the stage that ends last says "succeeded": a run may still stop at one that has yet to end.
+    Only the stage that ends last writes "succeeded": until then the run may still stop.
     """
     failed = [item for item in failures_of(states) if item.stage is stage]
     for item in failed[:_LINES]:
@@ -42,12 +42,12 @@ def note_outcome(context: dg.AssetExecutionContext, stage: Stage, states: Sequen
     tags = _ended(context)
     stopped = tags.get(OUTCOME, "")
     if stopped.startswith(_STOPPED) and not stopped.startswith(_stopped_at(stage)):
-        return  # another stage, which nobody has mended in this run
+        return  # another stage stopped, and no retry in this run has fixed it
     _tag(context, outcome(states, ended=_all_ended(context, tags)))
 
 
 def outcome(states: Sequence[DocumentState], *, ended: bool) -> str:
-    """ "succeeded with 1 failed document, 2 waiting"; without the first words while stages have yet to end."""
+    """ "succeeded with 1 failed document, 2 waiting"; without "succeeded with" until all stages have ended."""
     failed = len({item.document_id for item in failures_of(states)})
     waiting = sum(state.status is Status.DEFERRED for state in states)
     parts = [f"{failed} failed document{'' if failed == 1 else 's'}"] if failed else []
@@ -62,9 +62,9 @@ def _stopped_at(stage: Stage) -> str:
 
 
 def _ended(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """Mark that this asset has ended; all tags of the run, those of steps beside this one among them.
+    """Mark that this asset has ended. Returns all tags of the run, including those of parallel steps.
 
-    Whoever of two steps marks last sees both marks. (Of the materializations, which follow, neither might see the
+    Of two steps, the one that marks last sees both marks. (The materializations come later: neither step might see the
     other's.)
     """
     context.instance.add_run_tags(context.run.run_id, {f"{_ENDED}{context.asset_key.to_user_string()}": "yes"})
