@@ -1,4 +1,4 @@
-"""The parsed document as the chunkers need it.
+"""Prepares the parsed document for the chunkers.
 
 Imports docling_core: load it in a worker.
 """
@@ -32,7 +32,7 @@ _LARGEST_PAGE = 14400.0  # points, the largest page that PDF allows; the smalles
 
 
 def load_document(file: Path) -> DoclingDocument:
-    """Read a document.json. Raises DocumentError CHUNKING_FAILED when it is missing or no document."""
+    """Read a document.json. Raises DocumentError CHUNKING_FAILED if it is missing or invalid."""
     try:
         return DoclingDocument.model_validate_json(file.read_bytes())
     except (OSError, ValueError) as error:
@@ -45,7 +45,7 @@ def load_document(file: Path) -> DoclingDocument:
 
 
 def attach_descriptions(document: DoclingDocument, descriptions: Iterable[dict[str, Any]]) -> list[str]:
-    """Put each description at its picture. Answers with a warning for each one whose picture is not there."""
+    """Attach each description to its picture. Returns a warning for each description without a picture."""
     pictures = {picture.self_ref: picture for picture in document.pictures}
     warnings = []
     for description in descriptions:
@@ -60,7 +60,7 @@ def attach_descriptions(document: DoclingDocument, descriptions: Iterable[dict[s
 
 
 def to_markdown(document: DoclingDocument) -> str:
-    """The document as Markdown, descriptions where the pictures stand."""
+    """The document as Markdown, with descriptions in the place of the pictures."""
     return document.export_to_markdown(
         included_content_layers=LAYERS,
         traverse_pictures=True,
@@ -71,10 +71,10 @@ def to_markdown(document: DoclingDocument) -> str:
 
 
 def document_text(document: DoclingDocument) -> str:
-    """Every text of the document once, an item a line: texts, table cells, descriptions. Headers and footers are out.
+    """Every text of the document once, one item per line: texts, table cells, descriptions; no headers and footers.
 
-    Collected from the lists of items, not from the tree that the chunkers walk, so that an item which hangs nowhere
-    in the tree counts as missing.
+    Collected from the lists of items, not from the tree that the chunkers walk, so that an item outside the tree counts
+    as missing.
     """
     parts = [text.text for text in document.texts if text.content_layer in LAYERS]
     for table in document.tables:
@@ -90,7 +90,7 @@ def heading_texts(document: DoclingDocument) -> list[str]:
 
 
 def description_of(picture: PictureItem) -> str:
-    """What a describer said about the picture, or nothing."""
+    """The description of the picture, or ""."""
     return picture.meta.description.text if picture.meta and picture.meta.description else ""
 
 
@@ -115,7 +115,7 @@ def heading_level(heading: TitleItem | SectionHeaderItem) -> int:
 def shorten_headings(document: DoclingDocument, counter: TokenCounter, budget: int) -> list[str]:
     """Make every path of headings fit `budget` tokens. A shortened heading's whole text becomes its first paragraph.
 
-    Answers with a warning when there were such headings.
+    Returns a warning if there were such headings.
     """
     shortened: dict[str, tuple[TitleItem | SectionHeaderItem, str]] = {}
     by_level: dict[int, TitleItem | SectionHeaderItem] = {}
@@ -140,7 +140,7 @@ def shorten_headings(document: DoclingDocument, counter: TokenCounter, budget: i
 
 
 class PlaceFinder:
-    """Knows the pages, boxes and pictures of a document's items."""
+    """Finds the pages, boxes and pictures of a document's items."""
 
     def __init__(self, document: DoclingDocument) -> None:
         self._document = document
@@ -148,16 +148,16 @@ class PlaceFinder:
         self._captioned = {
             caption.cref: picture.self_ref for picture in document.pictures for caption in picture.captions
         }
-        self._inside: dict[str, list[str]] = {}  # the pictures in a table, by the table; other ancestors do no harm
+        self._inside: dict[str, list[str]] = {}  # the pictures in a table, by the table; other ancestors are harmless
         for picture in document.pictures:
             for ancestor in _ancestors(picture, document):
                 self._inside.setdefault(ancestor.self_ref, []).append(picture.self_ref)
         mimetype = document.origin.mimetype if document.origin else ""
         self._maybe_emu = "presentation" in mimetype
-        self._counts_cells = "spreadsheet" in mimetype or "excel" in mimetype  # no points there at all
+        self._counts_cells = "spreadsheet" in mimetype or "excel" in mimetype  # its boxes count cells, not points
 
     def __call__(self, pointers: Iterable[str]) -> Place:
-        """Where the items stand: all their pages and boxes, and the pictures they are or belong to."""
+        """The place of the items: all their pages and boxes, and the pictures that they are or belong to."""
         pages: set[int] = set()
         boxes: dict[Box, None] = {}
         pictures: dict[str, None] = {}
@@ -178,7 +178,7 @@ class PlaceFinder:
         return Place(tuple(sorted(pages)), tuple(boxes), tuple(pictures))
 
     def _box(self, prov: ProvenanceItem) -> Box | None:
-        """The box in points from the page's top-left corner; None where there is no area or no known page."""
+        """The box in points from the page's top-left corner; None if it has no area or its page is unknown."""
         page = self._document.pages.get(prov.page_no)
         box = prov.bbox
         if self._counts_cells or page is None:
@@ -203,7 +203,7 @@ def _all_items(document: DoclingDocument) -> Iterator[DocItem]:
 
 
 def _ancestors(item: NodeItem, document: DoclingDocument) -> Iterator[NodeItem]:
-    """The groups and items that an item stands in, nearest first."""
+    """The groups and items that contain an item, nearest first."""
     while item.parent is not None:
         item = item.parent.resolve(document)
         yield item

@@ -21,7 +21,7 @@ from aegis_dagster.chunking.tokens import TokenCounter
 
 @contextmanager
 def _hidden(*packages: str) -> Iterator[None]:
-    """Let imports of optional packages fail in here, unless they are loaded already."""
+    """Make imports of optional packages fail within the block, unless they are loaded already."""
     modules = cast(dict[str, ModuleType | None], sys.modules)  # None is Python's mark for "not to be found"
     absent = [name for name in packages if name not in modules]
     modules.update(dict.fromkeys(absent))
@@ -32,7 +32,7 @@ def _hidden(*packages: str) -> Iterator[None]:
             del modules[name]
 
 
-# docling_core takes both for optional. transformers is only for tokenizers by name and brings torch: 8 s and 500 MB.
+# docling_core treats both as optional. transformers only loads tokenizers by name, and brings torch: 8 s and 500 MB.
 # semchunk is replaced by TextSplitter, which has no limit on recursion and keeps its counts within one document.
 with _hidden("transformers", "semchunk"):
     from docling_core.transforms.chunker.base import BaseChunk
@@ -61,7 +61,7 @@ def hybrid_passages(
 
 
 class _Tokenizer(BaseTokenizer):
-    """Our token counter as docling_core wants it."""
+    """Our token counter behind docling_core's interface."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -84,8 +84,8 @@ class _Chunker(HybridChunker):
     splitter: TextSplitter
 
     def _split_by_doc_items(self, doc_chunk: DocChunk, doc_serializer: BaseDocSerializer) -> list[DocChunk]:
-        # docling_core puts every item on a line of its own even where all fit: a paragraph with a link in it would
-        # fall into three lines. Only long lists gain from it: their pieces keep the boxes of their own items.
+        # docling_core puts every item on a line of its own even if all fit: a paragraph with a link in it would become
+        # three lines. Only long lists gain from it: their pieces keep the boxes of their own items.
         fits = self.tokenizer.count_tokens(self.contextualize(doc_chunk)) <= self.max_tokens
         if fits or not any(isinstance(item, ListItem) for item in doc_chunk.meta.doc_items):
             return [doc_chunk]

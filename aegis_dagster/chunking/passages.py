@@ -1,4 +1,4 @@
-"""From passages to chunks: the one place that holds what is promised of every chunk."""
+"""Turns passages into chunks: the one place that enforces the guarantees of every chunk."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ ELLIPSIS = "…"
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a document under one path of headings. Its text may be empty when only the headings are there."""
+    """A stretch of a document under one path of headings. Its text may be empty: it then has only headings."""
 
     text: str
     headings: tuple[str, ...]  # outermost first
@@ -21,7 +21,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the items of a passage stand."""
+    """The place of a passage's items."""
 
     pages: tuple[int, ...]  # 1-based, ascending
     boxes: tuple[Box, ...]
@@ -29,14 +29,14 @@ class Place:
 
 
 def embedded_text(headings: Iterable[str], text: str) -> str:
-    """What is embedded: a heading a line, then the text (the form HybridChunker's `contextualize` gives it)."""
+    """The text to embed: one heading per line, then the text (the form HybridChunker's `contextualize` gives it)."""
     return "\n".join([*headings, text])
 
 
 def to_chunks(
     passages: Iterable[Passage], locate: Callable[[Iterable[str]], Place], counter: TokenCounter, max_tokens: int
 ) -> list[Chunk]:
-    """Number the passages; cut those that are too long. No chunk is empty, none exceeds `max_tokens`."""
+    """Number the passages and cut those that are too long. No chunk is empty, none exceeds `max_tokens`."""
     splitter = TextSplitter(counter)
     chunks: list[Chunk] = []
     for passage in passages:

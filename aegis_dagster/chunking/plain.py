@@ -19,8 +19,8 @@ from aegis_dagster.chunking.tokens import TokenCounter
 
 def plain_passages(document: DoclingDocument, counter: TokenCounter, *, max_tokens: int) -> Iterator[Passage]:
     """The passages of a document, in reading order, each heading in at least one of them."""
-    in_cells: set[str] = set()  # items that a table's cells refer to; the table shows them
-    childless: Passage | None = None  # the last heading, while nothing stands under it
+    in_cells: set[str] = set()  # items that a table's cells refer to: the table shows them
+    childless: Passage | None = None  # the last heading, until there is text under it
     window = _Window((), counter, max_tokens)
     for item, headings in walk(document):
         if isinstance(item, TitleItem | SectionHeaderItem):
@@ -51,7 +51,7 @@ class _Window:
         self._cost = 0
 
     def add(self, text: str, pointer: str) -> Iterator[Passage]:
-        """Take an item in; the passage that it did not fit into comes out."""
+        """Add an item. Returns the passage so far if the item did not fit into it."""
         cost = self._counter.cost(text)
         if self._texts and self._cost + cost > self._room:
             yield from self.flush()
@@ -75,7 +75,7 @@ def _text_of(item: DocItem, document: DoclingDocument, in_cells: set[str]) -> st
 
 
 def _table(table: TableItem, document: DoclingDocument, in_cells: set[str]) -> str:
-    """The table as Markdown; a cell that spans several places stands in the first."""
+    """The table as Markdown; a cell that spans several places is shown in the first."""
     rows = [[""] * table.data.num_cols for _ in range(table.data.num_rows)]
     for cell in table.data.table_cells:
         text = cell.text

@@ -1,4 +1,4 @@
-"""Cutting a text into pieces that fit a number of tokens, without losing a character that counts."""
+"""Cuts a text into pieces that fit a number of tokens, losing nothing but white space."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from aegis_dagster.chunking.tokens import TokenCounter
 from aegis_dagster.domain.coverage import WORD_PIECE_LENGTH
 
 # Where a text may be cut, best first: after line breaks, after sentences, after white space, and, within a word that
-# fits no chunk, at multiples of 16 word characters (as coverage compares them), at last anywhere.
+# fits no chunk, at multiples of 16 word characters (as coverage compares them), finally anywhere.
 _CUTS = (
     re.compile(r"\n+"),
     re.compile(r"[。！？]\s*|[.!?…;][\"'”’)\]]*\s+"),
@@ -27,9 +27,9 @@ class TextSplitter:
     def split(self, text: str, budget: int) -> list[str]:
         """Pieces of at most `budget` tokens each, in order, none empty.
 
-        The rows of a Markdown table are kept whole where they fit, and its header is repeated in every piece.
-        Every other character stands in exactly one piece, but for white space at the cuts.
-        Every character is counted a fixed number of times: linear in the length of the text.
+        Rows of a Markdown table stay whole if they fit, and its header is repeated in every piece. Every other
+        character is in exactly one piece, except white space at the cuts. Every character is counted a fixed number of
+        times, so the time is linear in the length of the text.
         """
         pieces: list[str] = []
         for table_header, body in _tables_apart(text):
@@ -41,7 +41,7 @@ class TextSplitter:
         return pieces
 
     def _atoms(self, text: str, budget: int, level: int = 0) -> Iterator[str]:
-        """Parts that fit the budget, cut at the best places that make them fit. Joined they are the text."""
+        """Parts that fit the budget, cut at the best possible places. Joined, they are the text."""
         if self._counter.cost(text) <= budget or level == len(_CUTS):
             yield text
             return
@@ -49,7 +49,7 @@ class TextSplitter:
             yield from self._atoms(part, budget, level + 1)
 
     def _pack(self, atoms: Sequence[str], budget: int, prefix: str) -> Iterator[str]:
-        """Join neighbouring parts to pieces as long as the budget allows."""
+        """Join neighbouring parts into pieces as long as the budget allows."""
         costs = [self._counter.cost(atom) for atom in atoms]
         prefix_cost = self._counter.cost(prefix)
         start = 0
@@ -58,7 +58,7 @@ class TextSplitter:
             while end < len(atoms):
                 running += costs[end]
                 if running > budget:
-                    # Costs of parts do not add up exactly inside words: ask for the true cost before giving up.
+                    # The costs of parts do not add up exactly inside words: compute the true cost before giving up.
                     running = self._counter.cost(prefix + "".join(atoms[start : end + 1]))
                 if running > budget:
                     break
@@ -72,7 +72,7 @@ class TextSplitter:
 
 
 def _cut_after(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    """The text in parts, each ending with a match of the pattern but perhaps the last."""
+    """The text in parts. Each part, except perhaps the last, ends with a match of the pattern."""
     start = 0
     for match in pattern.finditer(text):
         yield text[start : match.end()]

@@ -1,6 +1,6 @@
-"""The chunk task: what runs in a worker process for one document.
+"""The chunk task, which a worker process runs for one document.
 
-Everything heavy is imported by the task itself, so that naming the task costs nothing.
+The task itself imports everything heavy, so that importing this module costs nothing.
 """
 
 import json
@@ -84,9 +84,9 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts(chunks: list[Chunk], document_headings: list[str]) -> Iterator[str]:
-    """The texts to look for words in: those of the chunks, and each of the document's headings that a chunk names.
+    """The texts to search for words: those of the chunks, and each of the document's headings that a chunk names.
 
-    A heading stands above many chunks, and equal headings above one; its words count as often as in the document.
+    A heading may be above many chunks, and equal headings above one; its words count as often as in the document.
     """
     named = {heading.strip() for chunk in chunks for heading in (*chunk.headings, chunk.text)}
     yield from (heading for heading in document_headings if heading.strip() in named)

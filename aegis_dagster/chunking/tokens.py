@@ -1,4 +1,4 @@
-"""Counting tokens as the embedding model does."""
+"""Counts tokens as the embedding model does."""
 
 import re
 from functools import lru_cache
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 # BERT and MiniLM), so a megabyte of hexadecimal digits would count as one token.
 _LONG_WORD = 100
 _LONG_RUN = re.compile(rf"\S{{{_LONG_WORD + 1}}}")
-_CACHED_TEXTS = 8192  # a chunker asks for the same texts several times, all within one document
+_CACHED_TEXTS = 8192  # a chunker counts the same texts several times within one document
 
 
 @lru_cache(maxsize=1)
 def load_tokenizer(tokenizer_file: Path) -> "Tokenizer":
-    """The tokenizer of a tokenizer.json, loaded once a process. Raises ConfigurationError when it cannot be read."""
+    """The tokenizer of a tokenizer.json, loaded once per process. Raises ConfigurationError when it cannot be read."""
     from tokenizers import Tokenizer
 
     try:
@@ -47,10 +47,10 @@ class TokenCounter:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _cost(self, text: str) -> int:
-        """Tokens of a text for deciding where to cut it; never less than `count`.
+        """The token count used to decide where to cut a text; never less than `count`.
 
-        A word too long for the tokenizer costs one token for every 16 characters instead of one in all, so that a
-        chunk is bounded in characters too.
+        A word too long for the tokenizer costs one token per 16 characters instead of one in total, which bounds the
+        length of a chunk in characters too.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         tokens = len(encoding.ids)

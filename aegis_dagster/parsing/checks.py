@@ -1,4 +1,4 @@
-"""Looking before work: damage, passwords, bombs and sizes, found in milliseconds."""
+"""Checks before parsing: they find damage, passwords, ZIP bombs and excessive sizes in milliseconds."""
 
 import io
 import re
@@ -8,15 +8,15 @@ from typing import Final
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.formats import IMAGE_FORMATS, ZIP_FORMATS
 
-# A compressed office file rarely exceeds 50:1 as a whole (the worst in our corpora: 24:1). Small archives are
-# harmless at any ratio; large ones are bombs above this one, and everything is one above the total.
+# A compressed office file rarely exceeds 50:1 as a whole (the worst in our corpora: 24:1). Small archives are harmless
+# at any ratio. Larger ones are bombs above this ratio, and any archive is one above the total.
 _MAX_RATIO: Final = 200
 _HARMLESS_BYTES: Final = 50 * 1024 * 1024
 _MAX_UNPACKED_BYTES: Final = 2 * 1024 * 1024 * 1024
 _MAX_MEMBERS: Final = 50_000
 # Pillow's own limit against decompression bombs, about 268 MB as RGB; docling refuses larger pictures too.
 _MAX_PIXELS: Final = 89_478_485
-# Where a whole PDF ends: readers look for the end marker within the last 1024 bytes, some writers pad more.
+# Where a complete PDF ends: readers look for the end marker within the last 1024 bytes; some writers pad more.
 _PDF_TAIL_BYTES: Final = 4096
 _SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
 _SHEET = re.compile(r"xl/(work|chart|dialog)sheets/[^/]+\.xml")
@@ -66,7 +66,7 @@ def truncated(what: str) -> DocumentError:
 
 
 def corrupt(reason: str) -> DocumentError:
-    """The error for a file that cannot be read though nothing says why."""
+    """The error for a file that cannot be read for no known reason."""
     return DocumentError(
         FailureCode.CORRUPT_FILE,
         f"The file is damaged: {reason}",
@@ -153,7 +153,7 @@ def _check_image(data: bytes) -> int:
             remedy=f"scale it down below {_MAX_PIXELS:,} pixels.",
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow's words for a file that ends early (ImageFile.load, PngImagePlugin).
+        # Pillow's messages for a file that ends early (ImageFile.load, PngImagePlugin).
         if any(
             word in str(error).lower() for word in ("truncated", "broken png", "eof", "not enough", "unexpected end")
         ):

@@ -1,7 +1,7 @@
-"""docling's pipelines, built once in a process for each set of options, fed with bytes.
+"""docling's pipelines: built once per process for each set of options, and fed with bytes.
 
-They are built here and not by docling's DocumentConverter, which imports every pipeline, and with the one for sound
-torch. No option allows docling to fetch anything: pictures that a document links to stay links.
+They are built here because docling's DocumentConverter imports every pipeline, and with the one for sound also torch.
+No option allows docling to download anything: pictures that a document links to stay links.
 """
 
 import importlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from docling.pipeline.base_pipeline import BasePipeline
     from docling_core.types.doc.document import DoclingDocument
 
-# The reader of each format: docling's name of the format, module and class. Only those that a worker meets are loaded.
+# The reader of each format: docling's name of the format, module and class. Only those that a worker needs are loaded.
 _BACKENDS = {
     "pdf": ("PDF", "docling_parse_backend", "ThreadedDoclingParseDocumentBackend"),
     **dict.fromkeys(IMAGE_FORMATS, ("IMAGE", "image_backend", "ImageDocumentBackend")),
@@ -50,7 +50,7 @@ class ConverterOptions:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What docling made of a document."""
+    """docling's result for a document."""
 
     document: "DoclingDocument"
     ocr_pages: int
@@ -75,7 +75,7 @@ def convert(data: bytes, *, name: str, kind: str, options: ConverterOptions) -> 
             remedy="split it, or raise parse.memory_mb in aegis.yaml.",
         ) from error
     except Exception as error:
-        # docling promises to report errors instead, and its backends break that promise in many ways.
+        # docling promises to report errors instead of raising them; its backends break that promise in many ways.
         raise corrupt(_short(f"{type(error).__name__}: {error}")) from error
     reasons = tuple(
         (f"page {error.page_no}: " if error.page_no else "") + _short(error.error_message) for error in result.errors
@@ -114,8 +114,8 @@ def _backend_options(kind: str) -> Any:
         ThreadedDoclingParseBackendOptions,
     )
 
-    # Pictures inside the file (data: addresses) are read, everything outside it is not. What stands before the
-    # first heading of a page is text like any other: inferred furniture would be in no chunk.
+    # Pictures inside the file (data: addresses) are read, everything outside it is not. Text before the first heading
+    # of a page is ordinary text: inferred furniture would be in no chunk.
     inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
     match kind:
         case "pdf":
@@ -158,7 +158,7 @@ def _paginated_pipeline(options: ConverterOptions) -> "BasePipeline":
 
 
 def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
-    """docling's own pipeline. Its models are loaded now: that they cannot be is not to be blamed on a document."""
+    """docling's own pipeline. It loads its models now, so that a failure to load is not blamed on a document."""
     if missing := [name for name in _MODEL_MODULES if importlib.util.find_spec(name) is None]:
         raise ConfigurationError(
             f"PDFs are to be read by docling's models, but {', '.join(missing)} is not installed.",
@@ -169,7 +169,7 @@ def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
     try:
         return StandardPdfPipeline(pdf_options(options))
     except Exception as error:
-        # From missing files over broken weights to CUDA: nothing common to catch.
+        # From missing files and broken weights to CUDA: the errors have no common class to catch.
         raise ConfigurationError(
             f"docling's models cannot be loaded: {_short(f'{type(error).__name__}: {error}')}",
             remedy="run `docling-tools models download -o FOLDER layout tableformer` again, "

@@ -1,4 +1,4 @@
-"""docling's table from ours.
+"""Converts our tables to docling's.
 
 Import it inside functions only: it imports docling.
 """

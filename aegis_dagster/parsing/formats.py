@@ -1,4 +1,4 @@
-"""Which file formats are read, and what a file's bytes say it is."""
+"""The file formats that are read, and the detection of a file's format from its bytes."""
 
 import io
 import zipfile
@@ -31,12 +31,12 @@ SUPPORTED: Final[dict[str, str]] = {
     ".epub": "epub",
 }
 
-# Formats whose content is text: nothing in the bytes tells one of them from another.
+# Formats whose content is text: the bytes do not distinguish them.
 TEXT_FORMATS: Final = frozenset({"html", "md", "text", "csv", "eml"})
 ZIP_FORMATS: Final = frozenset({"docx", "pptx", "xlsx", "epub"})
 IMAGE_FORMATS: Final = frozenset({"png", "jpeg", "tiff"})
 
-# Formats that are recognised and not read -> what the operator can do.
+# Formats that are recognised but not read -> what the operator can do.
 _UNREAD: Final[dict[str, str]] = {
     "doc": "save it as .docx (Word, or `soffice --convert-to docx FILE`).",
     "xls": "save it as .xlsx (Excel, or `soffice --convert-to xlsx FILE`).",
@@ -71,7 +71,7 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
 )
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _CFB_START: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # OLE compound file, MS-CFB 2.2
-# Stream names in a compound file, UTF-16LE, and what they make of it. The encrypted package comes first.
+# Stream names in a compound file, UTF-16LE, and the format that each indicates. The encrypted package comes first.
 _CFB_STREAMS: Final[tuple[tuple[str, str], ...]] = (
     ("EncryptedPackage", "encrypted office file"),
     ("WordDocument", "doc"),
@@ -91,7 +91,7 @@ _TEXT_CONTROLS: Final = frozenset(b"\t\n\x0b\x0c\r\x1b")
 
 
 def check_kind(data: bytes, suffix: str) -> str:
-    """The format of a file, where suffix and content agree.
+    """The format of a file whose suffix and content agree.
 
     `suffix`: lower case, with its dot. Raises DocumentError: EMPTY_FILE, UNSUPPORTED_FORMAT,
     WRONG_EXTENSION, ENCRYPTED_FILE.
@@ -116,7 +116,7 @@ def check_kind(data: bytes, suffix: str) -> str:
 
 
 def sniff(data: bytes) -> str | None:
-    """What the bytes are: a format name, "text" for any readable text, None where nothing is recognised."""
+    """The format of the bytes: a format name, "text" for any readable text, None if unrecognised."""
     head = data[:_SNIFF_BYTES]
     for start, kind in _MAGIC:
         if head.startswith(start) and (kind != "bmp" or not looks_like_text(head)):
@@ -136,7 +136,7 @@ def sniff(data: bytes) -> str | None:
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Whether bytes read as text: UTF-16 or UTF-32 with its mark, or hardly any control characters."""
+    """Whether bytes read as text: UTF-16 or UTF-32 with a byte-order mark, or hardly any control characters."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         return True
     odd = sum((byte < 0x20 and byte not in _TEXT_CONTROLS) or byte == 0x7F for byte in head)
@@ -163,7 +163,7 @@ def _sniff_zip(data: bytes) -> str:
                 if mimetype in _ZIP_MIMETYPES:
                     return _ZIP_MIMETYPES[mimetype]
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError):
-        # The directory at the end is gone; the entries in front still tell.
+        # The directory at the end is missing; the entries in front still reveal the format.
         names = {part for part in ("word/", "ppt/", "xl/", "META-INF/container.xml") if part.encode() in data}
     for folder, kind in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
         if any(name.startswith(folder) for name in names):
@@ -186,7 +186,7 @@ def _agree(declared: str, content: str | None) -> bool:
 
 def _refusal(suffix: str, declared: str | None, content: str | None) -> DocumentError:
     known = content is not None and (content in SUPPORTED.values() or content in _UNREAD)
-    # Text under an unknown suffix may be anything (source code, configuration): it is not taken for a document.
+    # Text under an unknown suffix may be anything (source code, configuration): it is not treated as a document.
     if content is not None and known and not (declared is None and content in TEXT_FORMATS):
         right = _suffix_of(content)
         if declared is not None or (right in SUPPORTED and right != suffix):

@@ -1,6 +1,6 @@
-"""Tables without ruling lines: rows of short entries that stand in columns. Pure.
+"""Finds tables without ruling lines: rows of short entries in columns. Pure.
 
-Read by columns instead, a value would lose its row.
+If such a table were read by columns, a value would lose its row.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from aegis_dagster.parsing.tables import Cell, Table
 _MIN_ROWS = 3
 _MIN_FILLED = 0.7
 _MAX_MEDIAN_CHARACTERS = 22  # of an entry; the lines of two columns of prose are longer
-_MIN_WITH_DIGITS = 0.3  # share of entries; what has fewer is a list of words in columns
+_MIN_WITH_DIGITS = 0.3  # share of entries; a block with fewer is a list of words in columns
 _ROW_GAP = 1.6  # multiples of the line height
 _COLUMN_GAP = 1.0  # points between the entries of neighbouring columns, over all rows
 
@@ -72,7 +72,7 @@ def _columns(lines: Sequence[Line]) -> list[tuple[float, float]]:
 
 
 def _united(columns: list[tuple[float, float]], rows: Sequence[Sequence[Line]]) -> list[tuple[float, float]]:
-    """Neighbours that no row fills both are one column: a left-aligned heading over right-aligned numbers."""
+    """Unite neighbouring columns that no row fills both of: a left-aligned heading over right-aligned numbers."""
     united = columns[:1]
     for column in columns[1:]:
         left, right = united[-1], column

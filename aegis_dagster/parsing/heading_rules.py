@@ -1,4 +1,4 @@
-"""What only the whole document can tell: headings, their levels, and lines that repeat on every page. Pure."""
+"""Rules that need the whole document: headings, their levels, and lines that repeat on every page. Pure."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from aegis_dagster.parsing.layout_rules import BlockLabel, TextBlock
 
 @dataclass(frozen=True, slots=True)
 class PagedBlock:
-    """A block and where it stands."""
+    """A block and its place."""
 
     block: TextBlock
     page_no: int  # 1-based
@@ -50,7 +50,7 @@ def label_blocks(blocks: Sequence[PagedBlock]) -> list[BlockLabel]:
 
 
 def heading_levels(headings: Sequence[PagedBlock]) -> list[int]:
-    """The level of each heading, 1 for the largest; sizes within 8 % are one level, bold goes before regular."""
+    """The level of each heading, 1 for the largest; sizes within 8 % are one level; bold ranks above regular."""
     ranks: list[tuple[float, bool]] = []
     for size, bold in sorted({_style(paged) for paged in headings}, reverse=True):
         if not ranks or size < ranks[-1][0] * 0.92 or bold != ranks[-1][1]:
@@ -59,7 +59,7 @@ def heading_levels(headings: Sequence[PagedBlock]) -> list[int]:
 
 
 def _rank(style: tuple[float, bool], ranks: Sequence[tuple[float, bool]]) -> int:
-    """1 + the last rank that is not smaller than the style, of its weight where there is one."""
+    """1 + the last rank that is not smaller than the style, and of the same weight if there is one."""
     fitting = [number for number, rank in enumerate(ranks) if rank[0] >= style[0] and rank[1] == style[1]]
     return 1 + max(fitting, default=0)
 

@@ -1,6 +1,6 @@
-"""Who parses: the identity that goes into the parse fingerprint, and the choice of the PDF route.
+"""The parser's identity, which is part of the parse fingerprint, and the choice of the PDF route.
 
-Cheap: neither docling nor torch is imported.
+Cheap to import: needs neither docling nor torch.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Final, Literal
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.pins import pinned
 
-# Raise it with every change of what this package writes for the same bytes.
+# Raise it whenever this package writes something else for the same bytes.
 RULES_VERSION: Final = "1"
 
 # Folders of `docling-tools models download -o DIR`: the organisation, two dashes, the repository.
@@ -20,7 +20,7 @@ _TABLE_WEIGHTS: Final = "model_artifacts/tableformer/accurate/tm_config.json"
 
 
 def parse_identity(pdf_route: str, ocr: bool) -> str:
-    """Everything outside the settings that decides what parsing writes, as one line."""
+    """Everything outside the settings that affects the output of parsing, as one line."""
     parts = [f"rules {RULES_VERSION}", f"route {pdf_route}"]
     parts += [f"{name} {pinned(name)}" for name in ("docling", "docling-core", "docling-parse", "pdfplumber")]
     parts.append(f"rapidocr {pinned('rapidocr')}" if ocr else "no ocr")
@@ -54,7 +54,7 @@ def has_weights(models_dir: Path) -> bool:
 
 
 def _cached_weights() -> bool:
-    """Whether the hub's cache, where docling looks without a folder, holds both."""
+    """Whether the hub's cache, which docling uses if no folder is set, holds both."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return all(

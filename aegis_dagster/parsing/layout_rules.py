@@ -34,13 +34,13 @@ class Rect:
         return max(0.0, self.width) * max(0.0, self.height)
 
     def overlap(self, other: "Rect") -> float:
-        """Area that both cover, in square points."""
+        """The area that both cover, in square points."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(0.0, width) * max(0.0, height)
 
     def holds_center_of(self, other: "Rect") -> bool:
-        """Whether the middle of `other` lies inside."""
+        """Whether the centre of `other` lies inside."""
         x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
         return self.left <= x <= self.right and self.top <= y <= self.bottom
 
@@ -124,13 +124,13 @@ class TextBlock:
 
 
 _LIST_MARKER = re.compile(
-    r"(?:[•●○▪◦‣⁃·∙■□◆➢➔✓¥\uf0b7\uf0a7–*-]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)])\s+\S"  # ¥: a bullet of Mac fonts
+    r"(?:[•●○▪◦‣⁃·∙■□◆➢➔✓¥\uf0b7\uf0a7–*-]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)])\s+\S"  # ¥: a bullet in Mac fonts
 )
-# Bullets of symbol fonts arrive as other characters; the reader should see one.
+# Bullets of symbol fonts arrive as other characters; the reader should see a bullet.
 _SYMBOL_BULLET = re.compile(r"[●○▪◦‣⁃∙■□◆➢➔✓¥\uf0b7\uf0a7](?=\s+\S)")
 _CAPTION = re.compile(r"(?:figure|fig\.|table|abbildung|abb\.|tabelle|tab\.)\s*\d+\s*[.:–-]", re.IGNORECASE)
 
-# All below in multiples of the line height; from the corpora's documents, where single spacing leaves gaps of
+# All below are multiples of the line height, measured on the corpora, where single spacing leaves gaps of
 # 0.2-0.6, paragraphs 0.7 and more, words 0.2-0.4 and columns 1.5 and more.
 _WORD_GAP = 0.12
 _COLUMN_GAP = 1.0
@@ -140,7 +140,7 @@ _SIZE_TOLERANCE = 0.12
 
 
 def build_blocks(lines: Sequence[Line]) -> list[TextBlock]:
-    """The blocks of one page's lines, which come from top to bottom. No line is lost."""
+    """The blocks of one page's lines, given from top to bottom. No line is lost."""
     return [TextBlock(tuple(group), _label(group)) for group in _group_lines(lines)]
 
 
@@ -187,7 +187,7 @@ def _group_lines(lines: Sequence[Line]) -> list[list[Line]]:
     groups: list[list[Line]] = []
     for line in lines:
         above = [group for group in groups if _shares_column(group[-1].rect, line.rect)]
-        # The nearest line above decides; what is farther up is cut off by it.
+        # The nearest line above decides; it cuts off everything farther up.
         nearest = max(above, key=lambda group: group[-1].rect.bottom, default=None)
         if nearest is not None and _continues_block(nearest, line):
             nearest.append(line)
@@ -218,7 +218,7 @@ def _continues_block(block: Sequence[Line], line: Line) -> bool:
 
 
 def _same_font_without_tails(first: Line, second: Line) -> bool:
-    """Scanned lines are as high as their letters: one of a, c, e only is lower than one with b or g."""
+    """Whether scanned lines may share a font: a line of a, c and e only is lower than one with b or g."""
     return abs(first.size - second.size) < 0.35 * max(first.size, second.size) and not first.bold and not second.bold
 
 

@@ -1,4 +1,4 @@
-"""Where the OCR weights are: the rapidocr wheel ships them, so that none is downloaded."""
+"""Paths of the OCR weights. The rapidocr wheel ships them, so that none are downloaded."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class OcrWeights:
-    """Paths of ONNX files; None where the wheel ships none, then rapidocr looks for its own."""
+    """Paths of ONNX files; None where the wheel ships none: rapidocr then looks for its own."""
 
     detection: str | None
     recognition: str | None

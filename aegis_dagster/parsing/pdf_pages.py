@@ -1,4 +1,4 @@
-"""What docling's pipeline does page by page, by rules: where to use OCR, tables, text and pictures.
+"""Rules for the page-by-page steps of docling's pipeline: where to use OCR, tables, text and pictures.
 
 Import it inside functions only: it imports docling.
 """
@@ -37,7 +37,7 @@ def pass_through(conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[
 
 
 class ScanRegions:
-    """In the place of the layout model: one region over the whole of each page that must be read by OCR."""
+    """Replaces the layout model: one region over the whole of each page that needs OCR."""
 
     def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
         for page in pages:
@@ -61,7 +61,7 @@ def _needs_ocr(page: Page) -> bool:
 
 
 class OcrWhereNeeded:
-    """docling's OCR model, built when the first scan comes: most documents have none."""
+    """docling's OCR model, built at the first scan: most documents have none."""
 
     def __init__(self, build: Callable[[], RapidOcrModel]) -> None:
         self._build = build
@@ -79,14 +79,14 @@ class OcrWhereNeeded:
 
 
 class OcrOnCpu(RapidOcrModel):
-    """docling's OCR model, whose own constructor asks torch for a GPU."""
+    """docling's OCR model without the request for a GPU that its own constructor makes to torch."""
 
     def __init__(self, options: ThreadedPdfPipelineOptions) -> None:
         from rapidocr import EngineType, RapidOCR
 
         ocr, accelerator = options.ocr_options, options.accelerator_options
         assert isinstance(ocr, RapidOcrOptions)
-        # Switched off, the constructor sets the options and leaves out the engine.
+        # When switched off, the constructor sets the options and leaves out the engine.
         super().__init__(enabled=False, artifacts_path=None, options=ocr, accelerator_options=accelerator)
         self.enabled = True
         params = {
@@ -101,14 +101,14 @@ class OcrOnCpu(RapidOcrModel):
 
 
 class RuleTables:
-    """The tables of the document in work."""
+    """Finds the tables of the current document."""
 
     def __init__(self) -> None:
         self._finder: tables.TableFinder | None = None
         self._data: bytes | None = None
 
     def open(self, conv_res: ConversionResult) -> None:
-        """Take the document's bytes; it is opened when a page with ruled lines comes."""
+        """Take the document's bytes; they are opened at the first page with ruled lines."""
         source = getattr(conv_res.input._backend, "path_or_stream", None)
         self._data = source.getvalue() if isinstance(source, BytesIO) else None
         if self._data is not None and b"%PDF-" not in self._data[:1024]:
@@ -136,7 +136,7 @@ class RuleTables:
 
 
 class RuleLayout:
-    """In the place of the layout post-processing: clusters of text, tables and pictures."""
+    """Replaces the layout post-processing: makes clusters of text, tables and pictures."""
 
     def __init__(self, table_finding: RuleTables) -> None:
         self._tables = table_finding
@@ -186,13 +186,13 @@ def _text_cluster(number: int, block: TextBlock, *, scanned: bool) -> Cluster:
 
 
 class _LineCell(TextCell):
-    """A line of text that remembers its weight until the whole document is labelled."""
+    """A line of text that keeps its font weight until the whole document is labelled."""
 
     bold: bool
 
 
 def is_bold(cell: TextCell) -> bool:
-    """Whether a cell's font says so by its name."""
+    """Whether the name of a cell's font says that it is bold."""
     if isinstance(cell, _LineCell):
         return cell.bold
     name = str(getattr(cell, "font_name", "")).lower()
@@ -204,7 +204,7 @@ def _fragment(cell: TextCell) -> Fragment:
 
 
 def cell_rect(cell: TextCell) -> Rect:
-    """Where a cell stands; docling's cells have their origin at the top left after parsing."""
+    """A cell's rectangle; docling's cells have their origin at the top left after parsing."""
     box = cell.rect.to_bounding_box()
     return Rect(box.l, min(box.t, box.b), box.r, max(box.t, box.b))
 
@@ -215,7 +215,7 @@ def _page_rect(page: Page) -> Rect:
 
 
 def _picture_rects(page: Page) -> list[Rect]:
-    """The page's bitmaps, cut at its edges, strips united."""
+    """The page's bitmaps, clipped to the page; strips are united."""
     assert page._backend is not None
     whole = _page_rect(page)
     rects = []
@@ -227,7 +227,7 @@ def _picture_rects(page: Page) -> list[Rect]:
 
 
 def _shown_pictures(page: Page, *, has_text: bool) -> list[Rect]:
-    """Pictures worth an item. One behind the whole page's text is its background or the scan itself."""
+    """Pictures worth an item. A picture behind the whole page's text is its background or the scan itself."""
     limit = _WHOLE_PAGE * _page_rect(page).area
     return [
         rect

@@ -1,4 +1,4 @@
-"""docling's PDF pipeline with rules in the place of its layout and table models, which need weights.
+"""docling's PDF pipeline with rules instead of its layout and table models, which need weights.
 
 docling's page decoding, OCR, captions and assembly run unchanged. Import this module inside functions
 only: it imports docling, which takes seconds.
@@ -56,16 +56,16 @@ class RulesPdfPipeline(StandardPdfPipeline):
         self.preprocessing_model = PagePreprocessingModel(
             options=PagePreprocessingOptions(
                 images_scale=None,
-                capture_reading_order_separators=True,  # the shapes of a page tell whether it may hold tables
+                capture_reading_order_separators=True,  # the shapes of a page show whether it may hold tables
             )
         )
-        # docling declares these attributes as its own classes; all it does with them is call them.
+        # docling declares these attributes as its own classes, but only calls them.
         seams: Any = self
         seams.layout_model = ScanRegions()
         seams.ocr_model = OcrWhereNeeded(lambda: OcrOnCpu(options)) if options.do_ocr else pass_through
         self.table_finding = RuleTables()
         seams.layout_postprocessing_model = RuleLayout(self.table_finding)
-        seams.table_model = pass_through  # tables are found with the layout, whose text they take
+        seams.table_model = pass_through  # the layout step has found the tables, because they take its text
         self.assemble_model = PageAssembleModel(options=PageAssembleOptions())
         self.reading_order_model = ReadingOrderModel(options=ReadingOrderOptions(use_page_separators=False))
         seams.reading_order_model.ro_model = _CutOrder()
@@ -91,10 +91,10 @@ class RulesPdfPipeline(StandardPdfPipeline):
 
 
 class _CutOrder(ReadingOrderPredictor):
-    """docling's captions, footnotes and continued paragraphs over our order."""
+    """docling's captions, footnotes and continued paragraphs, in our reading order."""
 
     def __init__(self) -> None:
-        self.dilated_page_element = False  # only docling's own order, which is replaced, asks
+        self.dilated_page_element = False  # used only by docling's own order, which is replaced
 
     def predict_reading_order(
         self, page_elements: list[PageElement], page_separators: list[SeparatorElement] | None = None
@@ -113,7 +113,7 @@ class _CutOrder(ReadingOrderPredictor):
 
 
 class _LevelsThenBookmarks:
-    """Heading levels by size; then docling's, which overrides them by the PDF's bookmarks and by numbering."""
+    """Heading levels by size; docling's step then overrides them by the PDF's bookmarks and by numbering."""
 
     def __init__(self, levels: dict[tuple[int, str], int], bookmarks: Any) -> None:
         self._levels = levels
@@ -128,7 +128,7 @@ class _LevelsThenBookmarks:
 
 
 def _label_texts(pages: Sequence[Page]) -> list[tuple[TextElement, PagedBlock]]:
-    """Give every text of the document its label, now that all pages are known. The headings are returned."""
+    """Give every text of the document its label, now that all pages are known. Returns the headings."""
     elements: list[TextElement] = []
     blocks: list[PagedBlock] = []
     for page in pages:

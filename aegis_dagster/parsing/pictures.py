@@ -1,6 +1,6 @@
-"""The pictures of a parsed document, as files beside it.
+"""Writes the pictures of a parsed document as files beside it.
 
-`write_pictures` leaves every picture item with a relative address, or with none where it cannot be shown.
+`write_pictures` gives every picture item a relative address, or none if the picture cannot be shown.
 """
 
 import io
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FOLDER: Final = "pictures"
-_SCALE: Final = 2.0  # pixels a point: 144 dots per inch, enough to read the labels of a chart
+_SCALE: Final = 2.0  # pixels per point: 144 dots per inch, enough to read the labels of a chart
 _POINTS_PER_INCH: Final = 72
-# Modes that PNG stores as they are; others (CMYK, YCbCr, float) are turned into RGB.
+# Modes that PNG stores as they are; others (CMYK, YCbCr, float) are converted to RGB.
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
@@ -27,7 +27,7 @@ class PageRenderer(Protocol):
     """Draws pages."""
 
     def render(self, page_no: int) -> "Image":
-        """The page (1-based) at `_SCALE` pixels a point."""
+        """The page (1-based) at `_SCALE` pixels per point."""
         ...
 
 
@@ -72,7 +72,7 @@ def _refer(picture: "PictureItem", image: "Image | None", number: int, out_dir: 
 
 
 class _Cutter:
-    """Finds a picture's pixels: in the document, or on its page, of which the last one is kept."""
+    """Finds a picture's pixels in the document or on its page; the last rendered page is kept."""
 
     def __init__(self, document: "DoclingDocument", renderer: PageRenderer | None) -> None:
         self._document = document
@@ -81,7 +81,7 @@ class _Cutter:
         self._page: Image | None = None
 
     def image_of(self, picture: "PictureItem") -> "Image | None":
-        """The picture's pixels; None where there are none. Raises what Pillow raises for broken ones."""
+        """The picture's pixels; None if there are none. Raises Pillow's errors for broken ones."""
         if picture.image is not None:
             return picture.image.pil_image
         if self._renderer is None or not picture.prov:
@@ -136,7 +136,7 @@ class _PdfRenderer:
 
 
 class _FrameRenderer:
-    """Frames of a picture file, in their own pixels, turned as their EXIF says."""
+    """Frames of a picture file, in their own pixels, rotated according to their EXIF data."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

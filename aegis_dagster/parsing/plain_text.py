@@ -1,7 +1,7 @@
-"""Reading plain text and reStructuredText: bytes to text, text to blocks. Pure.
+"""Reads plain text and reStructuredText: bytes to text, text to blocks. Pure.
 
-The reader is forgiving: what it does not understand is a paragraph with its line breaks, so that no
-text is ever lost; only the lines that underline a heading or divide two paragraphs are dropped.
+The reader is forgiving: text that it does not understand becomes a paragraph with its line breaks, so that no text is
+ever lost. Only lines that underline a heading or divide two paragraphs are dropped.
 """
 
 import re
@@ -26,21 +26,21 @@ class Block:
     """One paragraph, heading, list item or literal block."""
 
     kind: BlockKind
-    text: str  # without underline, bullet or number; line breaks where they carry meaning
+    text: str  # without underline, bullet or number; line breaks only where they carry meaning
     level: int = 0  # of a heading, 1-based
     marker: str = ""  # of a numbered item, e.g. "2."
-    language: str = ""  # of code, as the directive names it
+    language: str = ""  # of code, as named by the directive
 
 
-# Any printable ASCII punctuation may underline (docutils, Sections); one character, repeated.
+# Any printable ASCII punctuation character, repeated, may underline (docutils, Sections).
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+$")
 _BULLET = re.compile(r"(?P<marker>[-*+•‣⁃])\s+(?=\S)")
 _NUMBER = re.compile(r"(?P<marker>\(?(?:\d{1,3}|[A-Za-z]|[ivxlcIVXLC]{1,5}|#)[.)])\s+(?=\S)")
 _CODE_DIRECTIVE = re.compile(r"\.\.\s+(?:code-block|sourcecode|code|highlight)::\s*(?P<language>\S*)\s*$")
 _HEADER_FIELD = re.compile(r"[A-Z][A-Za-z0-9-]*:(?!:)")
-# Lines of wrapped prose are at least this long, except the last: shorter ones were broken on purpose.
+# Lines of wrapped prose, except the last, are at least this long: shorter ones were broken on purpose.
 _PROSE_COLUMNS = 45
-_SHORT_ADORNMENT = 4  # docutils takes a shorter underline only where it is as long as its title
+_SHORT_ADORNMENT = 4  # docutils accepts a shorter underline only if it is as long as its title
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def read_blocks(text: str) -> list[Block]:
 
 
 def _read_header(lines: Sequence[str]) -> tuple[list[Block], int]:
-    """The fields at the top of a PEP and where the text goes on; nothing where there are none."""
+    """The fields at the top of a PEP and where the text continues; nothing if there are none."""
     start = next((number for number, line in enumerate(lines) if line), len(lines))
     end = start
     while end < len(lines) and lines[end] and (lines[end][0] == " " or _HEADER_FIELD.match(lines[end])):
@@ -92,7 +92,7 @@ def _read_header(lines: Sequence[str]) -> tuple[list[Block], int]:
 
 
 def _promote_title(blocks: list[Block]) -> list[Block]:
-    """As docutils does: a first heading whose level no other heading has is the document's title."""
+    """As in docutils, a first heading whose level no other heading has is the document's title."""
     headings = [block for block in blocks if block.kind is BlockKind.HEADING]
     if len(headings) < 2 or blocks[0] is not headings[0] or any(block.level == 1 for block in headings[1:]):
         return blocks
@@ -104,7 +104,7 @@ def _promote_title(blocks: list[Block]) -> list[Block]:
 
 
 class _Reader:
-    """Walks the lines once. Levels are given to heading styles in the order in which they appear."""
+    """Walks the lines once. Heading styles get their levels in the order of their appearance."""
 
     def __init__(self, lines: Sequence[str], start: int) -> None:
         self._lines = lines
@@ -164,7 +164,7 @@ class _Reader:
         return first[0] != " " and _underlines(second, first)
 
     def _literal(self, indent: int, language: str) -> Iterator[Block]:
-        """The lines deeper than `indent` that follow, blank ones between them included."""
+        """The following lines that are indented deeper than `indent`, including blank lines between them."""
         start, end = self._at, self._at
         for number in range(start, len(self._lines)):
             line = self._lines[number]
@@ -182,7 +182,7 @@ class _Reader:
 
 
 def _split_items(lines: list[str]) -> Iterator[Block]:
-    """A run of lines without a blank one: list items where they begin with a marker, else one paragraph."""
+    """Split a run of lines without a blank one: into list items if they begin with a marker, else one paragraph."""
     run: list[str] = []
     margin = _indent(lines[0])
     for line in lines:
@@ -205,7 +205,7 @@ def _block_of(lines: list[str]) -> Block:
 
 
 def _join(lines: Sequence[str]) -> str:
-    """Wrapped prose on one line; anything else with its line breaks and its indentation below the first line."""
+    """Join wrapped prose to one line; anything else keeps its line breaks and its indentation below the first line."""
     stripped = [line.strip() for line in lines]
     columns = any("   " in line or line.startswith(("|", "+-", ":")) for line in stripped)
     if not columns and all(len(line) >= _PROSE_COLUMNS for line in stripped[:-1]):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from aegis_dagster.parsing.layout_rules import Rect
 
 _COLUMN_GAP = 6.0  # points of empty space between two columns
-_BAND_GAP = -2.0  # points; blocks of neighbouring bands may overlap by the tails of their letters
-_SAME_COLUMN_GAP = 10.0  # points; a block so close under a column continues it
+_BAND_GAP = -2.0  # points; blocks of neighbouring bands may overlap by the descenders of their letters
+_SAME_COLUMN_GAP = 10.0  # points; a block this close below a column continues it
 
 
 def reading_order(rects: Sequence[Rect], *, right_to_left: bool = False) -> list[int]:
-    """The indices of the rectangles, in reading order. Every index comes once."""
+    """The indices of the rectangles, in reading order. Every index occurs once."""
     return _order(list(range(len(rects))), rects, right_to_left)
 
 

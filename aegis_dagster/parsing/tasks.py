@@ -74,12 +74,12 @@ def _read(path: Path, *, max_megabytes: int) -> bytes:
             remedy="give the user of this process the right to read it, or check the disk.",
             retryable=True,
         ) from error
-    check_size(len(data), max_megabytes=max_megabytes)  # it may have grown in between
+    check_size(len(data), max_megabytes=max_megabytes)  # it may have grown since the first check
     return data
 
 
 def _parse(data: bytes, name: str, kind: str, options: dict[str, Any]) -> tuple["DoclingDocument", dict[str, Any]]:
-    """The document, and what of the manifest is known only here."""
+    """The document, and the manifest fields that are known only here."""
     if kind == "text":
         from aegis_dagster.parsing.text_document import parse_text
 
@@ -117,10 +117,10 @@ def _count_characters(document: "DoclingDocument") -> int:
 
 
 def _require_text(manifest: dict[str, Any], *, ocr: bool) -> None:
-    """Raises DocumentError NO_TEXT for a document that nothing can be found in.
+    """Raises DocumentError NO_TEXT for a document without searchable content.
 
-    Pictures inside office files and web pages count as content, enrichment reads them; those of PDFs and
-    picture files were read by OCR already.
+    Pictures inside office files and web pages count as content, because enrichment reads them. OCR has already read
+    those of PDFs and picture files.
     """
     paginated = manifest["route"] in ("rules", "docling-models")
     if manifest["characters"] > 0 or (manifest["pictures"] > 0 and not paginated):
