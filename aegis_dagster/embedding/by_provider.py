@@ -1,4 +1,4 @@
-"""Embedding by a model of a provider."""
+"""Embeds texts with a provider's model."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from aegis_dagster.ports import ModelGateway, Vectors
 
 logger = logging.getLogger(__name__)
 
-# UTF-8 bytes. A token of text holds about four, so what is longer does not fit; no token holds less than one, so
-# what is this short always fits. Texts between the two are sent whole, and cut when the model refuses them.
+# UTF-8 bytes per token. A token of text holds about four, so a longer text does not fit; no token holds less than one,
+# so a text this short always fits. Texts in between are sent whole, and cut if the model refuses them.
 _BYTES_OF_A_TOKEN = 4
 _FEWEST_BYTES_OF_A_TOKEN = 1
 
@@ -20,7 +20,7 @@ _FEWEST_BYTES_OF_A_TOKEN = 1
 class ProviderEmbedder:
     """Turns texts into vectors by one model of one provider. Implements `ports.Embedder`."""
 
-    calls_at_once: int = 64  # the gateway limits each provider further
+    calls_at_once: int = 64  # the gateway limits the calls to each provider further
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ProviderEmbedder:
         texts_per_call: int,
         classification: Classification = Classification.INTERNAL,
     ) -> None:
-        """texts_per_call: one call to `embed` with no more is one call to the model, or none is paid.
+        """texts_per_call: `embed` with no more texts makes one call to the model: all is paid or nothing.
 
         Raises ConfigurationError: there is no such model, or it may not see texts of this classification.
         """
@@ -40,7 +40,7 @@ class ProviderEmbedder:
         self.dimensions = dimensions
         self.max_tokens = max_tokens
         self.texts_per_call = texts_per_call
-        self.cuts = 0  # of texts that were too long, since the start
+        self.cuts = 0  # texts that were too long, since the start
         self._gateway = gateway
         self._setting = f"llm.providers.{provider}.models.{model}"
         self._template = LLMTask(TaskType.EMBEDDING, classification=classification, only=(provider, model))
@@ -53,9 +53,9 @@ class ProviderEmbedder:
     async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
         """float32 of shape (len(texts), dimensions), rows of length 1, in the order given.
 
-        When a call fails, the others are waited for, because they are paid, and the first error is raised.
-        Raises ConfigurationError: vectors of another length. Raises DocumentError CONTENT_REFUSED, BAD_ANSWER (also
-        vectors that are none); Deferred.
+        When a call fails, it waits for the others, because they are paid, and raises the first error. Raises
+        ConfigurationError: vectors of another length. Raises DocumentError CONTENT_REFUSED, BAD_ANSWER (also for
+        invalid vectors); Deferred.
         """
         import numpy as np
 
@@ -75,11 +75,11 @@ class ProviderEmbedder:
         return np.concatenate(rows)
 
     def task_for(self, texts: Sequence[str], asked_for: AskedFor) -> LLMTask:
-        """What is asked about texts that fit one call; for a forecast, too."""
+        """The task for texts that fit one call; forecasts use it too."""
         return replace(self._template, texts=tuple(texts), asked_for=asked_for)
 
     async def _rows(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
-        """The vectors of one call. A text that the model finds too long is found by halving, and cut."""
+        """The vectors of one call. Halving finds a text that is too long for the model; it is then cut."""
         import numpy as np
 
         try:
@@ -98,7 +98,7 @@ class ProviderEmbedder:
         return self._checked(response, len(texts))
 
     def _cut(self, text: str, bytes_of_a_token: int) -> str:
-        """The text, cut off where so many bytes a token do not fit. A lone surrogate becomes a question mark."""
+        """The text, cut to fit at this many bytes per token. A lone surrogate becomes a question mark."""
         data = text.encode("utf-8", "replace")
         limit = self.max_tokens * bytes_of_a_token
         if len(data) > limit:
@@ -107,7 +107,7 @@ class ProviderEmbedder:
         return data[:limit].decode("utf-8", "ignore")
 
     def _checked(self, response: LLMResponse, texts: int) -> Vectors:
-        """The vectors of an answer with length 1, or the error that says what is wrong with them."""
+        """The vectors of an answer, normalized to length 1. Raises an error that says what is wrong with them."""
         import numpy as np
 
         lengths = {len(vector) for vector in response.vectors}

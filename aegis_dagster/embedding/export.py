@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
-_OPSET = 20  # the first with Gelu
-_SCORE_OF_PADDING = -1e9  # no weight is left of it after softmax
+_OPSET = 20  # the first opset with Gelu
+_SCORE_OF_PADDING = -1e9  # softmax turns it into a weight of 0
 
 
 def export_minilm(target: Path) -> None:
-    """Make the folder `target` with `model.onnx` and `tokenizer.json`.
+    """Create the folder `target` with `model.onnx` and `tokenizer.json`.
 
     The graph maps `input_ids` and `attention_mask`, int64 of shape (batch, length), both dynamic, to
     `sentence_embedding`, float32 of shape (batch, 384): BERT, the mean over the tokens of the mask, length 1.
@@ -43,14 +43,14 @@ def export_minilm(target: Path) -> None:
 
 
 def _weights(file: Path) -> "Weights":
-    """The float32 arrays of a safetensors file: the length of a JSON header, the header, then the numbers."""
+    """The float32 arrays of a safetensors file, which holds the length of a JSON header, the header and the numbers."""
     import numpy as np
 
     data = file.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     weights = {}
     for name, entry in json.loads(data[8:start]).items():
-        if entry.get("dtype") == "F32":  # the others are the file's own metadata and the positions 0, 1, 2, ...
+        if entry.get("dtype") == "F32":  # the others are the file's metadata and the positions 0, 1, 2, ...
             begin, end = entry["data_offsets"]
             weights[name] = np.frombuffer(data[start + begin : start + end], "<f4").reshape(entry["shape"])
     return weights
@@ -93,7 +93,7 @@ class _Graph:
         self._heads: int = config["num_attention_heads"]
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """A node and the name of its output."""
+        """Add a node. Returns the name of its output."""
         from onnx import helper
 
         output = output or f"{kind}_{len(self.nodes)}"
@@ -101,7 +101,7 @@ class _Graph:
         return output
 
     def constant(self, values: "NDArray[Any]") -> str:
-        """An array that stands in the file."""
+        """Add an array that is stored in the file."""
         from onnx import numpy_helper
 
         name = f"constant_{len(self.initializers)}"
@@ -130,7 +130,7 @@ class _Graph:
         return self._norm(self.add("Add", words, places), "embeddings.LayerNorm")
 
     def layer(self, states: str, padding: str, name: str) -> str:
-        """Attention, then two linear maps, each added to what went in."""
+        """Attention, then two linear maps, each with a residual connection."""
         attended = self._linear(
             self._attention(states, padding, f"{name}.attention.self"), f"{name}.attention.output.dense"
         )
@@ -148,7 +148,7 @@ class _Graph:
         self.add("Div", total, length, output=output)
 
     def _attention(self, states: str, padding: str, name: str) -> str:
-        """softmax(Q K^T + padding) V for each head. The scale of the scores is in Q's weights."""
+        """softmax(Q K^T + padding) V for each head. Q's weights include the scale of the scores."""
         scale = 1 / math.sqrt(self._hidden // self._heads)
         split = self.integers(0, 0, self._heads, self._hidden // self._heads)
 

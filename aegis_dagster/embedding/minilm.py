@@ -34,7 +34,7 @@ class MiniLmEmbedder:
     dimensions: int = DIMENSIONS
     max_tokens: int = MAX_TOKENS
     texts_per_call: int = 128
-    calls_at_once: int = 1  # one run uses all cores
+    calls_at_once: int = 1  # one inference uses all cores
 
     def __init__(self, model_dir: Path, *, batch_size: int, threads: int) -> None:
         """`model_dir`: from `ensure_model`. `batch_size`: texts per run. `threads`: of one run; 0: one per core."""
@@ -45,13 +45,13 @@ class MiniLmEmbedder:
         self._loaded: _Loaded | None = None
 
     async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
-        """As `embed_now`, in a thread. It costs nothing, so nobody is charged."""
+        """As `embed_now`, in a thread. It is free, so no account is charged."""
         return await asyncio.to_thread(self.embed_now, texts)
 
     def embed_now(self, texts: Sequence[str]) -> Vectors:
         """float32 of shape (len(texts), 384), rows of length 1, in the order given.
 
-        What is beyond 256 tokens is cut off. Raises ConfigurationError when the model is not in its folder.
+        Cuts texts off after 256 tokens. Raises ConfigurationError if the model is not in its folder.
         """
         import numpy as np
 
@@ -59,11 +59,11 @@ class MiniLmEmbedder:
         if not texts:
             return vectors
         loaded = self._open()
-        # A lone surrogate (a broken document's) is no text to the tokenizer: it becomes a question mark.
+        # The tokenizer refuses a lone surrogate (from a broken document): it becomes a question mark.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         tokens = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(clean)]
-        # Texts of like length share a run, so that little of it is padding; the longest first, so that
-        # memory is at its largest at once.
+        # Texts of similar length share an inference, so that little of it is padding; the longest come first, so that
+        # memory reaches its peak at once.
         order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
@@ -88,7 +88,7 @@ def _load(model_dir: Path, threads: int) -> _Loaded:
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Shapes differ from run to run: a plan of the last run's memory does not fit the next.
+    # Shapes differ between inferences: a memory plan of the last one does not fit the next.
     options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(str(model_dir / MODEL_FILE), options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
@@ -98,7 +98,7 @@ def _load(model_dir: Path, threads: int) -> _Loaded:
 
 
 def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Vectors:
-    """One run of the graph over texts as token ids, padded to the longest."""
+    """One inference over texts as token ids, padded to the longest."""
     import numpy as np
 
     shape = (len(tokens), max(len(ids) for ids in tokens))

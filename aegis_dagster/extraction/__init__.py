@@ -1,1 +1,1 @@
-"""Adapters that find entities and relations in a passage: by statistics, or by a language model."""
+"""Adapters that find entities and relations in a passage: with statistics or with a language model."""

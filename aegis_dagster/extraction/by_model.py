@@ -1,4 +1,4 @@
-"""Entities and relations by a language model, as LightRAG asks for them."""
+"""Extracts entities and relations with a language model and LightRAG's prompt."""
 
 import logging
 from dataclasses import replace
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelExtractor:
-    """Finds what a passage says by asking a model. Implements `ports.EvidenceExtractor`."""
+    """Extracts the evidence of a passage by asking a model. Implements `ports.EvidenceExtractor`."""
 
     def __init__(
         self, gateway: ModelGateway, *, classification: Classification, quality: Quality, max_tokens: int
@@ -38,12 +38,12 @@ class ModelExtractor:
                 remedy="configure a language model under llm.providers, or set graph.extractor to statistical.",
             )
         self.accepted: tuple[str, ...] = tuple(f"{IDENTITY}/{one.provider}/{one.model}" for one in able)
-        self.name = self.accepted[0]  # of the first only: a further provider makes nothing stale
+        self.name = self.accepted[0]  # of the first model only: a further provider makes nothing stale
 
     async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
-        """What the text says of entities and relations; nothing, without a call, when the text is blank.
+        """The entities and relations in the text; a blank text has none and needs no call.
 
-        Raises DocumentError BAD_ANSWER after two answers that cannot be read, and what the gateway raises:
+        Raises DocumentError BAD_ANSWER after two unreadable answers, and the gateway's errors:
         DocumentError, Deferred, ServiceError, ConfigurationError.
         """
         if not text.strip():
@@ -62,7 +62,7 @@ class ModelExtractor:
         return found
 
     def task_for(self, text: str, asked_for: AskedFor) -> LLMTask:
-        """What is asked about a text; for a forecast, too. Raises ConfigurationError: LightRAG is not installed."""
+        """The task for a text; forecasts use it too. Raises ConfigurationError: LightRAG is not installed."""
         return replace(self._template, messages=messages(text), asked_for=asked_for)
 
     async def _asked(self, task: LLMTask) -> Extraction | Unreadable:

@@ -1,4 +1,4 @@
-"""What a segment names: proper names, acronyms, identifiers, and phrases between stop words."""
+"""Finds names in a segment: proper names, acronyms, identifiers, and phrases between stop words."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class _Word:
     """A word between two breaks."""
 
     text: str
-    initial: bool  # first of its segment or cell, where a capital means nothing
+    initial: bool  # first in its segment or cell, where a capital means nothing
 
     @property
     def capital(self) -> bool:
@@ -41,7 +41,7 @@ class _Word:
 
     @property
     def distinct(self) -> bool:
-        """A capital where none is due: GIL, CPython, iPhone."""
+        """Has an unexpected capital: GIL, CPython, iPhone."""
         return bool(_INNER_CAPITAL.search(self.text))
 
 
@@ -61,7 +61,7 @@ _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,6}s$")
 _SERIES_NUMBER = re.compile(r"\d{1,5}$")  # the 484 of PEP 484
 _PARTICLES = frozenset(["al", "bin", "da", "de", "del", "der", "di", "du", "ibn", "la", "le", "van", "von"])
 _LINKING_STARTS = _PARTICLES | {"of", "&"}
-_CONNECTORS = _LINKING_STARTS | {"the", "den"}  # at most two of them between two words of a name
+_CONNECTORS = _LINKING_STARTS | {"the", "den"}  # at most two of these between two words of a name
 _NO_IDENTIFIERS = frozenset({"none", "true", "false", "self", "cls", "null", "args", "kwargs"})
 _NAME_STARTS = frozenset({"new", "great"})  # New York, Great Britain
 _VERBAL = ("ing", "ed", "ly")
@@ -74,7 +74,7 @@ _SINGULAR_NOUNS = frozenset(["series", "species", "news", "lens", "physics", "ma
 
 @dataclass(frozen=True, slots=True)
 class StopWords:
-    """The sections of `stopwords.txt`, which says what they mean."""
+    """The sections of `stopwords.txt`; the file explains them."""
 
     function: frozenset[str]
     common: frozenset[str]
@@ -96,10 +96,10 @@ def stop_words() -> StopWords:
 
 
 def candidates(chunk: Sequence[Segment]) -> list[list[Candidate]]:
-    """The names of each segment in reading order, an occurrence each.
+    """The names of each segment in reading order, one per occurrence.
 
-    A capital at the beginning of a sentence or in a heading makes a name only of a word that is written
-    with a capital elsewhere in the chunk, too.
+    A word with a capital at the beginning of a sentence or in a heading is a name only if it has a capital elsewhere in
+    the chunk, too.
     """
     runs = [list(_runs(segment)) for segment in chunk]
     known = {
@@ -124,7 +124,7 @@ def candidates(chunk: Sequence[Segment]) -> list[list[Candidate]]:
 
 
 def _runs(segment: Segment) -> Iterator[list[_Word] | Candidate]:
-    """Words without a sign between them, and what is an entity by its form alone."""
+    """Runs of words without punctuation between them, and entities recognized by their form alone."""
     code = segment.kind is SegmentKind.CODE
     words: list[_Word] = []
     initial = segment.kind is not SegmentKind.ROW
@@ -151,7 +151,7 @@ def _is_series(word: str, number: str) -> bool:
 
 
 def _identifier(text: str) -> str | None:
-    """The identifier as it is called, or None when the text is not one."""
+    """The name of the identifier, or None if the text is not one."""
     if not _IDENTIFIER.match(text) or not _MIN_CHARACTERS <= len(text) <= _MAX_CHARACTERS:
         return None
     name = text.removesuffix("()")
@@ -162,9 +162,9 @@ def _identifier(text: str) -> str | None:
 
 
 def _names_in(words: Sequence[_Word], known: set[str], *, heading: bool) -> Iterator[Candidate]:
-    """Names and phrases in one run of words."""
+    """The names and phrases in one run of words."""
     stop = stop_words()
-    phrase: list[tuple[str, bool]] = []  # a word as shown, and whether it is part of a proper name
+    phrase: list[tuple[str, bool]] = []  # a displayed word, and whether it is part of a proper name
     position = 0
     while position < len(words):
         length = _name_length(words, position, known, heading=heading)
@@ -221,7 +221,7 @@ def _continues_name(word: _Word, known: set[str], *, heading: bool) -> bool:
 
 
 def _proper(name: list[str]) -> Iterator[Candidate]:
-    """The name of capitalised words; one too long is a title or a list."""
+    """The name that capitalised words form; one that is too long is a title or a list."""
     text = " ".join(name)
     if len(name) > _MAX_NAME_WORDS or len(text) > _MAX_CHARACTERS:
         return
@@ -238,7 +238,7 @@ def _proper(name: list[str]) -> Iterator[Candidate]:
 def _phrase(words: Sequence[tuple[str, bool]]) -> Iterator[Candidate]:
     """The phrase of words between two stop words.
 
-    A proper name was found already; one of several words beside another word is most often its verb.
+    Proper names are found before; a word beside a name of several words is usually its verb.
     """
     if not words or len(words) > _MAX_PHRASE_WORDS or sum(proper for _, proper in words) > 1:
         return
@@ -255,7 +255,7 @@ def _phrase(words: Sequence[tuple[str, bool]]) -> Iterator[Candidate]:
 
 
 def _singular(word: str) -> str:
-    """The word without the s of its plural where that is safe; equal things then meet under one name."""
+    """The word without its plural s where that is safe, so that equal things share one name."""
     if len(word) < 5 or word in _SINGULAR_NOUNS or not word.endswith("s"):
         return word
     if word.endswith("ies"):

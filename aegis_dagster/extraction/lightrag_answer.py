@@ -1,4 +1,4 @@
-"""Reading the answer about a chunk: LightRAG's own parser, and what it finds as evidence."""
+"""Reads a model's answer about a chunk with LightRAG's own parser, and turns the records into evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from aegis_dagster.domain.thinking import without_thinking
 from aegis_dagster.extraction.lightrag_library import lightrag
 
 MAX_NAME_CHARACTERS = 256
-_MAX_ANSWER_CHARACTERS = 200_000  # of a model that ignores its limit; repairing more takes too long
+_MAX_ANSWER_CHARACTERS = 200_000  # limits a model that ignores its own limit; repairing more takes too long
 _LISTS = ("entities", "relationships")
 _UNKNOWN = "unknown"  # LightRAG's type of an entity that only a relation names
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What an answer says."""
+    """The content of an answer."""
 
     evidence: ChunkEvidence
     unusable: int  # records without a name, type or description
@@ -25,17 +25,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An answer that says nothing that can be used."""
+    """An answer without usable content."""
 
-    why: str  # without a word of the answer
+    why: str  # quotes nothing of the answer
 
 
 async def read_answer(answer: str, finish_reason: str) -> Read | Unreadable:
     """The evidence in an answer.
 
-    Broken JSON is repaired. Of an answer that was cut off all is kept but its last record, which may be a part
-    of one. {"entities": [], "relationships": []} is good, and empty. Unreadable: no JSON object, no such lists,
-    or records none of which is whole.
+    Repairs broken JSON. Drops the last record of an answer that was cut off, because it may be incomplete. {"entities":
+    [], "relationships": []} is valid and empty. Unreadable: no JSON object, no such lists, or no complete record.
     """
     library = lightrag()
     said = without_thinking(answer)[:_MAX_ANSWER_CHARACTERS]
@@ -61,7 +60,7 @@ async def read_answer(answer: str, finish_reason: str) -> Read | Unreadable:
 
 
 def _without_last_record(parsed: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON keeps the order in which the lists were written."""
+    """Drop the record that was written last: JSON keeps the order of the lists."""
     rest = dict(parsed)
     for name in reversed([name for name in parsed if name in _LISTS]):
         if rest[name]:
@@ -75,8 +74,8 @@ def _evidence(
 ) -> ChunkEvidence:
     """LightRAG's records as evidence, in their order.
 
-    As LightRAG does when it writes a graph: an entity that only a relation names is mentioned, too, as "unknown"
-    and with the relation's description.
+    As when LightRAG writes a graph, an entity that only a relation names is included as "unknown" with the relation's
+    description.
     """
     mentions = [
         Mention(name, node["entity_type"].lower(), node["description"])
@@ -104,5 +103,5 @@ def _name(name: str) -> str:
 
 
 def _is_placeholder(name: str) -> bool:
-    """Copied from the prompt's template: "<entity_name>"."""
+    """Whether the name is copied from the prompt's template, like "<entity_name>"."""
     return name.startswith("<") and name.endswith(">")

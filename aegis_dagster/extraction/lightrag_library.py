@@ -1,6 +1,6 @@
-"""LightRAG as a library: imported without what it does on the side.
+"""Imports LightRAG as a library, without its side effects.
 
-Left to itself LightRAG installs packages while it runs (pipmaster), loads `.env` of the working directory into the
+By default, LightRAG installs packages while it runs (pipmaster), loads `.env` of the working directory into the
 process, and logs pieces of documents to the terminal. `lightrag.llm` is never imported.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from aegis_dagster.errors import ConfigurationError
 
 _INSTALLERS = ("install", "ensure_", "uninstall", "async_install", "async_ensure_", "async_uninstall")
-# Modules of LightRAG that put names and descriptions, which are pieces of documents, into their log lines.
+# Modules of LightRAG that log names and descriptions, which are pieces of documents.
 _TALKATIVE = frozenset({"operate", "utils", "prompt"})
 
 _importing = Lock()
@@ -33,7 +33,7 @@ class LightRag:
 
 @cache
 def lightrag() -> LightRag:
-    """Import it, once a process. Raises ConfigurationError: it is not installed."""
+    """Import it, once per process. Raises ConfigurationError if it is not installed."""
     try:
         with _importing:
             _forbid_installing()

@@ -1,4 +1,4 @@
-"""The question that is asked about a chunk: LightRAG's own, in JSON mode."""
+"""The prompt for a chunk: LightRAG's own, in JSON mode."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ from aegis_dagster.domain.llm import Message
 from aegis_dagster.extraction.lightrag_library import lightrag
 from aegis_dagster.pins import pinned
 
-# Ours, beside LightRAG's version: a change of what is filled in needs the next number.
+# Our version, beside LightRAG's: raise it with any change of what is filled in.
 PROMPT_VERSION = 1
 
 IDENTITY = f"lightrag-{pinned('lightrag-hku')}-{PROMPT_VERSION}"
@@ -19,18 +19,18 @@ _STRICTER = (
 
 
 def messages(text: str, *, stricter: bool = False) -> tuple[Message, ...]:
-    """What is sent about a text: LightRAG's system and user prompt, without gleaning and section context.
+    """The messages for a text: LightRAG's system and user prompt, without gleaning and section context.
 
-    stricter: after a bad answer; asks for half as many records, so that they fit. Raises ConfigurationError.
+    stricter: used after a bad answer; asks for half as many records, so that they fit. Raises ConfigurationError.
     """
     system, user = _templates(stricter)
-    # A lone surrogate (a broken document's) cannot be sent: it becomes a question mark.
+    # A lone surrogate (from a broken document) cannot be sent: it becomes a question mark.
     clean = text.encode("utf-8", "replace").decode("utf-8")
     question = user.replace(_TEXT_GOES_HERE, clean)
     return Message("system", system), Message("user", f"{question}\n{_STRICTER}\n" if stricter else question)
 
 
-_TEXT_GOES_HERE = "\x00text\x00"  # in no template, and in no text: a document has no NUL
+_TEXT_GOES_HERE = "\x00text\x00"  # occurs in no template and in no text: a document has no NUL
 
 
 @cache

@@ -1,4 +1,4 @@
-"""From a chunk's text to sentences, headings, table rows and lines of code."""
+"""Splits a chunk's text into sentences, headings, table rows and lines of code."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class SegmentKind(StrEnum):
-    """How the words of a segment are to be read."""
+    """How to read the words of a segment."""
 
     PROSE = "prose"
     HEADING = "heading"  # capitals mean nothing
@@ -17,13 +17,13 @@ class SegmentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The window in which entities are taken to be related."""
+    """The window within which entities are related."""
 
     kind: SegmentKind
     text: str
 
 
-# What is removed or replaced before anything is cut, in this order.
+# Removed or replaced before the text is split, in this order.
 _MARKUP = (
     (re.compile(r"<!--.*?-->", re.DOTALL), " "),
     (re.compile(r":(pep|rfc|issue):`~?(\d+)[^`]*`"), lambda found: f"{found[1].upper()} {found[2]}"),
@@ -49,14 +49,14 @@ _CODE_LINE = re.compile(
     r"|\s*[\w.\[\]\"']+\s*(?:=|:=|\+=|==)\s*\S"
 )
 _CODE_SIGNS = re.compile(r"[(){}\[\]=<>;_\"\\]")
-_CODE_SHARE = 0.12  # of signs among a line's characters; prose of the PEPs stays below 0.06
+_CODE_SHARE = 0.12  # share of signs among a line's characters; prose of the PEPs stays below 0.06
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[`]*[^\Wa-z_])")
 _ABBREVIATION = re.compile(r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|No|Inc|Ltd|Co))\.$")
 _HEADING_MAX_CHARACTERS = 80
 
 
 def segments(text: str) -> Iterator[Segment]:
-    """The segments of a chunk in reading order; markup, links and rules are gone."""
+    """The segments of a chunk in reading order, without markup, links and rules."""
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
     paragraph: list[str] = []
@@ -93,7 +93,7 @@ def _kind(line: str, following: str) -> SegmentKind | None:
 
 
 def _is_heading(line: str, following: str) -> bool:
-    """A short line without an end, its longer words capitalised, before another thought."""
+    """Whether a line is a heading: short, no final punctuation, longer words capitalised, not continued below."""
     if line.startswith("#"):
         return True
     if len(line) > _HEADING_MAX_CHARACTERS or line[-1] in ".,;:!?" or ": " in line or following[:1].islower():
@@ -103,7 +103,7 @@ def _is_heading(line: str, following: str) -> bool:
 
 
 def _prose(paragraph: list[str]) -> Iterator[Segment]:
-    """The sentences of the lines, which are used up."""
+    """The sentences of the lines. Empties the list of lines."""
     text = " ".join(_ITEM.sub("", line, count=1).strip() for line in paragraph)
     paragraph.clear()
     start = 0

@@ -1,4 +1,4 @@
-"""Entities and relations without a language model: names and phrases, related where they stand together.
+"""Extracts entities and relations without a language model: names and phrases that occur together are related.
 
 Nothing here looks beyond the chunk: a weight that depended on the corpus would change the evidence of every
 document with each new one.
@@ -16,14 +16,14 @@ from aegis_dagster.extraction.candidates import Candidate, NameKind, candidates
 from aegis_dagster.extraction.segments import SegmentKind, segments
 from aegis_dagster.ports import Extraction
 
-_ALGORITHM = "statistical-1"  # a change of what is found needs the next number
+_ALGORITHM = "statistical-1"  # raise it with any change of the results
 _KEYWORDS = "mentioned together"
 
-# How much one occurrence says, by kind; every further one adds half as much. Chosen by eye on PEPs and Re-DocRED.
+# The weight of one occurrence by kind; each further one adds half as much. Chosen by eye on PEPs and Re-DocRED.
 _WEIGHT = {NameKind.NAME: 3.0, NameKind.ACRONYM: 2.6, NameKind.IDENTIFIER: 2.4, NameKind.PHRASE: 2.0}
-_SINGLE_WORD_WEIGHT = 0.8  # of a phrase of one word, which must be said twice
-_CODE_SHARE = 0.5  # of the weight, for what only code names
-_MAX_OCCURRENCES = 5  # more say nothing more
+_SINGLE_WORD_WEIGHT = 0.8  # of a phrase of one word, which must occur twice
+_CODE_SHARE = 0.5  # share of the weight for names that occur only in code
+_MAX_OCCURRENCES = 5  # further occurrences add nothing
 
 _SAME_SEGMENT = 1.0
 _NEXT_SEGMENT = 0.5
@@ -35,11 +35,11 @@ class _Found:
 
     candidate: Candidate  # the first one
     position: int  # of the first one
-    segments: list[int] = field(default_factory=list)  # one entry an occurrence
+    segments: list[int] = field(default_factory=list)  # one entry per occurrence
     in_prose: bool = False
 
     def score(self) -> float:
-        """How much the chunk is about it; 0: not at all."""
+        """How relevant it is to the chunk; 0: not at all."""
         occurrences = min(len(self.segments), _MAX_OCCURRENCES)
         weight = _WEIGHT[self.candidate.kind]
         if self.candidate.kind is NameKind.PHRASE and self.candidate.words == 1:
@@ -48,7 +48,7 @@ class _Found:
 
 
 class StatisticalExtractor:
-    """Finds what a passage names and what it names together. Deterministic; needs no model and no corpus."""
+    """Finds names, and names that occur together. Deterministic; needs no model and no corpus."""
 
     def __init__(self, max_entities: int = 10, max_relations: int = 15) -> None:
         self.name = f"{_ALGORITHM}/{max_entities}-{max_relations}"
@@ -57,14 +57,14 @@ class StatisticalExtractor:
         self._max_relations = max_relations
 
     async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
-        """What the text names: the same as `find`. It costs nothing, so nobody is charged."""
+        """The same as `find`. It is free, so no account is charged."""
         return Extraction(self.find(text), self.name)
 
     def find(self, text: str) -> ChunkEvidence:
         """At most `max_entities` mentions and `max_relations` relations, the strongest first.
 
         Two entities are related when they stand in one sentence, heading or table row (weight 1 for each) or
-        in two that follow each other (0.5). That has no direction: the source is the one with the smaller key.
+        in two that follow each other (0.5). Relations have no direction: the source is the entity with the smaller key.
         """
         chosen = self._chosen(text)
         mentions = tuple(Mention(one.candidate.name, one.candidate.kind) for one in chosen)
@@ -93,7 +93,7 @@ class StatisticalExtractor:
 
 
 def _is_part(one: _Found, chosen: Sequence[_Found]) -> bool:
-    """Is it a phrase inside a phrase, or a phrase around one, that stands already?"""
+    """Whether it is part of a phrase that was taken already, or contains one."""
     if one.candidate.kind is not NameKind.PHRASE:
         return False
     mine = f" {one.candidate.name} "
@@ -102,7 +102,7 @@ def _is_part(one: _Found, chosen: Sequence[_Found]) -> bool:
 
 
 def _relations(chosen: Sequence[_Found]) -> list[RelationEvidence]:
-    """Pairs that stand together, by descending weight, then by the rank of their entities."""
+    """Pairs that occur together, by descending weight, then by the rank of their entities."""
     where: defaultdict[int, set[int]] = defaultdict(set)
     for rank, one in enumerate(chosen):
         for segment in one.segments:

@@ -1,1 +1,1 @@
-"""Pictures of documents: which are looked at, and the describer that reads the text in them."""
+"""Pictures of documents: which are described, and the describers: OCR and a vision model."""

@@ -1,4 +1,4 @@
-"""What makes an answer a description of a picture."""
+"""Decides whether a model's answer describes a picture."""
 
 import re
 
@@ -39,10 +39,10 @@ _PATH = re.compile(
 
 
 def description_in(answer: str, finish_reason: str) -> str | None:
-    """The description that an answer holds, at most MAX_CHARACTERS; None: it holds none.
+    """The description in an answer, at most MAX_CHARACTERS; None: there is none.
 
-    Thinking is removed. What was cut off, or is too long, ends with its last whole sentence, line or word.
-    None: empty, a refusal, or a path in place of a description.
+    Removes thinking. A text that was cut off or is too long ends with its last complete sentence, line or word.
+    None: an empty answer, a refusal, or a path instead of a description.
     """
     text = without_thinking(answer)
     if fenced := _FENCE.match(text):

@@ -1,4 +1,4 @@
-"""Reading the text in a picture: the describer that needs no model beyond what its package ships."""
+"""Reads the text in a picture: the describer that needs no model except the one in its package."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def ocr_task(payload: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     picture = open_rgb(Path(payload["path"]))
-    blue_green_red = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # the order of channels OpenCV works in
+    blue_green_red = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # OpenCV's order of channels
     result = _engine()(blue_green_red)
     if result.boxes is None:
         return {"text": ""}
@@ -59,18 +59,18 @@ class _Word:
 
     @staticmethod
     def of(corners: Sequence[Sequence[float]], text: str) -> "_Word":
-        """From the four corners that rapidocr gives: x and y of each."""
+        """A word from the four corners that rapidocr returns: x and y of each."""
         heights = [float(y) for _, y in corners]
         return _Word(text, min(float(x) for x, _ in corners), min(heights), max(heights))
 
     @property
     def middle(self) -> float:
-        """Height of the line the text stands on."""
+        """The y coordinate of the middle of the text."""
         return (self.top + self.bottom) / 2
 
 
 def reading_order(words: Sequence[_Word]) -> str:
-    """The texts, a line for those side by side, lines from top to bottom."""
+    """The texts, those side by side joined to one line, lines from top to bottom."""
     lines: list[list[_Word]] = []
     for word in sorted(words, key=lambda word: (word.middle, word.left)):
         if lines and lines[-1][0].top <= word.middle <= lines[-1][0].bottom:
@@ -82,7 +82,7 @@ def reading_order(words: Sequence[_Word]) -> str:
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    """The OCR engine, with the weights its wheel ships. Loaded once a process, 0.6 GB with its imports."""
+    """The OCR engine with the weights in its wheel. Loaded once per process; takes 0.6 GB with its imports."""
     from rapidocr import EngineType, RapidOCR
 
     return RapidOCR(
@@ -91,7 +91,7 @@ def _engine() -> Any:
             "Det.engine_type": EngineType.ONNXRUNTIME,
             "Cls.engine_type": EngineType.ONNXRUNTIME,
             "Rec.engine_type": EngineType.ONNXRUNTIME,
-            # One thread a worker, several workers: a second thread doubles the CPU seconds of a picture.
+            # One thread per worker, several workers: a second thread doubles the CPU seconds of a picture.
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         }
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def open_rgb(path: Path) -> "Image":
-    """The picture as 8-bit RGB, transparency laid on white, turned as its EXIF data says.
+    """The picture as 8-bit RGB, on a white background, rotated according to its EXIF data.
 
     Raises DocumentError ENRICHMENT_FAILED when the file is missing, damaged, of an unknown format, or far too large.
     """
@@ -26,7 +26,7 @@ def open_rgb(path: Path) -> "Image":
                 upright.convert("RGB" if upright.mode in ("CMYK", "I", "F") else "RGBA").convert("RGBA")
             )
             return opaque.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # errors of Pillow's readers
         raise DocumentError(
             FailureCode.ENRICHMENT_FAILED,
             f"The picture {path.name} cannot be read: {error}.",

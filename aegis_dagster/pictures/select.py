@@ -1,4 +1,4 @@
-"""What can be told about a picture before anybody looks at it."""
+"""The facts about a picture that are known before it is described."""
 
 import hashlib
 from dataclasses import asdict
@@ -15,7 +15,7 @@ _MOST_COLORS = 256
 def picture_facts(path: Path) -> PictureFacts:
     """Size, colours and content hash of a picture file.
 
-    Equal pixels give equal hashes whatever the file format, the colour mode or the file's metadata.
+    Equal pixels give equal hashes, regardless of the file format, the colour mode and the metadata.
     Raises DocumentError ENRICHMENT_FAILED when the file is no readable picture.
     """
     picture = open_rgb(path)

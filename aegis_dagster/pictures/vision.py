@@ -1,4 +1,4 @@
-"""Describing a picture with a vision model."""
+"""Describes a picture with a vision model."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from aegis_dagster.ports import ModelGateway, PictureDescriber, PictureDescripti
 
 logger = logging.getLogger(__name__)
 
-# The picture is at fault, not the provider: OCR stands in for the model.
+# The picture is at fault, not the provider: OCR is used instead of the model.
 _OCR_INSTEAD = frozenset({FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER})
 
 
@@ -29,7 +29,7 @@ class VisionPrompt:
 
 
 class VisionDescriber:
-    """Describes a picture by what a vision model sees in it. Implements `ports.PictureDescriber`."""
+    """Describes a picture with a vision model. Implements `ports.PictureDescriber`."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class VisionDescriber:
         max_side_pixels: int,
         max_tokens: int,
     ) -> None:
-        """fallback: OCR. max_side_pixels: of what is sent. max_tokens: of an answer.
+        """fallback: OCR. max_side_pixels: of the picture sent. max_tokens: of an answer.
 
         Raises ConfigurationError: no configured model may look at pictures of this classification.
         """
@@ -59,10 +59,10 @@ class VisionDescriber:
                 remedy="configure a vision model under llm.providers, or set enrich.describer to ocr.",
             )
         self.accepted: tuple[str, ...] = tuple(f"{version}/{one.provider}/{one.model}" for one in able)
-        self.name = self.accepted[0]  # of the first only: a further provider makes nothing stale
+        self.name = self.accepted[0]  # of the first model only: a further provider makes nothing stale
 
     async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
-        """What the model sees; after two bad answers, or when every model turns it down, the text in the picture.
+        """The model's description; after two bad answers, or if every model refuses, the text in the picture.
 
         Then `fallback` says why. Raises Deferred, ServiceError, ConfigurationError; DocumentError
         ENRICHMENT_FAILED when the file is no readable picture, and what the fallback raises.
@@ -82,7 +82,7 @@ class VisionDescriber:
         return replace(await self._fallback.describe(picture, asked_for), fallback=str(code))
 
     def task_for(self, picture: Picture, asked_for: AskedFor) -> LLMTask:
-        """What is asked about a picture; for a forecast, too. It holds neither path nor file name."""
+        """The task for a picture; forecasts use it too. It contains neither path nor file name."""
         return replace(
             self._template,
             messages=(Message("user", vision_prompt().question),),
@@ -116,7 +116,7 @@ def vision_prompt() -> VisionPrompt:
 
 
 def _once_more(task: LLMTask) -> LLMTask:
-    """The same of a better model, where there is one, and stricter."""
+    """The same task in stricter words, for a better model if there is one."""
     question = task.messages[-1]
     stricter = replace(question, text=f"{question.text}\n\n{vision_prompt().again}")
     return replace(task, messages=(*task.messages[:-1], stricter), quality=Quality.HIGH)

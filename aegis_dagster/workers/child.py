@@ -1,8 +1,8 @@
 """The worker process: runs one task at a time and answers on a pipe.
 
-Started as `python -m aegis_dagster.workers.child`. Requests and answers are JSON lines on the original
-stdin and stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the
-process leaves at once, whatever it is doing.
+Started as `python -m aegis_dagster.workers.child`. Requests and answers are JSON lines on the original stdin and
+stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the process exits at once,
+whatever it is doing.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ def main() -> None:
     # Each large block apart from the heap, where OCR leaves holes: 130 MB less at its highest, for more CPU seconds.
     _libc("mallopt", _M_MMAP_THRESHOLD, 1 << 20)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # a library that prints must not write into the protocol
+    os.dup2(2, 1)  # the output of a library must not get into the protocol
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
     while True:
@@ -43,12 +43,12 @@ def main() -> None:
         json.dump(answer(request), answers, ensure_ascii=True)
         answers.write("\n")
         answers.flush()
-        # glibc keeps 200 MB after a scan, and a worker that looks large is replaced.
+        # glibc keeps 200 MB after a scan, and a worker that seems too large is replaced.
         _libc("malloc_trim", 0)
 
 
 def _libc(function: str, *arguments: int) -> None:
-    """Call a function of glibc; other C libraries have none of that name."""
+    """Call a function of glibc; other C libraries lack it."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, function):
         getattr(libc, function)(*arguments)
@@ -61,7 +61,7 @@ def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Do one task, and say how it ended."""
+    """Do one task. Returns its result or its error."""
     try:
         return {"result": _task(request["task"])(request["payload"])}
     except DocumentError as error:

@@ -1,7 +1,7 @@
-"""Worker processes with limits: killable, recycled, bounded in time and memory.
+"""Worker processes that can be killed, are recycled, and have limits of time and memory.
 
-Docling's own `document_timeout=3` returned after 22.5 s (notes/docling.md), so a limit is only real when
-the process can be killed.
+Docling's own `document_timeout=3` returned after 22.5 s (notes/docling.md), so a limit holds only if the process can be
+killed.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ import psutil
 
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
 
-_POLL_SECONDS = 0.25  # how often a busy worker's memory is looked at
-_LAST_WORDS = 2000  # bytes of a crashed worker's stderr that are looked at
+_POLL_SECONDS = 0.25  # between two checks of a busy worker's memory
+_LAST_WORDS = 2000  # bytes of a crashed worker's stderr that are read
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
 
 
@@ -36,10 +36,9 @@ class WorkerPool:
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
         """Run a task in a free worker; waits for one.
 
-        Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED; those kill the
-        worker, and a new one takes its place. ServiceError when the disk is full, or the pool was closed meanwhile,
-        as when a run is stopped: no document is to blame for that. ConfigurationError when the task cannot work for
-        any document.
+        Raises DocumentError: the task's own, or TIMEOUT, MEMORY_LIMIT, WORKER_CRASHED; those kill the worker, and a new
+        one takes its place. ServiceError when the disk is full, or the pool was closed meanwhile, e.g. by stopping a
+        run: no document is to blame for that. ConfigurationError when the task cannot work for any document.
         """
         async with self._slots:
             worker = self._idle.pop() if self._idle else await _Worker.start()
@@ -62,7 +61,7 @@ class WorkerPool:
         return result_of(answer)
 
     async def close(self) -> None:
-        """End every worker; what they work on ends with ServiceError."""
+        """End every worker; their tasks end with ServiceError."""
         self._closed = True
         for worker in [*self._idle, *self._busy]:
             await worker.kill()
@@ -71,7 +70,7 @@ class WorkerPool:
 
 
 def result_of(answer: dict[str, Any]) -> dict[str, Any]:
-    """What a task returned. Raises what it ended with: DocumentError, ServiceError or ConfigurationError."""
+    """What a task returned. Raises the error that ended it: DocumentError, ServiceError or ConfigurationError."""
     if service := answer.get("service_error"):
         raise ServiceError(service["message"], remedy=service["remedy"])
     if operator := answer.get("operator_error"):
@@ -93,15 +92,15 @@ class _Worker:
 
     @staticmethod
     async def start() -> "_Worker":
-        # A file, because a pipe that nobody empties would stop a talkative library. It has no name any more, and
-        # `kill` closes it.
+        # A file, because a full pipe that nobody reads would block a library that prints a lot. It is unlinked already,
+        # and `kill` closes it.
         descriptor, name = tempfile.mkstemp(prefix="aegis-worker-")
         Path(name).unlink()
         errors = os.fdopen(descriptor, "w+b")
         return _Worker(
             await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # the working directory may be a folder of documents, with a json.py of its own
+                "-P",  # the working directory may be a folder of documents that contains a json.py
                 "-m",
                 "aegis_dagster.workers.child",
                 stdin=asyncio.subprocess.PIPE,
@@ -178,7 +177,7 @@ class _Worker:
             self._process.kill()
         await self._process.wait()
         self._errors.close()
-        # The pipe's transport is closed here: left to the garbage collector it outlives its event loop.
+        # The pipe's transport is closed here: the garbage collector would close it after its event loop has ended.
         transport = getattr(self._process, "_transport", None)
         if transport is not None:
             transport.close()
