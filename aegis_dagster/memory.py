@@ -1,4 +1,4 @@
-"""How much memory is free: of the computer and of its first GPU."""
+"""Free and used memory of the computer and its GPUs."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ def free_memory_mb() -> float:
 
 
 def memory_shortage(free_mb: float, needed_mb: int) -> ServiceError | None:
-    """The error of work that must not begin with so little memory; None: there is enough."""
+    """The error for work that needs more free memory than there is; None: there is enough."""
     if free_mb >= needed_mb:
         return None
     return ServiceError(
@@ -28,7 +28,7 @@ def memory_shortage(free_mb: float, needed_mb: int) -> ServiceError | None:
 
 
 def free_vram_mb() -> float:
-    """MiB free on the first GPU, as nvidia-smi says; 0.0 where there is no GPU or no nvidia-smi."""
+    """MiB free on the first GPU, as nvidia-smi says; 0.0 without a GPU or nvidia-smi."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return 0.0
@@ -46,8 +46,8 @@ _Vram = Callable[[set[int]], int | None]
 class Peaks:
     """The largest sums seen so far."""
 
-    memory_bytes: int = 0  # resident; a page that two processes share counts in both
-    vram_bytes: int | None = None  # None: no GPU, or a driver that does not tell memory by process
+    memory_bytes: int = 0  # resident; a page that two processes share counts twice
+    vram_bytes: int | None = None  # None: no GPU, or a driver that does not report memory by process
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def measured() -> Iterator[Peaks]:
 def _sample(peaks: Peaks, ended: threading.Event) -> None:
     with _vram_reader() as vram:
         while True:
-            last = ended.is_set()  # one more sample after the end: short work is seen too
+            last = ended.is_set()  # one more sample after the end, so that short work is seen too
             resident = _resident_bytes()
             peaks.memory_bytes = max(peaks.memory_bytes, sum(resident.values()))
             used = vram(set(resident))
@@ -92,8 +92,8 @@ def _resident_bytes() -> dict[int, int]:
 
 @contextmanager
 def _vram_reader() -> Iterator[_Vram]:
-    """How many bytes of all GPUs some processes use; always None without a GPU or its driver."""
-    import pynvml  # late: only runs that push gauges need it
+    """Returns a function for the bytes of all GPUs that some processes use; it gives None without a GPU or driver."""
+    import pynvml  # imported late: only runs that push gauges need it
 
     try:
         pynvml.nvmlInit()

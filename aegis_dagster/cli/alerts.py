@@ -1,4 +1,4 @@
-"""The paging commands of `aegis`, and what they print."""
+"""The paging commands of `aegis` and their output."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,7 +101,7 @@ def forget(
 
 
 def _channels(project: "Project") -> list["PageChannel"]:
-    """The channels; without any there is nothing to do."""
+    """The channels. Without any, there is nothing to do."""
     from aegis_dagster.composition.pager import paging_channels
 
     found = paging_channels(project)
@@ -113,7 +113,7 @@ def _channels(project: "Project") -> list["PageChannel"]:
 
 
 def alert_values(project: "Project") -> dict[str, Any]:
-    """What fires, and what waits for delivery, as plain values."""
+    """The firing alerts and the undelivered pages, as plain values."""
     from aegis_dagster.composition.pager import links_of
     from aegis_dagster.stores.alerts.outbox import AlertsOutbox
 
@@ -144,7 +144,7 @@ def _page_values(page: "Page", links: "Links") -> dict[str, Any]:
 
 
 def print_alerts(values: dict[str, Any]) -> None:
-    """Two tables for people."""
+    """Print them as two tables."""
     from rich.table import Table
 
     if values["firing"]:

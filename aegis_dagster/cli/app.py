@@ -44,10 +44,10 @@ def main() -> None:
 
 
 def _end_at_interrupt() -> None:
-    """Leave as soon as somebody presses Ctrl-C.
+    """Exit as soon as the user presses Ctrl-C.
 
-    Every stage may be killed anywhere, so this needs no unwinding; dagster and asyncio turn an interrupt into
-    errors in the middle of anything. Worker processes end with their parent.
+    Every stage can be killed at any point, so nothing needs to be unwound; dagster and asyncio would turn an interrupt
+    into errors anywhere. Worker processes end with their parent.
     """
     signal.sigwait({signal.SIGINT})
     err.print("\nInterrupted. The same command goes on where this one stopped.")
@@ -116,7 +116,7 @@ def retry(
 
 
 def _finish(project: "Project", done: "Ingestion", as_json: bool) -> None:
-    """The summary of an ingestion, and its exit code: the worst of what happened."""
+    """Print the summary of an ingestion and exit with the code of its worst result."""
     summary = done.summary(project)
     if as_json:
         print_json(summary)

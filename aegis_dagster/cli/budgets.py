@@ -21,7 +21,7 @@ _MOST_USD = 1_000_000_000  # an account is a 64-bit integer of nano-USD
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The accounts of this month, and what waits for money."""
+    """The accounts of this month, and the documents that wait for money."""
 
     month: Month
     accounts: tuple[Account, ...]  # providers, then collections, by name
@@ -56,13 +56,13 @@ def budgets(project: Project) -> Budgets:
 
 
 def set_budget(project: Project, name: str, usd: str, *, collection: bool) -> Budgets:
-    """Make this month's limit so many USD, whatever aegis.yaml says. Raises ConfigurationError."""
+    """Set this month's limit in USD, whatever aegis.yaml says. Raises ConfigurationError."""
     project.choices.ledger.set_limit(_key(project, name, collection), amount(usd))
     return budgets(project)
 
 
 def raise_budget(project: Project, name: str, usd: str, *, collection: bool) -> Budgets:
-    """Add so many USD to this month's limit. Raises ConfigurationError."""
+    """Add an amount in USD to this month's limit. Raises ConfigurationError."""
     key, more = _key(project, name, collection), amount(usd)
     ledger = project.choices.ledger
     limits = {account.key: account.limit for account in ledger.accounts(Month(key.period))}
@@ -82,7 +82,7 @@ def reset_budget(project: Project, name: str, *, collection: bool) -> Budgets:
 
 
 def amount(usd: str) -> NanoUsd:
-    """An amount as somebody writes it, exactly. Raises ConfigurationError: negative, no number, or not exact."""
+    """The exact amount that a user wrote. Raises ConfigurationError: negative, no number, or not exact."""
     try:
         value = Decimal(usd)
     except InvalidOperation:
@@ -100,7 +100,7 @@ def amount(usd: str) -> NanoUsd:
 
 
 def waiting_for_money(project: Project) -> list[Document]:
-    """The documents that some stage put off because of a budget."""
+    """The documents that a stage deferred because of a budget."""
     return [
         state.document
         for state in project.states.every()
@@ -112,7 +112,7 @@ def waiting_for_money(project: Project) -> list[Document]:
 
 
 def print_budgets(shown: Budgets) -> None:
-    """The accounts as a table, and what happens next."""
+    """Print the accounts as a table, and what happens next."""
     table = Table(title=f"Budgets of {shown.month} (UTC), in USD")
     table.add_column("for", no_wrap=True)
     for name in ("limit", "spent", "reserved", "left"):
@@ -135,7 +135,7 @@ def print_budgets(shown: Budgets) -> None:
 
 
 def _next(shown: Budgets) -> str:
-    """What happens next, in a line."""
+    """One line that says what happens next."""
     if not shown.deferred:
         return "No document waits for money. Limits start anew each month (UTC)."
     waiting = "1 document is" if shown.deferred == 1 else f"{shown.deferred} documents are"
@@ -149,7 +149,7 @@ def _next(shown: Budgets) -> str:
 
 
 def _used_up(account: Account) -> bool:
-    """Less than a hundredth of the limit is left: hardly a call fits."""
+    """Whether less than a hundredth of the limit is left: hardly any call fits."""
     taken = account.spent + account.reserved
     return account.limit is not None and taken > 0 and taken * 100 > account.limit * 99
 

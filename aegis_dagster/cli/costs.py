@@ -1,4 +1,4 @@
-"""`aegis costs`: what was spent, and on what."""
+"""`aegis costs`: the amounts spent, and what they were spent on."""
 
 import csv
 import sys
@@ -14,7 +14,7 @@ from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, is_month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError
 
-# What `--by` knows, and the field of a row. The first five are always in the rows that programs get.
+# What `--by` knows, and the field of a row. Rows for programs always have the first five.
 GROUPS = {
     "provider": "provider",
     "model": "model",
@@ -48,7 +48,7 @@ def chosen_groups(by: Sequence[str]) -> tuple[str, ...]:
 
 
 def chosen_month(project: Project, month: str | None, *, every: bool) -> Month | None:
-    """The month that is meant; None: all. Raises ConfigurationError for what is no month."""
+    """The chosen month; None: all. Raises ConfigurationError for anything that is not a month."""
     if every and month is not None:
         raise ConfigurationError("--month and --all exclude each other.", remedy="give one of them.")
     if month is not None and not is_month(month):
@@ -57,7 +57,7 @@ def chosen_month(project: Project, month: str | None, *, every: bool) -> Month |
 
 
 def cost_values(project: Project, by: Sequence[str], month: Month | None) -> dict[str, Any]:
-    """The JSON contract of `costs`. Calls whose time is over are settled first, so that nothing is missing."""
+    """The JSON contract of `costs`. Expired calls are settled first, so that nothing is missing."""
     project.choices.ledger.expire()
     groups = tuple(name for name in GROUPS if name in (*_FOR_PROGRAMS, *by))
     rows = project.ledger_reports.usage(_fields(groups), month=month)
@@ -69,7 +69,7 @@ def cost_values(project: Project, by: Sequence[str], month: Month | None) -> dic
 
 
 def provider_accounts(project: Project, month: Month | None) -> list[Account]:
-    """The accounts of all providers that are known or were ever paid, by month and name."""
+    """The accounts of all providers that are configured or were ever paid, by month and name."""
     accounts = project.choices.ledger.accounts(month)
     return sorted(
         (account for account in accounts if account.key.kind is AccountKind.PROVIDER),
@@ -78,7 +78,7 @@ def provider_accounts(project: Project, month: Month | None) -> list[Account]:
 
 
 def print_csv(values: dict[str, Any], by: Sequence[str]) -> None:
-    """The rows on stdout, with a header."""
+    """Print the rows on stdout, with a header."""
     groups = [name for name in GROUPS if name in (*_FOR_PROGRAMS, *by)]
     writer = csv.DictWriter(sys.stdout, [*groups, *_NUMBERS, "cost_nanousd"], lineterminator="\n")
     writer.writeheader()
@@ -86,7 +86,7 @@ def print_csv(values: dict[str, Any], by: Sequence[str]) -> None:
 
 
 def print_costs(project: Project, by: Sequence[str], month: Month | None) -> None:
-    """A table of what was used, one of the accounts, and what looks wrong."""
+    """Print a table of usage, one of the accounts, and notes on suspicious figures."""
     project.choices.ledger.expire()
     groups = tuple(by) or _FOR_PEOPLE
     rows = project.ledger_reports.usage(_fields(groups), month=month)
@@ -141,7 +141,7 @@ def _account_values(account: Account) -> dict[str, Any]:
 
 
 def _usage_table(rows: Sequence[UsageRow], groups: Sequence[str], title: str) -> Table:
-    """By what they cost; without the columns in which nothing stands."""
+    """The rows by cost, without empty columns."""
     table = Table(*[name.replace("_", " ") for name in groups], title=title, show_footer=True)
     table.columns[0].footer = "all"
     shown: list[tuple[str, Callable[[UsageRow], int], bool]] = [
@@ -186,7 +186,7 @@ def _account_table(accounts: Sequence[Account]) -> Table:
 
 
 def _notes(rows: Sequence[UsageRow]) -> list[str]:
-    """What somebody should look into."""
+    """Notes on figures that somebody should check."""
     notes = []
     unknown = sum(row.unknown_calls for row in rows)
     if unknown:

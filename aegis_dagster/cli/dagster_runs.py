@@ -1,6 +1,6 @@
-"""Running Dagster jobs in this process, recorded in the home's Dagster instance.
+"""Runs Dagster jobs in this process and records them in the home's Dagster instance.
 
-Imported late: dagster takes over a second.
+Import it late: dagster takes over a second.
 """
 
 import shutil
@@ -27,14 +27,14 @@ from aegis_dagster.stores.ledger.audit import LedgerAudit
 _OPENING_SECONDS = 60.0  # opening takes one or two
 
 _SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_NOT_BY_DAGSTER = {"dagster/max_retries": "0"}  # it cannot start again what it did not launch
+_NOT_BY_DAGSTER = {"dagster/max_retries": "0"}  # Dagster cannot restart a run that it did not launch
 _WORDS = {dg.AssetCheckSeverity.ERROR: "error", dg.AssetCheckSeverity.WARN: "warning"}
 
 
 def run_collection(
     project: Project, collection: CollectionName, options: IngestOptions, observer: RunObserver
 ) -> str | None:
-    """Bring one collection up to date, as the options say.
+    """Bring one collection up to date, according to the options.
 
     Returns None, or why the run failed.
     """
@@ -45,9 +45,9 @@ def run_collection(
 
 
 def run_cost_checks(project: Project, since: datetime) -> list[str]:
-    """Run the checks of money if a model was asked at or after `since`, or documents wait.
+    """Run the cost checks if a model was asked at or after `since`, or documents wait.
 
-    Returns what failed, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...", or why the run failed.
+    Returns the failures, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...", or why the run failed.
     """
     if not LedgerAudit(project.engine).asked_since(since) and not project.reports.put_off():
         return []
@@ -64,7 +64,7 @@ def run_cost_checks(project: Project, since: datetime) -> list[str]:
 def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, run_config: Mapping[str, Any], collection: str | None = None
 ) -> dg.ExecuteInProcessResult:
-    """A run that says whose it is: when this process is killed, `aegis dev` finds that out by it."""
+    """Run a job tagged with this process, so that `aegis dev` notices when the process is killed."""
     run_id = str(uuid.uuid4())
     return job.execute_in_process(
         run_config,
@@ -77,17 +77,17 @@ def _run(
 
 
 def open_partitions(project: Project) -> None:
-    """Make the home's Dagster instance, with a partition for every collection of the catalog."""
+    """Open the home's Dagster instance, with a partition for every collection of the catalog."""
     with _instance(project.settings.dagster_home, partitions=project.documents.collections()):
         pass
 
 
 @contextmanager
 def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a folder, made when it is not there."""
+    """The Dagster instance in a folder; creates it if it is missing."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as open_until_the_end:
-        # Two processes that make the tables of a new instance at once stumble over each other.
+        # Two processes that create the tables of a new instance at once would conflict.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
             put_dagster_yaml(home)
             instance = open_until_the_end.enter_context(dg.DagsterInstance.from_config(str(home)))

@@ -20,9 +20,9 @@ HOST = "127.0.0.1"
 
 
 def check_port(port: int) -> None:
-    """Raises ConfigurationError when somebody listens at the port already, or it may not be opened."""
+    """Raises ConfigurationError if the port is in use or may not be opened."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port closed a moment ago counts as free
         try:
             probe.bind((HOST, port))
         except OSError as error:
@@ -39,7 +39,7 @@ def check_port(port: int) -> None:
 
 
 def prepare(project: Project) -> None:
-    """Look at the watched root once, so that its collections are there when the page opens first."""
+    """Scan the watched root once, so that its collections exist when the page is first opened."""
     try:
         listing = update_listing(project.source, project.documents, project.guard())
     except RootUnreadable as error:
@@ -56,10 +56,9 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 def become_dagster(project: Project, port: int) -> NoReturn:
-    """Replace this process by `dagster dev`, so that Ctrl-C and signals reach it and end all that it started.
+    """Replace this process by `dagster dev`, so that Ctrl-C and signals reach it and end all processes it started.
 
-    A shell that starts a command in the background lets it ignore Ctrl-C, and `aegis` blocks it: both would be
-    inherited.
+    A shell makes background commands ignore Ctrl-C, and `aegis` blocks it: `dagster dev` would inherit both.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -53,7 +53,7 @@ def examine(*, call: bool = False) -> list[Finding]:
 
 
 def print_findings(findings: list[Finding]) -> None:
-    """A table for people."""
+    """Print the findings as a table."""
     table = Table("component", "", "state", "what it stands in for, how to upgrade")
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[red]!![/]"
@@ -93,7 +93,7 @@ def _database(project: Project) -> Finding:
 
 
 def _collections(project: Project) -> Finding:
-    """Whether what is written for a collection is written for one that there is: else nothing protects it."""
+    """Whether all settings for collections name existing ones: a misspelt name protects nothing."""
     names = {*project.settings.collections, *project.settings.llm.budgets.collections}
     without: list[str] = []
 
@@ -134,7 +134,7 @@ def _parsing(project: Project) -> Finding:
 
 
 def _paging(project: Project) -> Finding:
-    """Which channels there are. Whether they work is for `aegis alerts test`: nobody is paged for a look."""
+    """The configured channels. `aegis alerts test` checks whether they work: `aegis doctor` pages nobody."""
     from aegis_dagster.composition.pager import paging_channels
     from aegis_dagster.monitoring.paging.channels import HOW_TO, check_addresses
 

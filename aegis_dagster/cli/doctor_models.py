@@ -1,4 +1,4 @@
-"""What `aegis doctor` says of models: each provider, whom the stages ask, and one call to each when told to."""
+"""The findings of `aegis doctor` on models: each provider, the stages' choices, and on request one call to each."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ class Finding:
 
     component: str
     ok: bool
-    state: str  # what is configured and whether it answers
-    move_up: str  # what the default stands in for, and how to get more; "" where there is nothing above
+    state: str  # the configuration, and whether it answers
+    move_up: str  # what the default replaces, and how to upgrade; "" if there is nothing better
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -39,21 +39,21 @@ class Finding:
 
 
 def tried(component: str, look: Callable[[], str], move_up: str = "") -> Finding:
-    """What a look says, or the error that it raises."""
+    """The result of an examination, or the error that it raises."""
     try:
         return Finding(component, True, look(), move_up)
     except AegisError as error:
         return Finding(component, False, error.message, error.remedy)
 
 
-RUN_ID = "doctor"  # on the ledger rows of the calls made here
+RUN_ID = "doctor"  # marks the ledger rows of the calls made here
 _CALL_SECONDS = 60.0  # for all attempts at one provider
 _PROBES = (TaskType.SUMMARY, TaskType.ENTITY_EXTRACTION, TaskType.IMAGE_DESCRIPTION, TaskType.EMBEDDING)
 _CONFIGURE = "set OLLAMA_HOST, DASHSCOPE_API_KEY or OPENAI_API_KEY, or a provider in aegis.yaml (docs/guides/COSTS.md)"
 
 
 def provider_findings(project: Project) -> list[Finding]:
-    """One finding for each provider that is configured, or half configured."""
+    """One finding for each provider that is configured, completely or partly."""
     findings = []
     for name, chosen in project.settings.llm.providers.items():
         access, component = provider_access(chosen), f"provider {name}"
@@ -70,7 +70,7 @@ def provider_findings(project: Project) -> list[Finding]:
 
 
 def pictures_finding(project: Project) -> Finding:
-    """Who describes pictures."""
+    """The finding on the describer of pictures."""
     how = "set enrich.describer to auto" if project.settings.enrich.describer == "ocr" else _CONFIGURE
 
     def chosen(collection: CollectionName) -> tuple[str, bool]:
@@ -84,7 +84,7 @@ def pictures_finding(project: Project) -> Finding:
 
 
 def graph_finding(project: Project) -> Finding:
-    """Who extracts the graph."""
+    """The finding on the extractor of the graph."""
     how = "set graph.extractor to auto" if project.settings.graph.extractor == "statistical" else _CONFIGURE
 
     def chosen(collection: CollectionName) -> tuple[str, bool]:
@@ -100,7 +100,7 @@ def graph_finding(project: Project) -> Finding:
 def _choice(
     component: str, project: Project, chosen: Callable[[CollectionName], tuple[str, bool]], move_up: str
 ) -> Finding:
-    """What is chosen, and for confidential collections where it differs. `chosen` also says whether it is a model."""
+    """The choice, and that for confidential collections if it differs. `chosen` also returns whether it is a model."""
     confidential = [name for name, policy in project.settings.collections.items() if policy.local_only]
     try:
         state, by_model = chosen(CollectionName(""))
@@ -120,7 +120,7 @@ def _in_order(accepted: Sequence[str]) -> str:
 
 
 def embedding_finding(project: Project) -> Finding:
-    """Who embeds."""
+    """The finding on the embedder."""
     if project.settings.embed.model != MODEL:
         return tried("embedding", lambda: f"{project.choices.embedder.model}, by its provider")
     folder = model_dir(project.settings.model_cache)
@@ -131,7 +131,7 @@ def embedding_finding(project: Project) -> Finding:
 
 
 def call_findings(project: Project) -> list[Finding]:
-    """Ask each configured provider for one token, reserved and accounted as any call."""
+    """Ask each configured provider for one token, reserved and accounted like any call."""
     try:
         providers = project.choices.providers
     except ConfigurationError as error:
@@ -166,7 +166,7 @@ async def _call(models: Models, provider: Provider) -> Finding:
 
 
 def _probe(provider: Provider) -> LLMTask | None:
-    """The shortest question to the first model that takes one; None: no model takes any."""
+    """The shortest question to the first model that takes one; None: no model accepts one."""
     for task_type in _PROBES:
         for model in provider.models.values():
             if task_type not in model.tasks:

@@ -1,4 +1,4 @@
-"""`aegis forecast`: which model calls the next run would make."""
+"""`aegis forecast`: the model calls that the next run would make."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from aegis_dagster.settings import load_settings, normalized
 
 
 def expected(paths: Sequence[Path]) -> Forecast:
-    """The forecast for these parts of the watched root, as they are on the disk now.
+    """The forecast for these parts of the watched root in their current state on the disk.
 
     Raises ConfigurationError, OutsideRoot, UnknownDocument, RootUnreadable.
     """
@@ -26,7 +26,7 @@ def expected(paths: Sequence[Path]) -> Forecast:
 
 
 def sight_of(project: Project, paths: Sequence[Path], *, confirmed: bool = False) -> Sight:
-    """These parts of the watched root as they are now; all of it where none is given.
+    """These parts of the watched root as they are now; all of it if none is given.
 
     confirmed: deletions would not be held. Raises OutsideRoot, UnknownDocument, RootUnreadable.
     """
@@ -39,7 +39,7 @@ def sight_of(project: Project, paths: Sequence[Path], *, confirmed: bool = False
 
 
 def print_forecast(shown: Forecast) -> None:
-    """A table by stage and model, and what is to be known of it."""
+    """Print a table by stage and model, with notes."""
     rows = shown.to_json()["rows"]
     if not rows:
         out.print("The next run calls no model: 0 calls, 0 USD.")
@@ -80,7 +80,7 @@ def _table(shown: Forecast, rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def project_of(paths: Sequence[Path]) -> Project:
-    """The project. Where no root is set yet, the first folder given is taken for it, and is not remembered."""
+    """The project. If no root is set yet, the first folder given is used as the root, but is not remembered."""
     settings = load_settings()
     if settings.root is None:
         folder = next((path for path in paths if path.is_dir()), None)

@@ -1,4 +1,4 @@
-"""Bringing documents up to date from the command line."""
+"""Brings documents up to date from the command line."""
 
 import asyncio
 import glob
@@ -32,7 +32,7 @@ WORK_KEYS = ("parsed", "pictures_described", "chunked", "chunks_embedded", "chun
 
 @dataclass(slots=True)
 class Ingestion:
-    """What one `aegis ingest` did. Also the observer of its Dagster runs."""
+    """The work of one `aegis ingest`. It is also the observer of its Dagster runs."""
 
     shown: Progress
     reports: list[StageReport] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Ingestion:
     held: str = ""
     ignored: int = 0  # hidden and temporary names
     failed_runs: list[str] = field(default_factory=list)
-    failed_checks: list[str] = field(default_factory=list)  # of money, worst first
+    failed_checks: list[str] = field(default_factory=list)  # failed cost checks, worst first
     started: float = field(default_factory=time.perf_counter)
 
     def cover(self, documents: Sequence[Document]) -> None:
@@ -50,15 +50,15 @@ class Ingestion:
         self.scope.extend(document for document in documents if document.id not in known)
 
     def progress(self) -> Progress:
-        """Where the stages show how far they are."""
+        """Where the stages show their progress."""
         return self.shown
 
     def stage_finished(self, report: StageReport) -> None:
-        """Keep what a stage did."""
+        """Keep the report of a stage."""
         self.reports.append(report)
 
     def waiting(self) -> list[dict[str, Any]]:
-        """Why documents were put off at a stage, and how many there."""
+        """Why documents were deferred at a stage, and how many."""
         found: Counter[tuple[str, str]] = Counter()
         for report in self.reports:
             for why, count in report.deferred.items():
@@ -66,7 +66,7 @@ class Ingestion:
         return [{"stage": stage, "why": why, "documents": count} for (stage, why), count in sorted(found.items())]
 
     def summary(self, project: Project) -> dict[str, Any]:
-        """The JSON contract of `ingest`: where the documents in scope stand now, and the work done."""
+        """The JSON contract of `ingest`: the status of the documents in scope, and the work done."""
         by_status: Counter[Status] = Counter()
         for collection in project.reports.summaries(self.scope):
             by_status.update(collection.by_status)
@@ -93,7 +93,7 @@ class Ingestion:
 
 
 def open_project(paths: Sequence[Path]) -> Project:
-    """The project; without a watched root, the first folder given becomes it and is remembered."""
+    """The project. Without a watched root, the first folder given becomes the root and is remembered."""
     settings = load_settings()
     if settings.root is not None:
         return Project(settings)
@@ -109,7 +109,7 @@ def ingest(
     confirm_deletions: bool = False,
     force_from: Stage | None = None,
 ) -> Ingestion:
-    """Bring the whole root, or these parts of it, up to date; force_from: do again from this stage on.
+    """Bring the whole root, or these parts of it, up to date; force_from: repeat from this stage on.
 
     A run that fails is kept in `failed_runs`; the other collections go on. Raises OutsideRoot,
     UnknownDocument, RootUnreadable, ServiceError.
@@ -123,7 +123,7 @@ def ingest(
 
 
 def run_documents(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
-    """Bring just these documents up to date."""
+    """Bring only these documents up to date."""
     done, since = Ingestion(progress), project.clock.now()
     done.cover(documents)
     by_collection: dict[CollectionName, list[str]] = {}
@@ -135,7 +135,7 @@ def run_documents(project: Project, documents: Sequence[Document], progress: Pro
 
 
 def forget_damaged(project: Project, documents: Sequence[Document]) -> None:
-    """Delete the artifacts of documents that failed because one cannot be read: they are made anew."""
+    """Delete the artifacts of documents that failed because one is unreadable: they are created again."""
     damaged = {item.document_id for item in project.reports.failures(documents) if item.failure.code in _DAMAGED_CODES}
     for state in project.states.of([document for document in documents if document.id in damaged]):
         for stage in ARTIFACT_STAGES:
@@ -172,7 +172,7 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
 
 
 def _patterns(project: Project, scope: str) -> list[str]:
-    """The run config that picks a part of a collection; all of it where the scope is the whole collection."""
+    """The run config that selects a part of a collection, or all of it if the scope is the whole collection."""
     if project.documents.get([DocumentId(scope)]):
         return [scope]
     return [] if "/" not in scope else [f"{glob.escape(scope)}/**"]
@@ -189,7 +189,7 @@ def _run_jobs(
     done: Ingestion,
     force_from: Stage | None = None,
 ) -> None:
-    """One Dagster run for each collection that has something to do; `work` has the documents each is limited to."""
+    """One Dagster run for each collection with work; `work` holds the documents to which each run is limited."""
     if not work:
         return
     from aegis_dagster.cli.dagster_runs import run_collection
@@ -203,7 +203,7 @@ def _run_jobs(
 
 
 def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:
-    """Run the checks of money where a model could have been asked."""
+    """Run the cost checks if a model could have been asked."""
     if not project.choices.providers:
         return
     from aegis_dagster.cli.dagster_runs import run_cost_checks

@@ -41,13 +41,13 @@ def metrics(
         chosen_port = settings.metrics.port if port is None else port
         server = MetricsServer(exporter, host or settings.metrics.host, chosen_port)
         exporter.start()
-        # At once, also into a pipe: whoever started it waits for the address.
+        # Flushed, also into a pipe: whoever started the exporter waits for the address.
         print(f"Serving metrics at {server.url}", flush=True)
         server.serve()
 
 
 def _read_runs(home: Path) -> "RunNumbers":
-    # Dagster takes over a second to import: the address is there before.
+    # Importing Dagster takes over a second: the address is printed before.
     from aegis_dagster.defs.run_metrics import read_runs
 
     return read_runs(home)

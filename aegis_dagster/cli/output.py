@@ -1,4 +1,4 @@
-"""Where a command writes: one JSON object or a layout for people on stdout, all else on stderr."""
+"""The output of a command: one JSON object or a layout for people on stdout, everything else on stderr."""
 
 import json
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ from aegis_dagster.ports import Progress as Reported
 from aegis_dagster.progress import LoggedProgress
 
 EXIT_FAILED_DOCUMENTS = 1
-EXIT_OPERATOR = 2  # somebody must mend something
+EXIT_OPERATOR = 2  # the user must fix something
 EXIT_SERVICE = 3  # a service is broken; the same command may succeed later
-EXIT_INTERRUPTED = 130  # as shells have it for Ctrl-C
+EXIT_INTERRUPTED = 130  # as in shells for Ctrl-C
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 def print_json(values: dict[str, Any]) -> None:
-    """Exactly one object on stdout."""
+    """Print exactly one object on stdout."""
     print(json.dumps(values, ensure_ascii=False))
 
 
 @contextmanager
 def errors_shown(as_json: bool) -> Iterator[None]:
-    """Errors raised on purpose end the command with their remedy and an exit code, without a traceback."""
+    """The project's own errors end the command with their remedy and an exit code, without a traceback."""
     try:
         yield
     except AegisError as error:
@@ -41,7 +41,7 @@ def errors_shown(as_json: bool) -> Iterator[None]:
 
 @contextmanager
 def progress_shown() -> Iterator[Reported]:
-    """Bars on a terminal; elsewhere a line on stderr every ten seconds."""
+    """Show bars on a terminal; elsewhere a line on stderr every ten seconds."""
     if not err.is_terminal:
         yield LoggedProgress(err.print)
         return
@@ -50,7 +50,7 @@ def progress_shown() -> Iterator[Reported]:
 
 
 class Bars:
-    """Progress bars on stderr, one a stage. Implements `ports.Progress`."""
+    """Progress bars on stderr, one per stage. Implements `ports.Progress`."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -65,7 +65,7 @@ class Bars:
         self._progress.stop()
 
     def start(self, label: str, total: int) -> None:
-        """Show a bar; one without work is not shown."""
+        """Show a bar, unless it has no work."""
         if total == 0:
             return
         if label in self._tasks:

@@ -1,4 +1,4 @@
-"""`aegis ingest --dry-run`: what a run would do and cost."""
+"""`aegis ingest --dry-run`: the work and the cost of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ _NAMED = 10  # of a listing, in one line
 
 
 def planned(paths: Sequence[Path], *, confirm_deletions: bool, force_from: Stage | None) -> Plan:
-    """The plan for these parts of the watched root. Raises what `aegis ingest` would before it begins."""
+    """The plan for these parts of the watched root. Raises what `aegis ingest` raises before it begins."""
     project = project_of(paths)
     sight = sight_of(project, paths, confirmed=confirm_deletions)
     return plan(project, sight.documents, sight, from_stage_on(force_from) if force_from else ())
 
 
 def print_plan(shown: Plan) -> None:
-    """What the scan saw, a table by stage, the documents with their reasons, and the forecast."""
+    """Print the scan's findings, a table by stage, the documents with their reasons, and the forecast."""
     _print_sight(shown.sight)
     out.print(_table(shown))
     lines = shown.by_document()

@@ -1,4 +1,4 @@
-"""What the commands show: values for `--json`, tables and text for people."""
+"""The views of the commands: values for `--json`, tables and text for people."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -64,7 +64,7 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
 
 
 def print_status(project: Project, failed: bool) -> None:
-    """Collections and stages as a table; failures as a list."""
+    """Print collections and stages as a table, and failures as a list."""
     values = status_values(project)
     out.print(_status_table(values["collections"]))
     for item in values["waiting"]:
@@ -80,7 +80,7 @@ def print_status(project: Project, failed: bool) -> None:
 
 
 def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[str, Any]) -> None:
-    """What an ingestion did, as a table, the work, and the failures."""
+    """Print the result of an ingestion: a table, the work, and the failures."""
     values = status_values(project, scope)
     if values["collections"]:
         out.print(_status_table(values["collections"]))
@@ -100,7 +100,7 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
 
 
 def print_hits(hits: Sequence[PassageHit]) -> None:
-    """Passages with where they stand."""
+    """Print passages with their places."""
     if not hits:
         out.print("Nothing found. `aegis status` shows what has been ingested.")
     for number, hit in enumerate(hits, 1):
@@ -157,7 +157,7 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
 
 
 def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pictures: bool) -> None:
-    """Parts of a document, as chosen."""
+    """Print the chosen parts of a document."""
     out.print(f"[bold]{escape(values['document'])}[/] ({values['status']})")
     for stage, state in values["stages"].items():
         facts = ", ".join(f"{key}: {value}" for key, value in state["facts"].items() if value not in ("", [], None))
@@ -218,7 +218,7 @@ def biggest_values(project: Project, limit: int) -> dict[str, Any]:
 
 
 def print_graph(values: dict[str, Any]) -> None:
-    """An entity with its surroundings, or the biggest entities."""
+    """Print an entity with its surroundings, or the biggest entities."""
     if "entities" in values:
         table = Table("entity", "type", "passages", title="Biggest entities")
         for item in values["entities"]:
@@ -238,7 +238,7 @@ def print_graph(values: dict[str, Any]) -> None:
 
 
 def _status_table(collections: Sequence[dict[str, Any]]) -> Table:
-    # Only what occurs: all columns together do not fit a terminal of 80 characters.
+    # Only statuses that occur: all columns together do not fit a terminal of 80 characters.
     shown = [status for status in _SHOWN_STATUSES if status is Status.DONE or any(item[status] for item in collections)]
     table = Table("collection", "documents", "chunks", *[str(status) for status in shown])
     for item in collections:

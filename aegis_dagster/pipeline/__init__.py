@@ -1,7 +1,7 @@
-"""One document through the stages as a LangGraph graph.
+"""Takes one document through the stages as a LangGraph graph.
 
-The nodes run the same stages over the same catalog and stores as the Dagster assets. Each can be called
-alone on a state; it then opens and closes the project itself.
+The nodes run the same stages over the same catalog and stores as the Dagster assets. A node can also be called alone on
+a state; it then opens and closes the project itself.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ Node = Callable[[IngestionState], Awaitable[IngestionState]]
 
 
 class _GraphNode(Protocol):
-    """A node as langgraph calls it."""
+    """A node in the form that LangGraph calls."""
 
     async def __call__(self, state: IngestionState) -> dict[str, Any]: ...
 
 
 async def memory_check_node(state: IngestionState) -> IngestionState:
-    """Measure free memory; without enough the graph ends here, before any work."""
+    """Measure free memory; if there is too little, the graph ends here, before any work."""
     needed = load_settings().memory_needed_mb
     memory, vram = free_memory_mb(), await asyncio.to_thread(free_vram_mb)
     shortage = memory_shortage(memory, needed)
@@ -138,7 +138,7 @@ class IngestionPipeline:
     """The compiled graph. `run` may be called again and again."""
 
     def __init__(self, project: Project | None = None, progress: Progress | None = None) -> None:
-        self.reports: list[StageReport] = []  # of the last run
+        self.reports: list[StageReport] = []  # from the last run
         self._project = project
         self._progress = progress
 
@@ -179,7 +179,7 @@ def compiled_graph() -> "CompiledStateGraph[Any, Any, Any, Any]":
 
 
 def _changes_only(node: Node) -> _GraphNode:
-    """A node as the graph needs it: only what it changed, progress as an increment, so that two may run at once."""
+    """A node that returns only its changes, and progress as an increment, so that two nodes can run at once."""
 
     async def changes(state: IngestionState) -> dict[str, Any]:
         before: Mapping[str, Any] = state

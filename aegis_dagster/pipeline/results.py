@@ -1,4 +1,4 @@
-"""What a caller of the pipeline sees of the results: small values and references to artifacts."""
+"""The results that a caller of the pipeline sees: small values and references to artifacts."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def shown_chunk(located: LocatedChunk, picture_boxes: Mapping[str, list[Box]]) -
 
 
 def picture_boxes(parsed: Path) -> dict[str, list[Box]]:
-    """Where each picture stands, in the coordinates of all boxes: points from the page's top-left corner."""
+    """The box of each picture, in the coordinates of all boxes: points from the page's top-left corner."""
     document = json.loads((parsed / "document.json").read_text("utf-8"))
     heights = {int(number): page["size"]["height"] for number, page in document.get("pages", {}).items()}
     return {

@@ -1,4 +1,4 @@
-"""What the nodes of one pipeline run share, and how a node runs a stage."""
+"""The session that the nodes of one pipeline run share, and the way a node runs a stage."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,7 +22,7 @@ from aegis_dagster.stages.sync import update_listing
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the nodes of one run share."""
+    """The state that the nodes of one run share."""
 
     project: Project
     bench: Workbench
@@ -32,7 +32,7 @@ current_session: ContextVar[Session | None] = ContextVar("aegis_pipeline_session
 
 
 def project_for(path: Path) -> Project:
-    """The project of the settings; without a watched root, the file's folder becomes it and is remembered."""
+    """The project of the settings. Without a watched root, the file's folder becomes the root and is remembered."""
     settings = load_settings()
     if settings.root is None:
         if not path.is_file():
@@ -45,7 +45,7 @@ def project_for(path: Path) -> Project:
 
 @asynccontextmanager
 async def session_for(path: Path) -> AsyncIterator[Session]:
-    """The run's session, or one of its own for a node that is called alone."""
+    """The run's session, or a new one for a node that is called alone."""
     session = current_session.get()
     if session is not None:
         yield session
@@ -73,7 +73,7 @@ async def run_stage(
     stage: Stage,
     read: Callable[[Path, Mapping[str, Any]], dict[str, Any]],
 ) -> IngestionState:
-    """Run a stage for the state's document and report what the catalog says of it then."""
+    """Run a stage for the state's document and return its new status in the catalog."""
     document = _document(session, state)
     await STAGES[stage]([document], session.bench)
     known = session.project.states.one(document)
@@ -99,7 +99,7 @@ def _document(session: Session, state: IngestionState) -> Document:
 
 
 def fingerprints_of(session: Session, state: IngestionState) -> Mapping[Stage, str]:
-    """What the document should have at each stage."""
+    """The document's expected fingerprint at each stage."""
     return session.project.states.one(_document(session, state)).wanted
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 from aegis_dagster.domain.stages import Stage, Status
 
-# What each node adds to `overall_progress`, whatever its outcome. They sum to 100.
+# The share of `overall_progress` that each node adds, whatever its outcome. They sum to 100.
 PROGRESS = {
     "memory_check": 5.0,
     "docling_extraction": 35.0,
@@ -19,7 +19,7 @@ PROGRESS = {
     "graph_extraction": 15.0,
 }
 
-# The words of a status key, by what the catalog says.
+# The value of a status key, by the status in the catalog.
 STATUS_WORDS = {
     Status.PENDING: "pending",
     Status.RUNNING: "running",
@@ -39,12 +39,12 @@ STATUS_KEYS = {
 
 
 def merge_errors(left: dict[str, list[str]], right: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Errors of both; a node's list replaces its own earlier one."""
+    """The errors of both; a node's list replaces its own earlier one."""
     return {**left, **right}
 
 
 class IngestionState(TypedDict):
-    """One document on its way through the stages.
+    """The state of one document in the stages.
 
     A status is pending, running, completed, skipped, failed or deferred.
     """

@@ -1,6 +1,6 @@
-"""Copies of remote documents, on the disk as long as somebody parses them.
+"""Copies of remote documents, kept on the disk while they are parsed.
 
-Every copy has a folder of its own: threads and processes share none, so that none removes another's.
+Every copy has a folder of its own, so that no thread or process removes another's copy.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from aegis_dagster.process_identity import is_dead, new_owner
 
 
 class Downloads:
-    """A local folder for copies; many processes may use it at once."""
+    """A local folder for copies. Many processes may use it at once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,10 +24,10 @@ class Downloads:
 
     @contextmanager
     def copy(self, document: Document, blocks: Iterable[bytes]) -> Iterator[Path]:
-        """A file of these bytes that goes with the block.
+        """A file with these bytes, deleted at the end of the block.
 
-        Raises DocumentError FILE_CHANGED when they are not those that were listed, ServiceError when they cannot be
-        written, and what `blocks` raises.
+        Raises DocumentError FILE_CHANGED if the bytes are not the listed ones, ServiceError if they cannot be written,
+        and the errors of `blocks`.
         """
         own = self._folder / f"{self._owner}-{uuid.uuid4().hex[:8]}"  # `is_dead` reads the owner from it
         copy = own / document.revision
@@ -70,7 +70,7 @@ class Downloads:
             ) from error
 
     def _clean(self) -> None:
-        """Remove what killed processes left."""
+        """Remove the copies that killed processes left."""
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if is_dead(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)

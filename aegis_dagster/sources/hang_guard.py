@@ -1,9 +1,9 @@
-"""Questions to a watched root that may never be answered: a mount whose server is gone, a server without a word.
+"""Guards requests to a watched root that may never be answered, e.g. by a mount whose server is gone.
 
-What counts is silence, not how long a question takes: whoever asks calls `answered()` after every answer, however
-small, so that a listing may take hours. A thread that waits for a dead mount cannot be ended. It is left behind, and
-ends with the process or at its next `answered()`. Per root and process one is left behind, and one more every ten
-minutes up to three, because a connection whose server was replaced hangs for good.
+Silence counts, not the duration of a request: the requester calls `answered()` after every answer, however small, so
+that a listing may take hours. A thread that waits for a dead mount cannot be ended. It is abandoned, and ends with the
+process or at its next `answered()`. Per root and process one thread is abandoned, and one more every ten minutes up to
+three, because a connection whose server was replaced hangs forever.
 """
 
 import time
@@ -23,17 +23,17 @@ from aegis_dagster.ports import DocumentSource
 
 _Answer = TypeVar("_Answer")
 
-LOOKS = 10  # in vain, until a question is given up; a process that was stopped itself has missed one of them
+LOOKS = 10  # checks without a sign of life before a request is given up; a process that was itself stopped misses one
 _ASK_ANEW_SECONDS = 600.0
 _HANGING_AT_MOST = 3  # threads per root and process
 
 
 class GivenUp(BaseException):
-    """Ends the thread of a question that nobody waits for any more. No `except Exception` may take it for an answer."""
+    """Ends the thread of a request that nobody waits for any more. No `except Exception` may catch it."""
 
 
 class Question(Generic[_Answer]):
-    """Something that is asked in a thread of its own, and what came of it."""
+    """A request that runs in a thread of its own, and its outcome."""
 
     def __init__(self, ask: Callable[[], _Answer], patience: "Patience") -> None:
         self.patience = patience
@@ -43,35 +43,35 @@ class Question(Generic[_Answer]):
         self.resting = False
         self._ask = ask
         self._lock = Lock()
-        self._seen = 0  # signs at the last look
-        self._quiet = 0  # looks in vain
+        self._seen = 0  # signs of life at the last check
+        self._quiet = 0  # checks without a new sign
         self._answers: list[_Answer] = []  # one, or none
         self._error: BaseException | None = None
 
     def start(self, then: Callable[[], object]) -> None:
-        """Ask. then: called at the end, in the thread; it ends with the process, whatever it waits for."""
+        """Start the thread. then: called in it at the end. It ends with the process, whatever it waits for."""
         Thread(target=copy_context().run, args=(self._run, then), name="aegis-root", daemon=True).start()
 
     def give_up(self) -> bool:
-        """Wait no more. False: it ended in this moment."""
+        """Stop waiting. Returns False if the request has just ended."""
         with self._lock:
             self.given_up = not self.ended.is_set()
         return self.given_up
 
     def is_silent(self) -> bool:
-        """Look for signs of life. Whether there were none for so many looks."""
+        """Check for signs of life. Returns whether there were none for too many checks."""
         self._quiet = 0 if self.resting or self.signs != self._seen else self._quiet + 1
         self._seen = self.signs
         return self._quiet >= LOOKS
 
     def answer(self) -> _Answer:
-        """What was answered. Raises what the question raised."""
+        """The answer. Raises the request's error."""
         if self._error is not None:
             raise self._error
         return self._answers[0]
 
     def put_back(self, put: Callable[[_Answer], object]) -> None:
-        """Hand an answer over that nobody waited for, if it was given up and there is one."""
+        """Hand over an answer that nobody waited for, if the request was given up and has one."""
         if self.given_up and self._answers:
             put(self._answers[0])
 
@@ -79,7 +79,7 @@ class Question(Generic[_Answer]):
         _asked.set(self)
         try:
             self._answers.append(self._ask())
-        except BaseException as error:  # whoever asked raises it
+        except BaseException as error:  # the requester raises it
             self._error = error
         with self._lock:
             if not self.given_up:
@@ -89,27 +89,27 @@ class Question(Generic[_Answer]):
 
 @dataclass(slots=True)
 class _Root:
-    """What this process knows of a root."""
+    """What this process knows about a root."""
 
-    hanging: list[object] = field(default_factory=list)  # questions that were given up; their threads live
-    silent: bool = False  # the last question was given up
+    hanging: list[object] = field(default_factory=list)  # requests that were given up; their threads still live
+    silent: bool = False  # the last request was given up
     last: float = 0.0  # when that was, of time.monotonic
 
 
 _asked: ContextVar[Question[Any] | None] = ContextVar("aegis_asked_root", default=None)
-_lock = Lock()  # of what follows; held for moments
+_lock = Lock()  # guards the following fields; held briefly
 _roots: dict[str, _Root] = {}
 
 
 def asked() -> Question[Any] | None:
-    """The question that is asked in this context."""
+    """The request of this context."""
     return _asked.get()
 
 
 def answered() -> None:
-    """The root gave an answer, however small; for whatever is asked in this context, if anything is.
+    """Report an answer of the root, however small, to the request of this context, if there is one.
 
-    Raises GivenUp when nobody waits for more.
+    Raises GivenUp if nobody waits any more.
     """
     question = _asked.get()
     if question is None:
@@ -120,7 +120,7 @@ def answered() -> None:
 
 
 def rest(seconds: float) -> None:
-    """Sleep, which is no silence of the root. Raises GivenUp."""
+    """Sleep; this does not count as silence of the root. Raises GivenUp."""
     question = _asked.get()
     if question is not None:
         question.resting = True
@@ -131,18 +131,18 @@ def rest(seconds: float) -> None:
 
 
 class Patience:
-    """Asks one root. Objects of the same root share what they know of it."""
+    """Sends requests to one root. All objects for the same root share their knowledge of it."""
 
     def __init__(self, root: str, *, seconds: float, ask_anew_seconds: float = _ASK_ANEW_SECONDS) -> None:
-        """seconds: of silence, until a question is given up. ask_anew_seconds: see above."""
+        """seconds: of silence before a request is given up. ask_anew_seconds: see above."""
         self.root = root
         self.seconds = seconds
         self._ask_anew_seconds = ask_anew_seconds
 
     def ask(self, ask: Callable[[], _Answer], put_back: Callable[[_Answer], object] | None = None) -> _Answer:
-        """The answer. put_back: what to do with one that comes when nobody waits any more.
+        """The answer. put_back: called with an answer that comes when nobody waits any more.
 
-        Raises what the question raises; RootUnreadable after silence, and at once while an earlier question hangs.
+        Raises the request's error; RootUnreadable after silence, and at once while an earlier request hangs.
         """
         with _lock:
             known = _roots.setdefault(self.root, _Root())
@@ -159,7 +159,7 @@ class Patience:
         return question.answer()
 
     def unreadable(self, seconds: float) -> RootUnreadable:
-        """The error for a silence of so long."""
+        """The error for a silence of this length."""
         return RootUnreadable(
             f"The watched root {self.root} has not answered for {seconds:.3g} s.",
             remedy="see why its server or mount is silent; it is asked again once that has ended, or this process is "
@@ -172,7 +172,7 @@ class Patience:
         return known.silent and bool(known.hanging) and time.monotonic() - known.last < self._ask_anew_seconds
 
     def _leave(self, question: Question[_Answer]) -> bool:
-        """Leave a question behind. False: it ended in this moment."""
+        """Abandon a request. Returns False if it has just ended."""
         with _lock:
             if not question.give_up():
                 return False
@@ -193,7 +193,7 @@ class Patience:
 
 
 class PatientSource:
-    """A watched root that is given up when it is silent; otherwise as the source that it asks."""
+    """A watched root that is given up when it is silent; otherwise like the source that it wraps."""
 
     def __init__(self, source: DocumentSource, patience: Patience) -> None:
         self._source = source
@@ -202,7 +202,7 @@ class PatientSource:
     def scan(
         self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
     ) -> Listing:
-        """As the source. Raises RootUnreadable for silence, too: what was seen until then is no listing."""
+        """As the source. Raises RootUnreadable also for silence: a partial result is no listing."""
         return self._patience.ask(lambda: self._source.scan(known, scope, read_seconds=read_seconds))
 
     def holds(self, scope: str) -> bool:
@@ -215,7 +215,7 @@ class PatientSource:
 
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
-        """As the source. Raises ServiceError for silence, too: no document is to blame, and the step is tried again."""
+        """As the source. Raises ServiceError also for silence: no document is to blame, and the step is retried."""
         copy = self._source.local_copy(document)
         path = self._entered(copy)
         with ExitStack() as leaving:

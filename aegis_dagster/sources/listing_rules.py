@@ -1,4 +1,4 @@
-"""What every scan goes by, wherever the watched root is."""
+"""The rules of every scan, wherever the watched root is."""
 
 import fnmatch
 import hashlib
@@ -16,19 +16,19 @@ class NameRules:
     """Which names are hidden or temporary."""
 
     def __init__(self, ignore: Sequence[str]) -> None:
-        """ignore: fnmatch patterns, upper and lower case alike."""
+        """ignore: fnmatch patterns, which ignore case."""
         self._pattern = re.compile("|".join(fnmatch.translate(one) for one in ignore) or r"(?!)", re.IGNORECASE)
 
     def ignored(self, name: str) -> bool:
-        """Whether a file or folder of this name, and all below it, is no document."""
+        """Whether a file or folder of this name, with everything below it, is ignored."""
         return name.startswith(".") or self._pattern.match(name) is not None
 
 
 class ReadingTime:
-    """How long a scan may still read files. What it does not come to waits for the next scan."""
+    """How long a scan may still read files. The rest waits for the next scan."""
 
     def __init__(self, seconds: float | None) -> None:
-        """seconds: None is as long as it takes."""
+        """seconds: None for no limit."""
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def over(self) -> bool:
@@ -37,9 +37,9 @@ class ReadingTime:
 
 
 def is_known(known: KnownFile | None, stamp: str, *, readable: bool) -> bool:
-    """Whether the bytes are those that are known.
+    """Whether the bytes are the known ones.
 
-    readable: the file is not too large. One that was too large under an earlier limit is read now.
+    readable: the file is not too large. A file that was too large under an earlier limit is read now.
     """
     if known is None or known.stamp != stamp:
         return False
@@ -47,14 +47,14 @@ def is_known(known: KnownFile | None, stamp: str, *, readable: bool) -> bool:
 
 
 def revision_of_unread(marks: str) -> Revision:
-    """The revision of a file that is not read because it is too large to be parsed: another one with other marks."""
+    """The revision of a file that is not read because it is too large to be parsed: changes with its marks."""
     return Revision(_UNREAD + hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()[:40])
 
 
 def is_fresh(modified: float | None, now: float, settle_seconds: float) -> bool:
-    """Whether somebody may be writing the file still. modified: seconds since 1970, None where nobody knows.
+    """Whether the file may still be being written. modified: seconds since 1970; None: unknown.
 
-    So is one from the future: the clock of a file server that is ahead says nothing about the file.
+    A time in the future counts as fresh: a file server's clock may be ahead.
     """
     return settle_seconds > 0 and (modified is None or now - modified < settle_seconds)
 

@@ -1,4 +1,4 @@
-"""The watched root as a local folder: what is in it now.
+"""The watched root as a local folder.
 
 A file whose stamp is known is not read. A root or folder that cannot be read is an error, never an empty
 listing: an unmounted share must not look like a mass deletion.
@@ -27,7 +27,7 @@ from aegis_dagster.sources.listing_rules import (
     still_growing,
 )
 
-_BLOCK_BYTES = 2**18  # read at a time
+_BLOCK_BYTES = 2**18  # bytes read at a time
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class _Scan:
 
 
 class WatchedFolder:
-    """A local folder whose files are the documents."""
+    """A local folder with the documents as its files."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class WatchedFolder:
         max_megabytes: int,
         home: Path | None = None,
     ) -> None:
-        """max_megabytes: a larger file is not read, for it will be refused.
+        """max_megabytes: a larger file is not read, because parsing would refuse it.
 
-        home: our own folder; where it lies below the root, what is in it is no document.
+        home: our own folder; if it is below the root, its files are no documents.
         """
         self.root = root
         self._home = os.path.realpath(home) if home else None
@@ -67,8 +67,8 @@ class WatchedFolder:
     ) -> Listing:
         """Everything below `scope` (a folder or file relative to the root; "" is the root).
 
-        read_seconds: new files that are not read by then are `unread`.
-        Raises RootUnreadable when the root cannot be read; a folder below it is passed over, with all it holds.
+        read_seconds: new files not read by then are `unread`. Raises RootUnreadable if the root cannot be read; an
+        unreadable folder below it is passed over with its content.
         """
         self._require_root()
         found = _Scan()
@@ -106,7 +106,7 @@ class WatchedFolder:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """A mount whose server is gone is there, and every question about it is an error (ENOTCONN, ESTALE, EIO)."""
+        """A mount whose server is gone exists, but every request to it is an error (ENOTCONN, ESTALE, EIO)."""
         try:
             yield
         except OSError as error:
@@ -128,7 +128,7 @@ class WatchedFolder:
             pending: list[tuple[str, str]] = []
             if entry is not None:
                 self._sort_in(entry, prefix, pending, found)
-            if not pending:  # gone, a file, or nothing that is followed
+            if not pending:  # gone, a file, or something that is not followed
                 if number < len(parts) - 1:
                     found.files.clear()
                 return
@@ -175,9 +175,9 @@ class WatchedFolder:
                 _take(name, entry.stat(), found)
         except FileNotFoundError:  # deleted since the folder was listed
             return
-        except OSError as error:  # of this one: the folder itself can be listed
+        except OSError as error:  # of this entry: the folder itself can be listed
             remedy = f"make it readable for this user ({error.strerror})."
-            for path in (name, f"{name}/"):  # nobody could tell whether it is a folder
+            for path in (name, f"{name}/"):  # it is unknown whether it is a folder
                 found.passed_over.append(PassedOver(path, "unreadable", remedy, True))
 
     def _enter(self, entry: os.DirEntry[str], name: str, pending: list[tuple[str, str]], found: _Scan) -> None:
@@ -187,14 +187,14 @@ class WatchedFolder:
             pending.append((entry.path, name + "/"))
 
     def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> None:
-        """Take a linked file. A linked folder could lead in circles; inside the root it is found by its own path."""
+        """Follow a link to a file. A linked folder could form a cycle; one inside the root is found by its own path."""
         target = os.path.realpath(entry.path)
         if target == self._home:
             found.ignored += 1
             return
         try:
             status = entry.stat()
-        except OSError as error:  # its target is gone, forbidden, or it leads to itself
+        except OSError as error:  # its target is gone or forbidden, or the link leads to itself
             remedy = f"restore the link's target or remove it ({error.strerror})."
             found.passed_over.append(PassedOver(name, "broken_link", remedy, True))
             return
@@ -205,7 +205,7 @@ class WatchedFolder:
             _take(name, status, found)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
-        """Look twice at files written just now; those that changed meanwhile wait for the next scan."""
+        """Check files written just now twice; those that changed in between wait for the next scan."""
         now = self._clock.now().timestamp()
         fresh = [
             document_id
@@ -258,7 +258,7 @@ class WatchedFolder:
 
 
 def _each(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder; that each comes, and that what was asked about it came back, is a sign of life."""
+    """The entries of a folder. Each entry, and each answer about one, counts as a sign of life."""
     for entry in entries:
         answered()
         yield entry
@@ -273,12 +273,12 @@ def _take(name: str, status: os.stat_result, found: _Scan) -> None:
 
 
 def stamp_of(status: os.stat_result) -> str:
-    """Changes whenever the bytes may have: also when a copy keeps size and modification time (ctime, inode)."""
+    """Changes whenever the bytes may have, even if a copy keeps size and modification time (ctime, inode)."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
 def _lasting_marks(status: os.stat_result) -> str:
-    """What a file keeps when it is renamed, and loses when it is written."""
+    """The marks that a file keeps when it is renamed, and loses when it is written."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
 
 

@@ -1,7 +1,7 @@
-"""Reading many objects at once, of which some may never come.
+"""Reads many objects at once, some of which may never arrive.
 
-One object that hangs is passed over, and not asked for again while it does. A root of which as many hang as are read at
-once is silent as a whole.
+An object that hangs is passed over, and not requested again while it hangs. If as many objects hang as are read at
+once, the whole root counts as silent.
 """
 
 import time
@@ -17,17 +17,17 @@ _Name = TypeVar("_Name", bound=str)
 _Result = TypeVar("_Result")
 
 _ENDLESS = Patience("", seconds=float("inf"))
-_lock = Lock()  # of what follows; held for moments
-_hanging: dict[tuple[str, str], Question[Any]] = {}  # by root and name: given up; their threads live
+_lock = Lock()  # guards the following; held briefly
+_hanging: dict[tuple[str, str], Question[Any]] = {}  # given up, by root and name; their threads still live
 
 
 def side_by_side(
     read: Callable[[_Name], _Result], names: Collection[_Name], *, at_once: int, instead: Callable[[_Name], _Result]
 ) -> Iterator[tuple[_Name, _Result]]:
-    """Each name with what was read, as it comes. instead: the result for one that is silent.
+    """Each name with its result, as results arrive. instead: the result for a silent object.
 
-    The question that this is part of says for how long one may be; without a question, for ever. Raises what `read`
-    raises, RootUnreadable.
+    The surrounding request sets how long an object may be silent; without one there is no limit. Raises the errors of
+    `read`, RootUnreadable.
     """
     question = asked()
     patience = question.patience if question else _ENDLESS
@@ -45,7 +45,7 @@ def side_by_side(
                     yield name, instead(name)
                 else:
                     under_way[name] = _begin(read, name, patience, ended)
-            answered()  # or given up: of the silence of each is taken care here
+            answered()  # or given up: the silence of each object is handled here
             for name in _next(ended, look_at):
                 yield name, under_way.pop(name).answer()
             if time.monotonic() >= look_at:
@@ -75,7 +75,7 @@ def _begin(
 
 
 def _next(ended: SimpleQueue[_Name], until: float) -> Iterator[_Name]:
-    """One that ended, if there is one until then, of time.monotonic."""
+    """A read that ended, if one does by this time of time.monotonic."""
     try:
         yield ended.get(timeout=None if until == float("inf") else max(0.0, until - time.monotonic()))
     except Empty:
@@ -83,7 +83,7 @@ def _next(ended: SimpleQueue[_Name], until: float) -> Iterator[_Name]:
 
 
 def _leave(name: str, question: Question[Any]) -> bool:
-    """Leave one behind. False: it ended in this moment."""
+    """Abandon a read. Returns False if it has just ended."""
     with _lock:
         if not question.give_up():
             return False

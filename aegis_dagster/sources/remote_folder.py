@@ -1,7 +1,7 @@
 """The watched root behind a URL: a bucket, a share, anything fsspec reaches.
 
-An object whose stamp is known is not read. Object stores have no folders: an empty listing of a bucket that answers
-is an empty root, and whoever applies it holds the deletions. Everything else that cannot be listed is an error.
+An object whose stamp is known is not read. Object stores have no folders: an empty listing of a bucket that answers is
+an empty root, and the catalog then holds the deletions. Anything else that cannot be listed is an error.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ from aegis_dagster.sources.parallel_reads import side_by_side
 from aegis_dagster.sources.remote_listing import everything_below, said
 from aegis_dagster.sources.remote_stamps import RemoteFile, remote_file
 
-_BLOCK_BYTES = 2**20  # read at a time: on a slow line each is long in coming, and until it has come all is silence
+_BLOCK_BYTES = 2**20  # bytes read at a time: on a slow line each block takes long, and its transfer counts as silence
 _READ_AT_ONCE = 8  # objects; each waits for the network most of the time
-_LOOKED_AT_SINGLY = 100  # more fresh objects than these are looked at again by one more listing
+_LOOKED_AT_SINGLY = 100  # above this number, fresh objects are checked again by one more listing
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "cos", "swift"})
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}  # botocore waits minutes
 
@@ -61,7 +61,7 @@ class RemoteFolder:
         downloads: Path,
         max_megabytes: int,
     ) -> None:
-        """options: what fsspec's filesystem is built with. downloads: a local folder for copies while they are parsed.
+        """options: arguments of fsspec's filesystem. downloads: a local folder for copies while they are parsed.
 
         max_megabytes: a larger document is neither read nor fetched.
         """
@@ -89,7 +89,7 @@ class RemoteFolder:
         return Listing(self._read(found, known, read_seconds), *self._aside(found))
 
     def holds(self, scope: str) -> bool:
-        """Whether there is an object at, or below, a path below the root. Raises RootUnreadable."""
+        """Whether there is an object at a path of the root, or below it. Raises RootUnreadable."""
         with self._answering():
             return bool(self._filesystem.exists(self._full(scope)))
 
@@ -100,7 +100,7 @@ class RemoteFolder:
 
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
-        """A copy of the document in a file that goes with the block."""
+        """A copy of the document in a file that is deleted at the end of the block."""
         if document.size_bytes > self._largest:
             raise DocumentError(
                 FailureCode.TOO_LARGE,
@@ -113,14 +113,14 @@ class RemoteFolder:
     @property
     def _root(self) -> Any:
         """The root as a UPath. Raises ConfigurationError."""
-        if self._opened is None:  # no cached_property: it locks all objects' out while one connects, perhaps for ever
+        if self._opened is None:  # no cached_property: its lock blocks all objects while one connects
             self._opened = self._open()
         return self._opened
 
     def _open(self) -> Any:
         from upath import UPath
 
-        answered()  # the first import takes its time
+        answered()  # the first import is slow
         try:
             if "://" not in self.url:
                 raise ValueError("it names nothing")
@@ -147,7 +147,7 @@ class RemoteFolder:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Whatever a filesystem raises means that the root cannot be read: each has errors of its own."""
+        """Any error of a filesystem means that the root cannot be read: each has its own classes."""
         try:
             yield
         except AegisError:
@@ -182,7 +182,7 @@ class RemoteFolder:
         protocols = self._filesystem.protocol
         names = {protocols} if isinstance(protocols, str) else set(protocols)
         if names & _OBJECT_STORES and bucket != self._prefix and self._filesystem.exists(bucket):
-            return  # there are no folders in a bucket: nothing begins with the prefix
+            return  # a bucket has no folders: no object has the prefix
         raise FileNotFoundError(f"{self.url} is not there")
 
     def _sort_in(self, name: str, info: Mapping[str, Any], found: _Scan) -> None:
@@ -198,7 +198,7 @@ class RemoteFolder:
         found.files[DocumentId(name)] = remote_file(info)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile], scope: str) -> None:
-        """Look twice at objects written just now; those that changed meanwhile wait for the next scan."""
+        """Check objects written just now twice; those that changed in between wait for the next scan."""
         now = self._clock.now().timestamp()
         fresh = [
             name
@@ -242,7 +242,7 @@ class RemoteFolder:
             files[name] = SeenFile(before.revision, before.stamp, file.size or 0)
             if not file.marked:
                 unmarked.append(name)
-        random.shuffle(unmarked)  # where time does not suffice for all of them, each has its turn
+        random.shuffle(unmarked)  # if time does not suffice for all, each gets its turn
         reading = ReadingTime(read_seconds)
 
         def look(name: DocumentId) -> SeenFile | PassedOver | None:

@@ -1,7 +1,7 @@
 """Everything below a path of an fsspec filesystem, with a sign of life for every answer.
 
-`find` of fsspec takes a folder that cannot be listed, or not in time, for an empty one, and its documents would be
-deleted. So where it would walk, we do.
+fsspec's `find` treats a folder that cannot be listed, or not in time, as empty, and its documents would be deleted. So
+we walk the folders where `find` would.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ Infos = Mapping[str, Mapping[str, Any]]
 
 
 def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, dict[str, str]]:
-    """What the filesystem says of each object, by path, and why folders cannot be listed, by path.
+    """The filesystem's info on each object by path, and why folders cannot be listed, by path.
 
-    Both are empty where there is nothing. Raises what the filesystem raises.
+    Both are empty if nothing is there. Raises the filesystem's errors.
     """
     if not _walks(filesystem):
         _tell_of_pages(filesystem)
@@ -31,7 +31,7 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
             entries = filesystem.ls(folder, detail=True)
         except FileNotFoundError:  # deleted since its parent was listed
             continue
-        except OSError as error:  # a time limit is one, too
+        except OSError as error:  # includes timeouts
             if folder == root:
                 raise
             unreadable[folder] = said(error)
@@ -49,12 +49,12 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
 
 
 def said(error: Exception) -> str:
-    """The text of an error in one line; its kind where it has none."""
+    """The text of an error in one line; its class if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _walks(filesystem: Any) -> bool:
-    """Whether it has no listing of everything at once."""
+    """Whether it cannot list everything with one request."""
     from fsspec.asyn import AsyncFileSystem
     from fsspec.spec import AbstractFileSystem
 
@@ -63,14 +63,14 @@ def _walks(filesystem: Any) -> bool:
 
 
 def _tell_of_pages(filesystem: Any) -> None:
-    """A listing of a bucket is one question of thousands of pages; botocore tells of each answer."""
+    """A listing of a bucket is one request with thousands of pages; botocore reports each answer."""
     client = getattr(filesystem, "s3", None)
     if client is not None:
         client.meta.events.register("after-call", _tell, unique_id="aegis-root")
 
 
 def _tell(**_: Any) -> None:
-    """Called within the task of fsspec's event loop, which has the context of the thread that waits for it."""
+    """Called in the task of fsspec's event loop, which has the context of the waiting thread."""
     question = asked()
     if question is not None:
         question.signs += 1

@@ -1,4 +1,4 @@
-"""What a filesystem of fsspec says of an object: its size, when it was modified, and what changes with its bytes."""
+"""An object as an fsspec filesystem describes it: its size, its time of modification, and the marks of its bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from aegis_dagster.sources.listing_rules import is_known, revision_of_unread
 
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _CONTENT = ("ETag", "etag", "VersionId", "generation", "content_md5", "md5Hash", "ino")
-# Added later, and therefore last: the stamps that catalogs hold stay as they are.
+# Added later, and therefore last: the stamps in existing catalogs stay valid.
 _MODIFIED_TOO = ("modify", "modificationTime", "modifiedTime", "modification_time", "modified_at", "date_time")
 _CONTENT_TOO = ("md5Checksum", "md5", "checksum", "sha", "sha256", "blob_id", "oid", "hex", "CRC")
 _MARKS = (*_MODIFIED, *_CONTENT, *_MODIFIED_TOO, *_CONTENT_TOO)
@@ -21,32 +21,32 @@ _FTP_TIME = "%Y%m%d%H%M%S"  # UTC
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """An object as a listing tells of it."""
+    """An object as a listing describes it."""
 
-    size: int | None  # bytes; None where nobody says
-    modified: float | None  # seconds since 1970; None where nobody says
+    size: int | None  # bytes; None: unknown
+    modified: float | None  # seconds since 1970; None: unknown
     stamp: str  # changes whenever the bytes may have, if `marked`
-    marked: bool  # False: size is all that is known, or not even that; only reading tells whether it was edited
+    marked: bool  # False: at most the size is known; only reading shows whether it was edited
     content: str  # the store's own mark of the bytes, else the stamp
 
     def looks_like(self, known: KnownFile | None, *, largest: int) -> bool:
-        """Whether nothing but its bytes can tell it from what is known. largest: bytes of a file that is read."""
+        """Whether only its bytes could tell it from the known document. largest: bytes of a file that is read."""
         stamp = self.stamp_with(known.revision) if known else ""
         small = self.size is None or self.size <= largest
         return is_known(known, stamp, readable=self.marked and small)  # without a mark it is read anyway
 
     def stamp_with(self, revision: Revision) -> str:
-        """The stamp to keep. Without a mark the bytes themselves are one: the next look compares with it."""
+        """The stamp to store. Without a mark it contains the hash of the bytes, with which the next scan compares."""
         return self.stamp if self.marked else f"{self.stamp}:{revision}"
 
     @property
     def unread_revision(self) -> Revision:
-        """Of an object that is too large to be read."""
+        """The revision of an object that is too large to be read."""
         return revision_of_unread(self.content)
 
 
 def remote_file(info: Mapping[str, Any]) -> RemoteFile:
-    """What `info` says, whichever filesystem wrote it."""
+    """The object that `info` of any filesystem describes."""
     size = info.get("size")
     said = {key: info[key] for key in ("size", *_MARKS) if info.get(key) is not None}
     stamp = ":".join(str(value) for value in said.values())

@@ -1,4 +1,4 @@
-"""Metrics of the catalog: where documents stand, what failed, what waits, what the stages have done."""
+"""Metrics of the catalog: the status of documents, failures, waiting documents, and the work of the stages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _ENDS = (Status.DONE, Status.SKIPPED, Status.FAILED, Status.DEFERRED)
 
 @dataclass(frozen=True, slots=True)
 class CatalogMetrics:
-    """Reads the catalog as it is now."""
+    """Reads the current catalog."""
 
     counts: CatalogCounts
-    providers: Sequence[str]  # that may be asked
+    providers: Sequence[str]  # the providers that may be asked
     clock: Clock
 
     def read(self) -> Samples:

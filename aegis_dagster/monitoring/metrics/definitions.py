@@ -1,8 +1,8 @@
 """Every metric of the project: its name, labels, unit and meaning, in one place.
 
-Collectors take types and texts from it, and a test compares the guide with it.
+Collectors take types and texts from here, and a test compares the guide with them.
 
-Labels have few values, and never a document's id, a path or a run's id: each value costs a series for ever.
+Labels have few values, and never a document's id, a path or a run's id: each value costs a series forever.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How Prometheus understands a metric."""
+    """The type of a metric in Prometheus."""
 
     COUNTER = "counter"  # never goes down; its name ends in _total
     GAUGE = "gauge"
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Where values come from. Each of the first seven can be asked or not, by itself."""
+    """Where values come from. Each of the first seven may fail independently of the others."""
 
     LEDGER = "ledger"
     CATALOG = "catalog"
@@ -33,7 +33,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `name` is as Prometheus stores and dashboards ask for it, `_total` included."""
+    """One metric. `name` is the name that Prometheus stores and dashboards query, including `_total`."""
 
     name: str
     kind: Kind

@@ -1,8 +1,8 @@
-"""The exporter: asks each source by itself, and says of each whether it answered.
+"""The exporter: it reads each source separately, and reports for each whether it answered.
 
-A source that cannot be asked has no metrics and is down; it is never 0. What is fast is read for each scrape, what
-grows with the documents in the background, and a scrape shows what that found the last time. Each source is read by a
-thread of its own: one that hangs is down after its deadline, holds up no other, and is not asked again before it ends.
+A source that cannot be read has no metrics and is down; its metrics are never 0. Fast sources are read for each scrape.
+Sources that grow with the documents are read in the background, and a scrape shows their last reading. Each source has
+a thread of its own: one that hangs is down after its deadline, delays no other, and is not read again before it ends.
 """
 
 import logging
@@ -22,28 +22,28 @@ from aegis_dagster.ports import Clock
 logger = logging.getLogger(__name__)
 
 # Prometheus waits 10 s for a scrape, which waits for these two at most:
-FIRST_READING_SECONDS = 6.0  # since the start, for what was never read
-SCRAPE_SECONDS = 2.0  # for what is read at each scrape
+FIRST_READING_SECONDS = 6.0  # since the start, for a source that was never read
+SCRAPE_SECONDS = 2.0  # for a source that is read at each scrape
 RESTS_PER_READING = 9  # after a second of reading a thread rests nine, so that it reads a tenth of the time
-MOST_REST_SECONDS = 300.0  # but figures must not grow old
+MOST_REST_SECONDS = 300.0  # but figures must not become too old
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One source, and how it is read. Whatever `read` raises means that the source cannot be asked."""
+    """One source, and how it is read. Any error from `read` means that the source cannot be read."""
 
     source: Source
     read: Callable[[], Samples]
     at_each_scrape: bool = False
-    deadline_seconds: float = 60.0  # a reading that takes longer counts as down while it goes on
+    deadline_seconds: float = 60.0  # a source whose reading takes longer counts as down meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a source said, or why it did not."""
+    """What a source returned, or why it failed."""
 
-    families: list[Family] | None  # None: it could not be asked
-    at: datetime  # when reading began: what happened since may be missing
+    families: list[Family] | None  # None: it could not be read
+    at: datetime  # when reading began: later changes may be missing
     seconds: float
     error: object = None
 
@@ -56,18 +56,18 @@ class _Watched:
         self.was_read = Event()
         self._clock = clock
         self._last: _Reading | None = None
-        self._reads = Lock()  # held while it is read, by a scrape or in the background; released by who has read
+        self._reads = Lock()  # held while it is read, by a scrape or in the background; released by the reader
         self._began: float | None = None  # of time.monotonic, while it is read
-        self._lock = Lock()  # of what is logged; held for moments
+        self._lock = Lock()  # guards the log; held briefly
         self._up = True
 
     def take(self) -> _Reading:
-        """Read the source now, after whoever reads it already. Never raises, and may never return."""
+        """Read the source now, after a reading that is under way. Never raises, but may never return."""
         self._reads.acquire()
         return self._take()
 
     def take_within(self, seconds: float) -> _Reading:
-        """A reading that begins now, or that it did not end in time; then it goes on, or the one before does."""
+        """A reading that begins now, or a failure if it does not end in time; the reading then goes on."""
         end = time.monotonic() + seconds
         if self._overran(seconds) or not self._reads.acquire(timeout=seconds):
             return self._silent(seconds)
@@ -78,16 +78,16 @@ class _Watched:
         return found[0] if found else self._silent(seconds)
 
     def shown(self) -> _Reading | None:
-        """The last reading, or that the one under way is beyond its deadline; None: there is none yet."""
+        """The last reading, or a failure if the one under way is beyond its deadline; None: there is none yet."""
         seconds = self.reader.deadline_seconds
         return self._silent(seconds) if self._overran(seconds) else self._last
 
     def start(self, target: Callable[["_Watched"], object]) -> None:
-        """Give the source a thread that ends with the process, whatever it waits for."""
+        """Start a thread for the source. It ends with the process, whatever it waits for."""
         Thread(target=target, args=(self,), name=self._name, daemon=True).start()
 
     def tell(self, error: object) -> None:
-        """Log when a source goes down or comes back (error is None), not each time it is asked."""
+        """Log when a source goes down or comes back (error is None), not at every reading."""
         with self._lock:
             changed, self._up = self._up != (error is None), error is None
         if changed and error is None:
@@ -114,7 +114,7 @@ class _Watched:
         error: Exception | None = None
         try:
             families = self.reader.read().families()
-        except Exception as raised:  # a source must not take the others with it, whatever is wrong with it
+        except Exception as raised:  # a failing source must not affect the others, whatever its error
             error = raised
         reading = _Reading(families, at, time.monotonic() - began, error)
         self._last, self._began = reading, None
@@ -138,15 +138,15 @@ class Exporter(Collector):
         """Begin to read in the background."""
         self._first_until = time.monotonic() + FIRST_READING_SECONDS
         for watched in self._watched:
-            # What is read at each scrape, too, once: the first reading also opens and imports.
+            # Read once also those that scrapes read: the first reading also opens and imports.
             watched.start(_Watched.take if watched.reader.at_each_scrape else self._go_on)
 
     def stop(self) -> None:
-        """End the threads of the background, each after what it reads now."""
+        """End the background threads, each after its current reading."""
         self._stop.set()
 
     def refresh(self) -> None:
-        """Read every source once, each in its thread; returns when all have answered or are beyond their deadline."""
+        """Read every source once, each in its thread; returns when each has answered or passed its deadline."""
         for watched in self._watched:
             watched.was_read.clear()
             watched.start(_Watched.take)
@@ -177,7 +177,7 @@ class Exporter(Collector):
         yield from about.families()
 
     def describe(self) -> list[Family]:
-        """The families there can be, without samples: prometheus_client asks for their names."""
+        """All possible families, without samples: prometheus_client needs their names."""
         sources = [Source.EXPORTER, *(watched.reader.source for watched in self._watched)]
         return [
             Family(metric.family, metric.help, str(metric.kind)) for source in sources for metric in metrics_of(source)
@@ -185,9 +185,9 @@ class Exporter(Collector):
 
     def _go_on(self, watched: _Watched) -> None:
         watched.take()
-        rest = self._refresh_seconds  # the first reading also opens and imports, which it does once
+        rest = self._refresh_seconds  # the first reading also opens and imports
         while not self._stop.wait(rest):
             reading = watched.take()
-            # To wait for one that is down is no load.
+            # Waiting for a source that is down is no load.
             seconds = reading.seconds if reading.families is not None else 0.0
             rest = max(self._refresh_seconds, min(RESTS_PER_READING * seconds, MOST_REST_SECONDS))

@@ -1,6 +1,6 @@
 """Metrics of the ledger: calls, tokens, cost, latency, errors, and the money of the month.
 
-Everything comes from sums that are kept with each call, so that counters go on over restarts and short runs.
+All values come from sums that are updated with each call, so that counters survive restarts and short runs.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ class ConfiguredModel:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What has series of 0 before the first call, so that the first call is an increase."""
+    """Series that are 0 before the first call, so that the first call is an increase."""
 
     models: tuple[ConfiguredModel, ...]
-    error_types: tuple[str, ...]  # every word that a call may end with
+    error_types: tuple[str, ...]  # every outcome of a call
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class LedgerMetrics:
-    """Reads the ledger as it is now."""
+    """Reads the current ledger."""
 
     reports: LedgerReports
     ledger: Ledger
@@ -91,7 +91,7 @@ class LedgerMetrics:
                 samples.add("monthly_budget_remaining_usd", provider, value=as_usd(account.remaining))
 
     def _accounts(self, month: Month) -> list[Account]:
-        """Providers that may be asked, and others that have cost or hold something this month."""
+        """Providers that may be asked, and others with cost or reservations this month."""
         providers = set(self.configured.providers)
         return [
             account
@@ -101,7 +101,7 @@ class LedgerMetrics:
         ]
 
     def _cost_by_day(self, today: date) -> dict[str, dict[date, int]]:
-        """Nano-USD of the days that the forecast is about, by provider."""
+        """Nano-USD of the days on which the forecast is based, by provider."""
         costs: dict[str, dict[date, int]] = {}
         for month in dict.fromkeys(Month(f"{day:%Y-%m}") for day in days_of_mean(today)):
             for row in self.reports.usage(("day", "provider"), month=month):

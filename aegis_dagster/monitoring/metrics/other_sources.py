@@ -1,4 +1,4 @@
-"""Metrics of what is published: the graph in the evidence, Qdrant's points, the Neo4j view."""
+"""Metrics of the graph, Qdrant's points, the Neo4j view, Dagster's runs and the alerts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ def point_samples(points: Mapping[str, int]) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class RunNumbers:
-    """What Dagster's storage says."""
+    """The figures from Dagster's storage."""
 
-    last_success: Mapping[str, float]  # asset to seconds since 1970-01-01 UTC; only assets that have one
+    last_success: Mapping[str, float]  # asset to seconds since 1970-01-01 UTC; only assets that were materialized
     runs: Mapping[tuple[str, str], int]  # by job and how they ended; 0 for each job and end without one
 
 
 def run_samples(numbers: RunNumbers) -> Samples:
-    """The numbers as samples."""
+    """The figures as samples."""
     samples = Samples()
     for asset, seconds in numbers.last_success.items():
         samples.add("aegis_asset_last_success_timestamp_seconds", asset, value=seconds)

@@ -12,24 +12,24 @@ Buckets = Sequence[tuple[str, int]]  # upper bound in seconds, "+Inf" last, and 
 
 
 class Samples:
-    """Values by metric and labels, in the order in which they first came."""
+    """Values by metric and labels, in the order of their first use."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[tuple[str, ...], Decimal]] = {}  # so that sums of money stay exact
         self._histograms: dict[str, dict[tuple[str, ...], tuple[Buckets, float]]] = {}
 
     def add(self, name: str, *labels: str, value: int | float | Decimal = 0) -> None:
-        """Add to a sample; without a value it is there and 0. Raises ValueError for other labels than it has."""
+        """Add to a sample; without a value it exists and is 0. Raises ValueError for wrong labels."""
         key = _key(name, labels)
         values = self._values.setdefault(name, {})
         values[key] = values.get(key, Decimal(0)) + Decimal(value)
 
     def histogram(self, name: str, *labels: str, buckets: Buckets, total: float) -> None:
-        """Set a histogram: cumulative buckets, and the sum of what was observed."""
+        """Set a histogram: cumulative buckets, and the sum of the observations."""
         self._histograms.setdefault(name, {})[_key(name, labels)] = (buckets, total)
 
     def families(self) -> list[Family]:
-        """Everything, as the library exposes it."""
+        """All metrics as families of the library."""
         return [*map(self._family, self._values), *map(self._histogram_family, self._histograms)]
 
     def _family(self, name: str) -> Family:
@@ -52,10 +52,10 @@ class Samples:
 def _key(name: str, labels: Sequence[str]) -> tuple[str, ...]:
     if len(labels) != len(metric(name).labels):
         raise ValueError(f"{name} has the labels {metric(name).labels}, not {len(labels)} of them")
-    # A folder's name may hold bytes that are no text; an exposition is UTF-8.
+    # A folder's name may contain bytes that are not text; an exposition is UTF-8.
     return tuple(label.encode("utf-8", "replace").decode("utf-8") for label in labels)
 
 
 def _bound(upper: str) -> str:
-    """As OpenMetrics wants a number to be written: "1.0", not "1"."""
+    """A number in OpenMetrics' form: "1.0", not "1"."""
     return upper if upper == "+Inf" else str(float(upper))

@@ -1,4 +1,4 @@
-"""The exporter over HTTP: /metrics in Prometheus' formats, and a page that leads there."""
+"""The exporter over HTTP: /metrics in Prometheus' formats, and a page that links to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGE = """<!doctype html>
 
 
 class _Silent(WSGIRequestHandler):
-    """Does not write a line for each scrape."""
+    """Logs no line for each scrape."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -34,10 +34,10 @@ class _Ipv6Server(ThreadingWSGIServer):
 
 
 class MetricsServer:
-    """Listens from the moment it is made."""
+    """Listens from its creation on."""
 
     def __init__(self, exporter: Exporter, host: str, port: int) -> None:
-        """port: 0 for any free one. Raises ConfigurationError when it cannot listen there."""
+        """port: 0 for any free one. Raises ConfigurationError if it cannot listen there."""
         kind = _Ipv6Server if ":" in host else ThreadingWSGIServer
         try:
             self._server = make_server(host, port, _application(exporter), kind, handler_class=_Silent)
@@ -51,7 +51,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Where Prometheus reads."""
+        """The address that Prometheus reads."""
         return f"http://{_address(self._host, self._server.server_port)}/metrics"
 
     def serve(self) -> None:

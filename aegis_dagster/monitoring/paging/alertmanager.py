@@ -1,7 +1,7 @@
 """Pages to Alertmanager, through its API v2.
 
-An alert that fires is given an end days ahead, and said again at every look: an Alertmanager that was started anew
-learns of it within seconds, and a Dagster daemon that is down clears nothing. The same alert said twice is one page.
+A firing alert gets an end days ahead, and is sent again at every tick: a restarted Alertmanager learns of it within
+seconds, and a Dagster daemon that is down clears nothing. The same alert sent twice is one page.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from aegis_dagster.errors import NotDelivered
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.alerts.alerts import ALERTMANAGER
 
-_FIRES_FOR = timedelta(days=4)  # without being said again: longer than a weekend
+_FIRES_FOR = timedelta(days=4)  # without being sent again: longer than a weekend
 _A_TEST_FIRES_FOR = timedelta(minutes=5)
-# An end that lies in Alertmanager's future, by its own clock, is overruled by the later end that was said before:
-# the all-clear would come days late. So it is dated back by more than two clocks should differ.
+# An end in the future of Alertmanager's clock is overridden by the later end that was sent before: the all-clear would
+# come days late. So it is backdated by more than two clocks should differ.
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 200  # alerts in one request
@@ -28,7 +28,7 @@ class AlertmanagerChannel:
     name = ALERTMANAGER
 
     def __init__(self, url: str, *, links: Links, stands_seconds: float, clock: Clock) -> None:
-        """stands_seconds: more than the route's `group_wait`; an alert that ends earlier is never notified of."""
+        """stands_seconds: more than the route's `group_wait`; an alert that ends earlier causes no notification."""
         self._url = f"{url.rstrip('/')}/api/v2/alerts"
         self._links = links
         self._clock = clock
@@ -39,7 +39,7 @@ class AlertmanagerChannel:
         self._post([self._alert(page)])
 
     def keep(self, firing: Sequence[Page]) -> None:
-        """Say again what fires. Raises NotDelivered."""
+        """Send the firing alerts again. Raises NotDelivered."""
         for begin in range(0, len(firing), _AT_ONCE):
             self._post([self._alert(page) for page in firing[begin : begin + _AT_ONCE]])
 

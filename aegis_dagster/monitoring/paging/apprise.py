@@ -1,7 +1,7 @@
-"""Pages through Apprise: Slack, PagerDuty, mail, a webhook, whatever one address names.
+"""Pages through Apprise: Slack, PagerDuty, mail, a webhook, or whatever else an address names.
 
-An address holds its secret. Neither it nor what Apprise writes of it gets into a name, an error or a log: of a
-failure only its kind is told.
+An address contains its secret. Neither the address nor Apprise's messages about it get into a name, an error or a log:
+only the kind of a failure is reported.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "AEGIS_NOTIFY"
 _TIMEOUT_SECONDS = 8.0
-# Apprise gives up reading an answer after 4 s by itself and calls that refused. Ours comes first, and is told apart.
+# Apprise stops waiting for an answer after 4 s and reports a refusal. Our limit comes first, and is told apart.
 _READING_SECONDS = 2 * _TIMEOUT_SECONDS
 _HTTP_STATUS = re.compile(r"error\s*[=:]\s*(\d{3})\b")
 _REMEDY = f"correct that address in {VARIABLE} and try `aegis alerts test`; what it has not got is kept."
@@ -58,10 +58,10 @@ class AppriseChannel:
             raise NotDelivered(f"It did not take a page: {seen.reason}.", remedy=_REMEDY)
 
     def keep(self, firing: Sequence[Page]) -> None:
-        """Nothing: what was sent stands there."""
+        """Does nothing: sent messages stay where they are."""
 
     def service(self) -> "Apprise":
-        """What Apprise makes of the address. Raises NotDelivered when it does not understand it."""
+        """Apprise's service for the address. Raises NotDelivered if Apprise does not understand it."""
         from apprise import Apprise
 
         quiet_apprise()
@@ -86,7 +86,7 @@ class AppriseChannel:
 
 
 class _Seen:
-    """Looks for the kind of a failure in what Apprise writes, and keeps nothing else of it."""
+    """Finds the kind of a failure in Apprise's log, and keeps nothing else of it."""
 
     def __init__(self) -> None:
         self.reason = "it could not be reached, or refused it"
@@ -98,7 +98,7 @@ class _Seen:
 
 
 def quiet_apprise() -> None:
-    """Keep addresses out of logs: Apprise's may quote them, and urllib3's their paths."""
+    """Keep addresses out of logs: Apprise's log may quote them, and urllib3's log their paths."""
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logger = logging.getLogger("apprise")
     logger.propagate = False

@@ -1,4 +1,4 @@
-"""Which channels people are told through."""
+"""The channels through which people are notified."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def channels_of(
 ) -> list[PageChannel]:
     """The channels, each once. alertmanager: its root. addresses: of Apprise.
 
-    stands_seconds: so long a page stands in Alertmanager before its all-clear may follow.
+    stands_seconds: how long a page stays in Alertmanager before its all-clear may follow.
     """
     found: list[PageChannel] = []
     if alertmanager:
@@ -28,7 +28,7 @@ def channels_of(
 
 
 def check_addresses(channels: Sequence[PageChannel]) -> None:
-    """Whether every address can be understood; nobody is asked. Raises NotDelivered."""
+    """Check that Apprise understands every address, without contacting any. Raises NotDelivered."""
     for channel in channels:
         if isinstance(channel, AppriseChannel):
             channel.service()

@@ -1,7 +1,7 @@
-"""Telling people: from what was seen to messages that arrive.
+"""Notifies people: turns events into messages and delivers them.
 
-A channel that is down, slow or refuses a message holds up nobody else: each has its thread and its own place in the
-outbox. A look ends in time whatever they do; what a thread still does then counts when it is done.
+A channel that is down, slow or refuses a message delays no other: each has its thread and its own place in the outbox.
+A tick ends in time whatever the channels do; a thread's later results count when it is done.
 """
 
 import logging
@@ -19,20 +19,20 @@ from aegis_dagster.stores.alerts.outbox import AlertsOutbox
 logger = logging.getLogger(__name__)
 
 MOST_PER_LOOK = 50  # messages of one channel
-MOST_UNCONFIRMED = 3  # attempts of a message that nobody answers in time: each may be a copy more
+MOST_UNCONFIRMED = 3  # attempts of a message without an answer in time: each may deliver another copy
 _LONGEST_WAIT_SECONDS = 900.0  # between two attempts of a message
 
 
 @dataclass(slots=True)
 class Delivery:
-    """What one look delivered."""
+    """The deliveries of one tick."""
 
     delivered: dict[str, int] = field(default_factory=dict)  # messages by channel
-    errors: dict[str, str] = field(default_factory=dict)  # by channel; those of this look only
+    errors: dict[str, str] = field(default_factory=dict)  # by channel; those of this tick only
 
 
 class Pager:
-    """Tells the channels of one database."""
+    """Notifies the channels of one database."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Pager:
         retry_seconds: float,
         clock: Clock,
     ) -> None:
-        """retry_seconds: before a message that was not taken is tried again; twice as long after each attempt."""
+        """retry_seconds: before a refused message is tried again; doubles after each attempt."""
         self._alerts = alerts
         self._outbox = outbox
         self._channels = channels
@@ -51,21 +51,21 @@ class Pager:
         self._clock = clock
 
     def begin(self) -> None:
-        """Make the channels known. Raises ServiceError."""
+        """Register the channels. Raises ServiceError."""
         for name in self._alerts.register([channel.name for channel in self._channels]):
             logger.warning("%s is not configured any more; what it was not told is dropped.", name)
         self._outbox.prune([channel.name for channel in self._channels])
 
     def see(self, events: Iterable[AlertEvent]) -> int:
-        """Take events into account; how many changes people are told. Raises ServiceError."""
+        """Process events. Returns how many changes people are notified of. Raises ServiceError."""
         return self._alerts.apply(events)
 
     def caught_up(self) -> int:
-        """All events were read: tell what the old ones came to. Raises ServiceError."""
+        """All events were read: notify people of the outcome of the old ones. Raises ServiceError."""
         return self._alerts.settle()
 
     def deliver(self, seconds: float) -> Delivery:
-        """Send what is due through every channel, within so many seconds. Raises ServiceError of the database."""
+        """Send due messages through every channel, within this many seconds. Raises ServiceError of the database."""
         done, broken = Delivery(), list[Exception]()
         end = time.monotonic() + seconds
         threads = [
@@ -89,11 +89,11 @@ class Pager:
                 self._keep(channel)
         except NotDelivered as error:
             done.errors[channel.name] = error.message
-        except Exception as error:  # of the database, or a defect: the look's own thread raises it
+        except Exception as error:  # of the database, or a defect: the tick's own thread raises it
             broken.append(error)
 
     def _keep(self, channel: PageChannel) -> None:
-        """Say again what fires. What ended while that was on its way is ended again: it may have come last."""
+        """Send the firing alerts again. Alerts that ended meanwhile are ended again: the repeat may have come last."""
         waiting = {message.page.key for message in self._outbox.undelivered() if message.channel == channel.name}
         said = [page for page in self._alerts.firing() if page.key not in waiting]
         channel.keep(said)
@@ -119,7 +119,7 @@ class Pager:
                 wait = min(self._retry_seconds * 2 ** min(message.attempts, 16), _LONGEST_WAIT_SECONDS)
                 self._outbox.failed(message, error.message, retry_seconds=wait)
                 done.errors[channel.name] = error.message
-                return  # a channel that is down is asked once a look
+                return  # a channel that is down is tried once per tick
             self._outbox.delivered(message)
             done.delivered[channel.name] = done.delivered.get(channel.name, 0) + 1
 
@@ -127,7 +127,7 @@ class Pager:
 def send_test(channels: Sequence[PageChannel], clock: Clock) -> dict[str, AegisError | None]:
     """Send a test page of each severity through each channel now: they may have other receivers.
 
-    By name of the channel, what went wrong.
+    Returns the errors by the name of the channel.
     """
     now = now_us(clock)
     told = Told("Somebody ran `aegis alerts test`. Whoever reads this is reached.")
