@@ -1,1 +1,1 @@
-"""What tests share: servers, a set clock, projects, scripted models, ways to run commands. No tests of the product."""
+"""Shared by tests: servers, a settable clock, projects, scripted models, ways to run commands. No product tests."""

@@ -1,4 +1,4 @@
-"""A gateway over the real wire and the real ledger, for tests, and what they look at."""
+"""A gateway with real HTTP and the real ledger, for tests, and the figures that they compare."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ PRICE = Price(
 )
 ANSWER_COST = 7 * INPUT + 5 * OUTPUT  # the scripted server echoes the last message
 UNLIMITED = 1000 * 10**9
-PATIENCE = 600.0  # seconds: what should be answered is, also when the machine stands still for a minute
+PATIENCE = 600.0  # seconds: long enough for an answer even if the machine pauses for a minute
 
 
 class Sleeper:
@@ -75,14 +75,14 @@ CONFIDENTIAL = ask_for(classification=Classification.CONFIDENTIAL)
 
 
 def most(of: Provider, task: LLMTask) -> int:
-    """The reservation of a call, in nano-USD."""
+    """The amount reserved for a call, in nano-USD."""
     [model] = of.models.values()
     return highest_cost(most_tokens(task, model), task.max_tokens, PRICE)
 
 
 @dataclass
 class Desk:
-    """A gateway with everything behind it."""
+    """A gateway with its client, ledger and clock."""
 
     gateway: Gateway
     engine: sa.Engine
@@ -117,7 +117,7 @@ class Desk:
             return int(connection.execute(sa.text("SELECT SUM(cost_nanousd) FROM llm_usage")).scalar_one())
 
     def left_over(self) -> list[Mapping[str, Any]]:
-        """Reservations that nobody settled."""
+        """Reservations that were never settled."""
         return [row for row in self.rows() if row["status"] == "reserved"]
 
 

@@ -16,7 +16,7 @@ _STATUSES = "CASE i % 7 WHEN 0 THEN 'failed' WHEN 1 THEN 'deferred' WHEN 2 THEN 
 
 
 def add_documents(database: Path, count: int, *, collections: int) -> None:
-    """So many documents, spread over collections, each with a state at every stage and a time in the past."""
+    """Add `count` documents, spread over collections, each with a state at every stage and a time in the past."""
     with sqlite3.connect(database) as connection:
         connection.execute(
             f"{_NUMBERS} INSERT INTO documents (id, collection, revision, stamp, size_bytes, suffix, deleted, "
@@ -36,7 +36,7 @@ def add_documents(database: Path, count: int, *, collections: int) -> None:
 
 
 def add_calls(database: Path, count: int) -> None:
-    """So many ended calls over 30 days of 2026, two models, four tasks and a hundred collections, with roll-ups."""
+    """Add `count` ended calls over 30 days of 2026, two models, four tasks and a hundred collections, with roll-ups."""
     with sqlite3.connect(database) as connection:
         indexes = _without_indexes(connection)
         day = "printf('2026-11-%02d', 1 + (reserved_ms - 1793491200000) / 86400000)"
@@ -68,7 +68,7 @@ def add_calls(database: Path, count: int) -> None:
 
 
 def _without_indexes(connection: sqlite3.Connection) -> list[str]:
-    """Drop the indexes of calls; the statements that make them again, which is faster than filling them by row."""
+    """Drop the indexes of calls and return the statements that recreate them: faster than filling them by row."""
     connection.execute("PRAGMA synchronous=OFF")
     query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'llm_calls' AND sql IS NOT NULL"
     found = connection.execute(query).fetchall()
@@ -78,7 +78,7 @@ def _without_indexes(connection: sqlite3.Connection) -> list[str]:
 
 
 def end_all_stages(project: Project) -> None:
-    """As if every document of the catalog had gone through all stages; equal files share their artifacts."""
+    """Mark every document of the catalog as done at all stages; equal files share their artifacts."""
     done = [
         {"document_id": document.id, "stage": str(stage), "status": "done", "fingerprint": wanted, "attempts": 1}
         for document in project.documents.all()

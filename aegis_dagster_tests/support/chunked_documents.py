@@ -21,7 +21,7 @@ from aegis_dagster.domain.chunks import Chunk
 
 @dataclass(frozen=True, slots=True)
 class Chunked:
-    """What the task made of a document."""
+    """The task's result for a document."""
 
     report: dict[str, Any]
     chunks: list[Chunk]
@@ -89,7 +89,7 @@ def empty_document(*, pages: int = 0) -> DoclingDocument:
 
 
 def prov(page_no: int, left: float, top: float, right: float, bottom: float) -> ProvenanceItem:
-    """A place given from the top-left corner, as most parsers do."""
+    """The provenance of an item, with its box given from the top-left corner, as most parsers do."""
     box = BoundingBox(l=left, t=top, r=right, b=bottom, coord_origin=CoordOrigin.TOPLEFT)
     return ProvenanceItem(page_no=page_no, bbox=box, charspan=(0, 0))
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class SetClock:
-    """Stands still until it is moved."""
+    """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 1, 31, 12, tzinfo=UTC)

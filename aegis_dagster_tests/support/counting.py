@@ -1,4 +1,4 @@
-"""What code asks of the database and of the disk, counted: the same on every machine."""
+"""Counts what code asks of the database and the disk: the counts are the same on every machine."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ _STEPS = 100
 
 @dataclass(slots=True)
 class DatabaseWork:
-    """What was asked, through any engine of this process."""
+    """The statements sent through any engine of this process."""
 
     statements: list[str] = field(default_factory=list)
     commits: int = 0
@@ -77,7 +77,7 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
 
 @contextmanager
 def opened_below(folder: Path) -> Iterator[list[str]]:
-    """What is opened and listed in a folder while the block runs: the names of Python's audit events."""
+    """The accesses to a folder (open, list) while the block runs, as the names of Python's audit events."""
     if not _watched:
         sys.addaudithook(_note)  # stays until the process ends
     seen = _watched.setdefault(str(folder), [])

@@ -1,4 +1,4 @@
-"""What Dagster's daemon does with sensors and schedules, in this process: evaluate, dedupe by run key, run."""
+"""Does in this process what Dagster's daemon does with sensors and schedules: evaluate, dedupe by run key, run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _RUN_KEY = "dagster/run_key"
 
 
 class _Tick(dg.ScheduleEvaluationContext):
-    """Dagster's own makes the instance anew from its reference, which events in memory do not survive."""
+    """Dagster's own context reopens the instance from its reference, which loses events in memory."""
 
     def __init__(self, instance: dg.DagsterInstance, at: datetime, definitions: dg.Definitions) -> None:
         super().__init__(
@@ -38,7 +38,7 @@ class _Tick(dg.ScheduleEvaluationContext):
 
 @dataclass(slots=True)
 class Daemon:
-    """Ticks by hand. The cursor is kept as the daemon keeps it: not when a tick fails."""
+    """Ticks on request. Like the daemon, it does not keep the cursor when a tick fails."""
 
     instance: dg.DagsterInstance
     cursor: str | None = None
@@ -46,11 +46,11 @@ class Daemon:
     results: list[dg.ExecuteInProcessResult] = field(default_factory=list)  # of the last `tick`
 
     def definitions(self) -> dg.Definitions:
-        """Those of the settings that hold now."""
+        """The definitions for the current settings."""
         return build_definitions(InProcessResource(seconds_before_retry=0))
 
     def requests(self) -> list[dg.RunRequest]:
-        """One look of the sensor; what is asked for, run keys that were used before left out."""
+        """One tick of the sensor. Returns its requests without those whose run keys were used before."""
         definitions = self.definitions()
         sensor = definitions.get_repository_def().get_sensor_def("watched_folder")
         with dg.build_sensor_context(
@@ -68,13 +68,13 @@ class Daemon:
         return [one for one in asked if not self.instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: str(one.run_key)}))]
 
     def tick(self) -> list[str]:
-        """One look, and every run that it asks for. Returns the collections, or names of jobs without a partition."""
+        """One tick and every run that it requests. Returns the collections, or names of jobs without a partition."""
         requests = self.requests()
         self.results = [self.run(request) for request in requests]
         return [request.partition_key or str(request.job_name) for request in requests]
 
     def run(self, request: dg.RunRequest, job: str = "") -> dg.ExecuteInProcessResult:
-        """The run that was asked for."""
+        """Execute the requested run."""
         definition = self.definitions().resolve_job_def(request.job_name or job)
         return definition.execute_in_process(
             instance=self.instance,
@@ -98,7 +98,7 @@ class Daemon:
         return set(self.instance.get_dynamic_partitions(str(collections.name)))
 
     def check(self, name: str) -> bool | None:
-        """How a check on `parsed_documents` stands; None: nobody ever looked."""
+        """Whether a check on `parsed_documents` passed; None: it was never evaluated."""
         key = dg.AssetCheckKey(dg.AssetKey("parsed_documents"), name)
         found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
         return None if found is None else found.status.value == "SUCCEEDED"
@@ -110,7 +110,7 @@ class Daemon:
 
 
 class LaterClock:
-    """The real time and some more."""
+    """A clock that is ahead of the real time."""
 
     def __init__(self, **later: float) -> None:
         self._later = timedelta(**later)

@@ -1,4 +1,4 @@
-"""A Dagster instance whose events cost less: Dagster's SQLite storage makes an engine for every one of them."""
+"""A Dagster instance with faster events: Dagster's SQLite storage makes an engine for each event."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import dagster as dg
 
 @contextmanager
 def quick_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance on a folder. Its steps' output is not followed: that takes two processes for each step."""
+    """An instance on a folder. It does not capture the output of steps, which takes two processes for each step."""
     settings = {
         "event_log_storage": {"module": "dagster._core.storage.event_log", "class": "InMemoryEventLogStorage"},
         "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},

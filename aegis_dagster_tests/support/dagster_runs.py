@@ -1,4 +1,4 @@
-"""Jobs in this process, as an operator starts them, and what they leave in Dagster."""
+"""Runs jobs in this process as an operator starts them, and reads what they leave in Dagster."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ def run(
     only: list[str] | None = None,
     **options: object,
 ) -> dg.ExecuteInProcessResult:
-    """A job in process. options: as an operator writes them in the launchpad. only: some assets of the job."""
+    """Run a job in this process. options: as an operator writes them in the launchpad. only: some assets of the job."""
     if partition:
         instance.add_dynamic_partitions(str(collections.name), [partition])
     return (
@@ -65,7 +65,7 @@ def logged(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, leve
 
 
 def why_failed(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed steps say."""
+    """The error messages of the failed steps."""
     failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failures
     return "\n".join(

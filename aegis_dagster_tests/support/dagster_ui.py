@@ -1,4 +1,4 @@
-"""Dagster's UI as its users use it: pages, buttons and what stands there."""
+"""Dagster's UI as its users use it: pages, buttons and texts."""
 
 import re
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
-expect.set_options(timeout=120_000)  # a safety net: 5 s would be too few for a machine that stands still
+expect.set_options(timeout=120_000)  # a safety net: 5 s would be too few on a machine that pauses
 LOCATION = "aegis_dagster.definitions"
 RUN_SECONDS = 240.0
 _OVER = ("SUCCESS", "FAILURE", "CANCELED")
-# Fields that choose assets are editors as well; that of the run config has lines.
+# Fields that choose assets are editors as well; only the one for the run config has line numbers.
 _EDITOR = "[...document.querySelectorAll('.CodeMirror')].map(e => e.CodeMirror).find(e => e.getOption('lineNumbers'))"
 
 
@@ -80,12 +80,12 @@ class DagsterUI:
         self.dev.wait_for(self.config_text, "the run config to be written")
 
     def config_text(self) -> str:
-        """What stands in the launchpad's editor."""
+        """The text in the launchpad's editor."""
         text: str = self.page.evaluate(f"{_EDITOR}.getValue()")
         return text.strip()
 
     def write_config(self, text: str) -> None:
-        """Replace what stands in the launchpad's editor."""
+        """Replace the text in the launchpad's editor."""
         self.page.evaluate(f"text => {_EDITOR}.setValue(text)", text)
         expect(self.page.get_by_text("No errors")).to_be_visible()
 
@@ -128,8 +128,8 @@ class DagsterUI:
         self.page.goto(f"{self.url}/assets/{name}?view={view}")
 
     def check(self, name: str, state: str) -> Locator:
-        """A check in the list on its asset's page, if it stands there so: "Failed", "Succeeded", "Not Evaluated"."""
-        # A name that may be cut is there twice: once to be measured.
+        """A check in the list on its asset's page with this status: "Failed", "Succeeded", "Not Evaluated"."""
+        # A name that may be truncated occurs twice: one copy is for measuring.
         return self.page.locator("div").filter(has_text=re.compile(rf"^({re.escape(name)}\s*)+{state}$")).last
 
     def switch(self, name: str) -> Locator:

@@ -1,4 +1,4 @@
-"""Every expression that dashboards and rules ask Prometheus, as it is asked."""
+"""Every query that dashboards and rules send to Prometheus, as it is sent."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _THRESHOLD = re.compile(r"\s*(?:==|!=|>=|<=|>|<)\s*-?\d+(?:\.\d+)?(?![\w.])")
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One expression and where it stands."""
+    """One expression and its place."""
 
     file: str
     name: str  # of the panel, variable, alert or recording rule
@@ -27,12 +27,12 @@ class Expression:
     instant: bool  # asked for one moment, not for a span of time
 
     def __str__(self) -> str:
-        """What a failure is told with."""
+        """The name in a failure message."""
         return f"{self.file}, {self.name}: {self.text}"
 
 
 def of_panels(*, scrape_seconds: float) -> list[Expression]:
-    """Those of all panels, with everything chosen in every variable, and short steps as when one zooms in."""
+    """The queries of all panels, with every variable set to all, and short steps as after zooming in."""
     return [
         Expression(path.name, panel["title"], _filled_in(target["expr"], dashboard, scrape_seconds), target["instant"])
         for path, dashboard in _dashboards()
@@ -42,7 +42,7 @@ def of_panels(*, scrape_seconds: float) -> list[Expression]:
 
 
 def of_variables(*, scrape_seconds: float) -> list[Expression]:
-    """What fills the lists to choose from: a series for each entry."""
+    """The queries that fill the variables' lists: a series for each entry."""
     found = []
     for path, dashboard in _dashboards():
         for variable in dashboard["templating"]["list"]:
@@ -55,12 +55,12 @@ def of_variables(*, scrape_seconds: float) -> list[Expression]:
 
 
 def of_recording_rules() -> list[Expression]:
-    """As they stand."""
+    """The queries of the recording rules, unchanged."""
     return [Expression(file, rule["record"], rule["expr"], instant=True) for file, rule in _rules() if "record" in rule]
 
 
 def of_alerts() -> list[Expression]:
-    """Without their thresholds, so that they have values also while all is well."""
+    """The queries of the alerts without their thresholds, so that they have values also when nothing is wrong."""
     found = []
     for file, rule in _rules():
         if "alert" in rule:

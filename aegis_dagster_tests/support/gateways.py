@@ -1,6 +1,6 @@
-"""A gateway for tests of what asks models: it answers by a script and remembers what it was asked.
+"""A gateway for tests of code that asks models: it answers by a script and records the tasks.
 
-It routes by the real rule.
+It routes with the real rule.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class ScriptRanOut(AssertionError):
 
 @dataclass
 class ScriptedGateway:
-    """Implements ports.ModelGateway. With `answer` every task is answered by it, else step by step."""
+    """Implements ports.ModelGateway. With `answer`, it answers every task; otherwise the script's steps answer."""
 
     script: Sequence[Step] = ()
     answer: Callable[[LLMTask], Step] | None = None
@@ -59,7 +59,7 @@ class ScriptedGateway:
     _now: int = 0
 
     def candidates(self, task: LLMTask) -> list[Candidate]:
-        """By the real rule."""
+        """The candidates by the real rule."""
         return candidates(task, self.tiers)
 
     async def ask(self, task: LLMTask) -> LLMResponse:

@@ -1,11 +1,11 @@
-"""Which tests `make test-fast` leaves out: those that need a server, a browser, docling, or processes of `aegis`."""
+"""Finds the tests that `make test-fast` leaves out: they need a server, a browser, docling or `aegis` processes."""
 
 import pytest
 
 _SUPPORT = "aegis_dagster_tests.support."
 _FIXTURES = {"postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser"}
 _FOLDERS = {"end_to_end", "parsing", "pipeline", "samples", "workers"}
-_MODULES = {  # of support: who uses one of them starts processes
+_MODULES = {  # modules of support that start processes
     "cli_process",
     "dagster_daemon",
     "dagster_runs",
@@ -44,7 +44,7 @@ def _uses_heavy_fixture(item: pytest.Item) -> bool:
 
 
 def _imports_heavy(item: pytest.Item) -> bool:
-    """Whether a function or class of a heavy module stands in the test's module by name."""
+    """Whether the test's module has imported a function or class of a heavy module."""
     module = item.getparent(pytest.Module)
     for value in vars(module.obj).values() if module is not None else ():
         name = str(getattr(value, "__module__", "")).removeprefix(_SUPPORT)

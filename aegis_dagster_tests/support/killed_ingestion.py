@@ -1,7 +1,7 @@
 """A run that kills itself just before or after one of its durable writes, for `warm_processes`.
 
-Durable are commits to the database and files that get their final name: what a killed run leaves is what it had
-written until then.
+Durable writes are database commits and files that get their final name: a killed run leaves what it had written until
+then.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Writes:
         self._at = (stage, number)
 
     def watch(self, engine: sa.Engine) -> None:
-        """From now on, for as long as the process lives."""
+        """Count from now on until the process ends."""
         sa.event.listen(engine, "commit", lambda connection: self._count())
         sys.addaudithook(self._seen)
 
@@ -65,5 +65,5 @@ async def bring_up(writes: Writes) -> dict[str, Any]:
 
 
 def main(stage: str = "", number: str = "0") -> None:
-    """What a process does."""
+    """Entry point of a forked process."""
     print(json.dumps(asyncio.run(bring_up(Writes(stage, int(number))))))

@@ -1,4 +1,4 @@
-"""Runs that are killed: processes that make calls and end documents without end, through the real stores.
+"""Runs to be killed: processes that keep making calls and ending documents through the real stores.
 
 Imported by the fork server once.
 """
@@ -39,7 +39,7 @@ class KilledRun:
         ]
 
     def wait_until_it_works(self) -> None:
-        """Until both have done something."""
+        """Wait until both have done something."""
         until(self._works)
 
     def _works(self) -> bool:
@@ -47,7 +47,7 @@ class KilledRun:
         return all(_size(journal) >= size + _AT_WORK_BYTES for journal, size in self._journals.items())
 
     def kill(self) -> None:
-        """Both at once. Neither ends by itself."""
+        """Kill both at once. Neither ends by itself."""
         assert all(process.is_alive() for process in self._processes)
         for process in self._processes:
             process.kill()
@@ -70,7 +70,7 @@ def end_documents_until_killed(url: str, documents: dict[str, str], journal: str
 
 
 def ends_written_down(folder: Path) -> Counter[tuple[str, str]]:
-    """Documents by stage and status, as far as the processes had the time to write it down."""
+    """Documents by stage and status, as far as the processes had time to write them down."""
     counted: Counter[tuple[str, str]] = Counter()
     for line in (folder / ENDS).read_text("utf-8").splitlines():
         stage, status, documents = line.split()

@@ -1,4 +1,4 @@
-"""Reservations and settlements of tests, and what must always hold of the ledger."""
+"""Reservations and settlements for tests, and the invariants of the ledger."""
 
 import uuid
 from dataclasses import replace
@@ -51,7 +51,7 @@ def settlement(call_id: str, cost: int | None, *, outcome: str = "ok", usage: Us
 
 
 def estimated(usage: Usage) -> Usage:
-    """The same tokens, but the provider did not say so."""
+    """The same tokens, but estimated because the provider did not report them."""
     return replace(usage, estimated=True)
 
 

@@ -45,7 +45,7 @@ def pay(
     at: datetime | None = None,
     settled: bool = True,
 ) -> None:
-    """Calls in the project's ledger, each for so many USD; at: another time than now."""
+    """Add calls to the project's ledger, each at a price in USD; at: another time than now."""
     clock = SetClock()
     clock.time = at or project.clock.now()
     cost = NanoUsd(int(Decimal(usd) * USD))

@@ -1,4 +1,4 @@
-"""What processes of the ledger's tests run. Imported by the fork server once, so that a worker starts in no time."""
+"""The code of the processes in the ledger's tests. The fork server imports it once, so that workers start at once."""
 
 import asyncio
 import multiprocessing
@@ -72,7 +72,7 @@ def make_calls(url: str, calls: int, callers: int, begin: Barrier, end: Barrier 
 
 
 def make_calls_until_killed(url: str, journal: str) -> None:
-    """Call without end. What was reserved is written down at once: it could have been sent."""
+    """Make calls until killed. Each reservation is written down at once: its call could have been sent."""
     written = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     async def caller(ledger: Ledger) -> None:

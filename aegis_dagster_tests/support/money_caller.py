@@ -1,6 +1,6 @@
-"""A process that asks the gateway many tasks at once, for `warm_processes`.
+"""A process that sends the gateway many tasks at once, for `warm_processes`.
 
-It builds everything from the settings, as the stages do, and prints what became of its tasks as JSON.
+It builds everything from the settings, as the stages do, and prints the outcome of its tasks as JSON.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SECRET = "the-harbour-master's-secret"  # stands in every prompt, and must stand
 
 
 def task(seed: int, number: int) -> LLMTask:
-    """A question of its own; no two cost the same."""
+    """A unique task; no two cost the same."""
     words = " ".join(f"w{seed}-{number}-{place}" for place in range(20 + (number * 7) % 50))
     asked_for = AskedFor(CollectionName("harbour"), f"harbour/{seed}-{number}.txt", Stage.GRAPH)
     message = Message("user", f"{SECRET} {words}")
@@ -31,7 +31,7 @@ def task(seed: int, number: int) -> LLMTask:
 
 
 async def ended_by(gateway: Gateway, asked: LLMTask) -> str:
-    """How a task ends; one that has to wait for a provider comes again, as a document does at the next run."""
+    """The outcome of a task; one that has to wait for a provider is repeated, as a document is in the next run."""
     for _ in range(100):
         try:
             await gateway.ask(asked)
@@ -47,7 +47,7 @@ async def ended_by(gateway: Gateway, asked: LLMTask) -> str:
 
 
 async def ask_all(calls: int, at_once: int, seed: int) -> dict[str, int]:
-    """Ask so many tasks, so many at a time. Counts of how they ended."""
+    """Send the tasks, a limited number at a time. Returns the counts of their outcomes."""
     models = Project(load_settings()).models(f"caller-{seed}")
     ended: Counter[str] = Counter()
     numbers = iter(range(calls))
@@ -64,7 +64,7 @@ async def ask_all(calls: int, at_once: int, seed: int) -> dict[str, int]:
 
 
 def prepare() -> None:
-    """Make a call that reaches nobody: with its first one a process imports for seconds."""
+    """Make a call that reaches no server: the imports of a process's first call take seconds."""
 
     async def call() -> None:
         wire = Wire()
@@ -77,5 +77,5 @@ def prepare() -> None:
 
 
 def main(calls: str, at_once: str, seed: str) -> None:
-    """What a process does."""
+    """Entry point of a forked process."""
     print(json.dumps(asyncio.run(ask_all(int(calls), int(at_once), int(seed)))))

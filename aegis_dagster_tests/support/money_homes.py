@@ -62,7 +62,7 @@ class Home:
         return parent.start(arguments, self.environment())
 
     def aegis(self, *arguments: str) -> dict[str, Any]:
-        """What a command of `aegis` prints as JSON; it must end well."""
+        """What a command of `aegis` prints as JSON; it must succeed."""
         command = [str(Path(sys.executable).parent / "aegis"), *arguments, "--json"]
         done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=250, check=False)
         assert done.returncode == 0, done.stderr
@@ -100,5 +100,5 @@ def make_home(
 
 
 def finished(processes: Sequence[WarmProcess]) -> list[dict[str, Any]]:
-    """What the processes print; all must end well."""
+    """The output of the processes; all must succeed."""
     return [process.answer() for process in processes]

@@ -33,6 +33,6 @@ async def bring_up(stages: tuple[Stage, ...]) -> dict[str, dict[str, int]]:
 
 
 def main(wanted: str = "") -> None:
-    """What a process does."""
+    """Entry point of a forked process."""
     stages = UP_TO_CHUNKS if wanted == "parse" else (*UP_TO_CHUNKS, Stage.GRAPH)
     print(json.dumps(asyncio.run(bring_up(stages))))

@@ -1,4 +1,4 @@
-"""Settings and exporters of these tests."""
+"""Settings and exporters for the monitoring tests."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who works with one `aegis dev`: writes files, runs `aegis`, waits until something is found."""
+"""An operator of one `aegis dev`: writes files, runs `aegis`, waits until something is found."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _WAIT_SECONDS = 240.0
 
 @dataclass
 class Operator:
-    """Somebody at the machine where `aegis dev` runs."""
+    """A user of the machine on which `aegis dev` runs."""
 
     dev: DagsterDev
 
@@ -43,7 +43,7 @@ class Operator:
         return path
 
     def aegis(self, *arguments: str) -> dict[str, Any]:
-        """What a command prints as JSON; it must end well."""
+        """What a command prints as JSON; it must succeed."""
         command = [str(Path(sys.executable).with_name("aegis")), *arguments, "--json"]
         done = subprocess.run(
             command, cwd=self.dev.home.parent, env=self.dev.environment(), capture_output=True, text=True, check=False

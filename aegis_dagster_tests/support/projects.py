@@ -58,7 +58,7 @@ async def bring_up(
     force: bool = False,
     confirmed: bool = False,
 ) -> dict[Stage, StageReport]:
-    """Scan, remove, and run the stages: what every orchestration does."""
+    """Scan, remove, and run the stages, as every orchestration does."""
     scan(project, confirmed=confirmed)
     async with project.workbench() as bench:
         await tidy_up(project.documents, bench)
@@ -77,5 +77,5 @@ def scan(project: Project, *, confirmed: bool = False) -> ListingReport:
 
 
 def work_of(reports: Mapping[Stage, StageReport]) -> dict[str, int]:
-    """What was really computed."""
+    """The work that was really computed."""
     return {name: count for report in reports.values() for name, count in report.work.items() if count}

@@ -23,7 +23,7 @@ _ANNOUNCED = "Serving metrics at "
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one scrape brought."""
+    """The result of one scrape."""
 
     families: tuple[Family, ...]
     text: str
@@ -64,7 +64,7 @@ class Scrape:
         return sum(len(family.samples) for family in self.families)
 
     def up(self) -> dict[str, float]:
-        """Which sources can be asked."""
+        """Whether each source is up."""
         return {dict(labels)["source"]: value for labels, value in self.values("aegis_source_up").items()}
 
 
@@ -75,7 +75,7 @@ def scrape(url: str, *, openmetrics: bool = False, timeout: float = 200) -> Scra
 
 
 def fetch(url: str, accept: str = "*/*", *, timeout: float = 200) -> str:
-    """What stands at an address; raises HTTPError."""
+    """The content at an address; raises HTTPError."""
     request = urllib.request.Request(url, headers={"Accept": accept})
     with urllib.request.urlopen(request, timeout=timeout) as response:
         body: bytes = response.read()

@@ -1,4 +1,4 @@
-"""The tasks of worker processes in this process: for tests that are not about the processes."""
+"""Runs the tasks of worker processes in this process, for tests that are not about the processes."""
 
 import asyncio
 from importlib import import_module
@@ -14,7 +14,7 @@ _one_at_a_time = Lock()  # as in a worker
 
 
 class TasksInProcess:
-    """What a pool of workers computes, without a limit of time or memory, and without starting anything."""
+    """Replaces the worker pool: no limits of time or memory, and no processes."""
 
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
         return result_of(await asyncio.to_thread(self._answer, {"task": task, "payload": payload}))

@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported everything already: dozens of them cost no more than one.
+"""Processes forked from one that has imported everything already: dozens of them start as cheaply as one.
 
 `python -m ... MODULE` is that process. It calls the module's `prepare`, and forks one for each line of its standard
 input, which calls `main` with the arguments of the line.
@@ -28,16 +28,16 @@ class WarmProcess:
     output: Path
 
     def kill(self) -> None:
-        """SIGKILL, also to what it has started."""
+        """Send SIGKILL to it and to the processes it has started."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """How it ended: its exit code, or minus the signal that killed it."""
+        """Wait for its end. Returns its exit code, or minus the signal that killed it."""
         return int(self.parent.ask({"wait": self.pid}))
 
     def answer(self) -> Any:
-        """What it has printed, as JSON; it must end well."""
+        """Its output as JSON; it must succeed."""
         code, text = self.wait(), self.output.read_text("utf-8")
         assert code == 0, text
         return json.loads(text.splitlines()[-1])
@@ -57,7 +57,7 @@ class WarmParent:
         return WarmProcess(self, int(self.ask(wanted)), output)
 
     def ask(self, request: Mapping[str, Any]) -> str:
-        """One line for another."""
+        """Send one line and read the answer."""
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps(request), file=self.process.stdin, flush=True)
         return self.process.stdout.readline()
@@ -73,7 +73,7 @@ def warm_parent(module: ModuleType, folder: Path) -> Iterator[WarmParent]:
 
 
 def main(name: str) -> None:
-    """Fork and wait as asked, until standard input ends."""
+    """Fork and wait on request, until standard input ends."""
     module, running = importlib.import_module(name), set[int]()
     module.prepare()
     try:

@@ -1,4 +1,4 @@
-"""A Dagster instance with checks and runs that end as told, and the pager that follows them."""
+"""A Dagster instance with checks and runs of chosen outcomes, and the pager that follows them."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 class MovedClock:
-    """The computer's clock, so that it fits the times that Dagster writes, and moved as far as told."""
+    """The computer's clock, to match the times that Dagster writes, plus an offset."""
 
     def __init__(self) -> None:
         self.moved = timedelta()
@@ -120,7 +120,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """An instance with nothing in it, and a home beside it. Looks are a second apart at least."""
+    """An instance with nothing in it, and a home beside it. Ticks are at least a second apart."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AEGIS_ALERTS__SECONDS", "1")
@@ -131,5 +131,5 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched
 
 
 def utc(microseconds: int) -> datetime:
-    """The time as paging's tables have it."""
+    """The time in the format of the paging tables."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

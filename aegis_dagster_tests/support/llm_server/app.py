@@ -124,7 +124,7 @@ def _prepared(record: Record, asked: Asked, behaviour: Behaviour, answer: Said) 
 
 
 async def _sent(request: web.Request, response: web.Response) -> bool:
-    """Send it here and now, so that the record says truly whether it went out."""
+    """Send it at once, so that the record shows correctly whether it was sent."""
     if request.transport is None or request.transport.is_closing():
         return False
     try:

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"  # 403
     MODEL_NOT_FOUND = "model_not_found"  # 404
     CONTEXT_LENGTH = "context_length"  # 400
-    REFUSED = "refused"  # 400: the content is not wanted
+    REFUSED = "refused"  # 400: the content is refused
     FILTERED = "filtered"  # 200 with finish_reason content_filter
     BAD_REQUEST = "bad_request"  # 400
     MALFORMED_JSON = "malformed_json"  # 200, the body breaks off
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Dialect(StrEnum):
-    """Whose shapes of usage and errors are spoken. Ollama's native paths speak their own by themselves."""
+    """Whose format of usage and errors is used. Ollama's native paths always use their own."""
 
     OPENAI = "openai"
     DASHSCOPE = "dashscope"
@@ -92,7 +92,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which requests are treated how, how often. The first rule that matches and is not used up is taken."""
+    """How to treat which requests, and how often. The first matching rule that is not used up applies."""
 
     behaviour: Behaviour = Behaviour()
     mixture: tuple[tuple[Behaviour, float], ...] = ()  # instead: drawn anew for each request, by weight
@@ -109,7 +109,7 @@ class Rule:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Rule":
-        """What `as_json` gave. Raises TypeError or ValueError for what is no rule."""
+        """A rule from the result of `as_json`. Raises TypeError or ValueError for anything else."""
         fields = dict(value)
         fields["behaviour"] = behaviour_from_json(fields.get("behaviour", {}))
         fields["mixture"] = tuple(

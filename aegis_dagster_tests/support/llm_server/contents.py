@@ -1,4 +1,4 @@
-"""What the scripted server answers with: the text of an answer and its tokens."""
+"""The content of the scripted server's answers: their text and tokens."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _PASSAGE = re.compile(r"---Input Text---\s*```\n(.*?)\n```", re.DOTALL)  # where
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The text of an answer, and what it took."""
+    """The text of an answer and its tokens."""
 
     text: str
     finish_reason: str

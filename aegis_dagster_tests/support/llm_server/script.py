@@ -1,4 +1,4 @@
-"""The script of the server and its memory: which rule takes a request, and what became of it."""
+"""The server's script and records: which rule applies to a request, and its outcome."""
 
 import random
 import re
@@ -15,7 +15,7 @@ EVERYTHING = (Rule(),)
 
 @dataclass(slots=True)
 class Record:
-    """One request and what became of it."""
+    """One request and its outcome."""
 
     number: int  # from 1, in the order of arrival
     path: str

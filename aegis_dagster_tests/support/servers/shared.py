@@ -1,4 +1,4 @@
-"""Servers that all processes of a test run share: whoever needs one first starts it, and ends it after the last."""
+"""Servers that all processes of a test run share: the first user starts one, and ends it after the last user."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Roots that stop answering: a web server that accepts and says nothing, a mount whose server is gone."""
+"""Roots that stop answering: a web server that accepts but never answers, a mount whose server is gone."""
 
 import ctypes
 import os
