@@ -1,4 +1,4 @@
-"""How soon a file in the watched folder is found, changed, moved and gone: `python -m scripts.benchmark_daily_use`."""
+"""Measures how soon a new, changed, moved or deleted file takes effect: `python -m scripts.benchmark_daily_use`."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
 
 def main() -> None:
-    """Start `aegis dev` over an empty folder with its sensor on, and print the seconds of each."""
+    """Start `aegis dev` over an empty folder with its sensor on, and print the seconds for each change."""
     with tempfile.TemporaryDirectory(prefix="aegis_daily_") as name, pytest.MonkeyPatch.context() as patch:
         root = Path(name) / "root"
         root.mkdir()

@@ -32,8 +32,8 @@ from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule, s
 
 LATENCY_SECONDS = 0.2
 AT_ONCE = 32
-MOST = AT_ONCE / LATENCY_SECONDS  # chats a second that nobody can exceed
-CHATS = 1600  # 10 s: what the first and the last wave lose is little of it
+MOST = AT_ONCE / LATENCY_SECONDS  # upper bound of chats per second
+CHATS = 1600  # 10 s: the losses in the first and the last wave are small in comparison
 EMBEDDINGS = 48
 DIMENSIONS = 1024
 PASSAGE = "Alice met Bob in Paris. " * 60

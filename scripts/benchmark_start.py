@@ -2,8 +2,8 @@
 
     .venv/bin/python -m scripts.benchmark_start
 
-Takes a home of its own with four small documents. The best of three; CPU, so that other work on the machine matters
-less.
+Uses a home of its own with four small documents. Prints the best of three; CPU time, so that other work on the machine
+matters less.
 """
 
 import os
@@ -20,7 +20,7 @@ TRIES = 3
 
 
 def cpu_seconds(arguments: list[str], environment: dict[str, str]) -> float:
-    """What a process takes, with its children."""
+    """The CPU seconds of a process with its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

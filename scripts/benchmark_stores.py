@@ -2,7 +2,7 @@
 
     .venv/bin/python -m scripts.benchmark_stores [evidence] [ledger] [scrape]
 
-Without names all of them, each on a new SQLite database. Re-DocRED is looked for in ../shared/corpora or
+Without names it runs all of them, each on a new SQLite database. It expects Re-DocRED in ../shared/corpora or
 AEGIS_CORPORA.
 """
 

@@ -1,4 +1,4 @@
-"""What a panel of a dashboard is, and how it becomes a panel of Grafana."""
+"""A panel of a dashboard, and its conversion to a panel of Grafana."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Built = TypeVar("Built", bargauge.Panel, stat.Panel, timeseries.Panel)
 
 
 class Shape(StrEnum):
-    """How a panel is drawn."""
+    """The kinds of panel."""
 
     LINES = "lines"  # over time
     STACKED = "stacked"  # over time, as areas that add up
@@ -26,7 +26,7 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, and how its series are called."""
+    """An expression, and the names of its series."""
 
     expression: str
     legend: str
@@ -34,7 +34,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. The title stands in the guide, too: a test compares."""
+    """One panel. A test compares the title with the guide."""
 
     title: str
     description: str
@@ -71,7 +71,7 @@ def built(panel: Panel, number: int) -> stat.Panel | bargauge.Panel | timeseries
 
 
 def _filled(made: Built, panel: Panel, number: int) -> Built:
-    """What all shapes have in common."""
+    """The fields that all shapes share."""
     made.id(number).title(panel.title).description(panel.description).datasource(DATASOURCE)
     made.height(HEIGHT).span(panel.width).unit(panel.unit).min(0)
     for index, query in enumerate(panel.queries):

@@ -49,7 +49,7 @@ as JSON:
 `AEGIS_COLLECTIONS='{"Contracts": {"local_only": true}}'`.
 """
 
-# The word that stands for a name of the user's in the path of a setting.
+# The placeholder for a user's own name in the path of a setting.
 PLACEHOLDERS = {"providers": "NAME", "models": "MODEL", "prices": "PROVIDER/MODEL", "collections": "NAME"}
 
 
@@ -87,7 +87,7 @@ def _sections(path: str, section: type[BaseModel], heading: str) -> str:
 
 
 def _section_of(annotation: Any) -> tuple[type[BaseModel], str] | None:
-    """The section that a field holds, and in what: "" (itself), "dict" or "tuple". None: a plain value."""
+    """The section that a field holds, and its container: "" (itself), "dict" or "tuple". None: a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     inner = [each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]

@@ -1,4 +1,4 @@
-"""Writes N different documents for measuring: mostly text, and PDF, DOCX, XLSX and HTML among them."""
+"""Writes N different documents for benchmarks: mostly text, with some PDF, DOCX, XLSX and HTML."""
 
 import random
 import sys

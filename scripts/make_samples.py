@@ -46,7 +46,7 @@ NAVY, TEAL, SAND, PAPER = "#1d3557", "#2a9d8f", "#e9c46a", "#f8f9fa"
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font that Pillow carries, so that no system font is needed. Size in pixels."""
+    """The font in Pillow, so that no system font is needed. Size in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -102,7 +102,7 @@ def chart() -> Image.Image:
 
 
 def org_chart() -> Image.Image:
-    """Who leads what, 800 x 320 pixels."""
+    """The organisation chart, 800 x 320 pixels."""
     image = Image.new("RGB", (800, 320), "white")
     draw = ImageDraw.Draw(image)
 
@@ -284,7 +284,7 @@ def number(value: str) -> str | int | float:
 
 
 def settle_zip(target: Path) -> None:
-    """Rewrite an Office file so that nothing in it depends on when it was written."""
+    """Rewrite an Office file so that nothing in it depends on the time of writing."""
     with zipfile.ZipFile(target) as archive:
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

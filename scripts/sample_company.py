@@ -1,8 +1,8 @@
-"""What the sample documents say: one invented company, told consistently by all of them.
+"""The content of the sample documents: one invented company, described consistently by all of them.
 
-Kestrel Bay Instruments, its people, places, customers and numbers are invented. The documents lean on one
-another on purpose: the drift at Eastmere is in the e-mail, the calibrations, the letter, the report and the
-slides, so that search and graph have something to join.
+Kestrel Bay Instruments, its people, places, customers and numbers are invented. The documents refer to the same facts
+on purpose: the drift at Eastmere is in the e-mail, the calibrations, the letter, the report and the slides, so that
+search and graph have something to join.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Takes the pictures of Dagster's UI for the guides: `make screenshots`, or `python scripts/take_screenshots.py`.
 
-It starts `aegis dev` over a copy of the sample documents, with one file that is cut off, and works with it in a real
-Chromium. Minutes on two cores.
+It starts `aegis dev` over a copy of the sample documents with one truncated file, and uses it in a real Chromium. Takes
+minutes on two cores.
 """
 
 import shutil
@@ -19,7 +19,7 @@ PICTURES = REPOSITORY / "docs" / "pictures"
 WIDTH, HEIGHT = 1280, 800
 MOST_BYTES = 1_500_000  # of all pictures together
 CUT_OFF_BYTES = 9000  # of a file whose copy was interrupted
-_DRAWN_MS = 1500  # what is drawn after its text is there: graphs, plots, pictures
+_DRAWN_MS = 1500  # for content drawn after its text: graphs, plots, pictures
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def take_pictures(ui: DagsterUI) -> None:
     keep(ui, "automation")
 
     ui.start_page()
-    ui.page.get_by_text("Hide navigation").click()  # what is wide has more room
+    ui.page.get_by_text("Hide navigation").click()  # wide content has more room
     ui.page.get_by_role("link", name="Runs").first.click()
     ui.page.get_by_text("aegis/outcome").first.wait_for()
     keep(ui, "runs")
@@ -97,7 +97,7 @@ def show_value(page: Page, name: str) -> None:
 
 def keep(ui: DagsterUI, name: str) -> None:
     """One picture."""
-    ui.page.mouse.move(WIDTH - 1, HEIGHT - 1)  # nothing is hovered over
+    ui.page.mouse.move(WIDTH - 1, HEIGHT - 1)  # the mouse hovers over nothing
     ui.page.wait_for_timeout(_DRAWN_MS)
     ui.screenshot(PICTURES / f"{name}.png")
 

@@ -1,6 +1,6 @@
-"""Runs a command and prints the memory of all its processes together, at its highest.
+"""Runs a command and prints the peak of the total memory of its processes.
 
-Usage: python scripts/watch_memory.py aegis ingest FOLDER Memory is the proportional set size (PSS): pages that
+Usage: python scripts/watch_memory.py aegis ingest FOLDER. Memory is the proportional set size (PSS): pages that
 processes share count once.
 """
 
@@ -12,7 +12,7 @@ import psutil
 
 
 def main() -> int:
-    """The command's exit code; the peak on stderr."""
+    """Run the command. Returns its exit code; prints the peak on stderr."""
     started = time.perf_counter()
     process = subprocess.Popen(sys.argv[1:])
     peak = 0
