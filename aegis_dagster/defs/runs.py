@@ -52,7 +52,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str], location
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         if run.job_name in jobs and _nobody_does(instance, run, location) and _started_still(instance, run.run_id):
-            instance.report_run_failed(run, "Its process is gone without a word: killed, or the machine went down.")
+            instance.report_run_failed(run, "Its process ended without a report: killed, or the machine went down.")
             dead.append(run.run_id)
     return dead
 

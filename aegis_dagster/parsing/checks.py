@@ -126,7 +126,7 @@ def _check_zip(data: bytes) -> list[str]:
         raise DocumentError(
             FailureCode.ZIP_BOMB,
             f"The file unpacks to {unpacked / 1e6:,.0f} MB in {len(members):,} parts, {ratio:,.0f} times its size.",
-            remedy="delete it unless you know where it comes from; if it is honest, save it again in smaller parts.",
+            remedy="delete it unless you know where it comes from; if it is genuine, save it again in smaller parts.",
         )
     return [member.filename for member in members]
 

@@ -162,8 +162,8 @@ class Patience:
         """The error for a silence of this length."""
         return RootUnreadable(
             f"The watched root {self.root} has not answered for {seconds:.3g} s.",
-            remedy="see why its server or mount is silent; it is asked again once that has ended, or this process is "
-            "started anew. Where it is only slow, raise listing.patience_seconds. Nothing was deleted.",
+            remedy="find out why its server or mount is silent; it is asked again once the hanging request has ended "
+            "or this process is restarted. If it is only slow, raise listing.patience_seconds. Nothing was deleted.",
         )
 
     def _hangs(self, known: _Root) -> bool:

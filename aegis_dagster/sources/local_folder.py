@@ -112,7 +112,7 @@ class WatchedFolder:
         except OSError as error:
             raise RootUnreadable(
                 f"The watched root {self.root} does not answer: {error.strerror}.",
-                remedy="mount it anew, make it readable for this user, or set AEGIS_ROOT; nothing was deleted.",
+                remedy="mount it again, make it readable for this user, or set AEGIS_ROOT; nothing was deleted.",
             ) from error
 
     def _begin(self, scope: str, found: _Scan) -> None:

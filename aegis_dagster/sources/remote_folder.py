@@ -305,5 +305,5 @@ class RemoteFolder:
 
 
 def _silent(name: DocumentId) -> SeenFile | PassedOver | None:
-    remedy = "see why it does not come; it is read again once what waits for it has ended, or this process."
+    remedy = "find out why it hangs; it is read again once that read has ended or this process is restarted."
     return PassedOver(name, "unreadable", remedy, True)

@@ -128,7 +128,7 @@ class _Worker:
             raise DocumentError(
                 FailureCode.WORKER_CRASHED,
                 f"The worker process ended with code {code} while it worked on this document. {self._last_words()}",
-                remedy="`aegis retry` tries again; if it happens again the file upsets a library: convert or split it.",
+                remedy="`aegis retry` tries again; if it crashes again, convert or split the file.",
                 retryable=True,
             )
         result: dict[str, Any] = json.loads(line)

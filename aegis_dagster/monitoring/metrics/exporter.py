@@ -104,7 +104,7 @@ class _Watched:
         return began is not None and time.monotonic() - began > seconds
 
     def _silent(self, seconds: float) -> _Reading:
-        said = f"It has not answered for {seconds:.0f} s. Remedy: see why; it is asked again when it has."
+        said = f"It has not answered for {seconds:.0f} s. Remedy: see why; it is asked again when that reading ends."
         return _Reading(None, self._clock.now(), seconds, said)
 
     def _take(self) -> _Reading:

@@ -65,7 +65,7 @@ class AlertmanagerChannel:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotDelivered(
                 f"Alertmanager does not answer: {type(error).__name__}.",
-                remedy="start it, or correct AEGIS_ALERTS__ALERTMANAGER; what it has not got is kept.",
+                remedy="start it, or correct AEGIS_ALERTS__ALERTMANAGER; undelivered messages are kept.",
             ) from error
         if answer.status_code != httpx.codes.OK:
             raise NotDelivered(

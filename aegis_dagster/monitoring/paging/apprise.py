@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 8.0
 # Apprise stops waiting for an answer after 4 s and reports a refusal. Our limit comes first, and is told apart.
 _READING_SECONDS = 2 * _TIMEOUT_SECONDS
 _HTTP_STATUS = re.compile(r"error\s*[=:]\s*(\d{3})\b")
-_REMEDY = f"correct that address in {VARIABLE} and try `aegis alerts test`; what it has not got is kept."
+_REMEDY = f"correct that address in {VARIABLE} and try `aegis alerts test`; undelivered messages are kept."
 
 
 class AppriseChannel:

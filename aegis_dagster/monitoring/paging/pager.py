@@ -53,7 +53,7 @@ class Pager:
     def begin(self) -> None:
         """Register the channels. Raises ServiceError."""
         for name in self._alerts.register([channel.name for channel in self._channels]):
-            logger.warning("%s is not configured any more; what it was not told is dropped.", name)
+            logger.warning("%s is no longer configured; its undelivered messages are dropped.", name)
         self._outbox.prune([channel.name for channel in self._channels])
 
     def see(self, events: Iterable[AlertEvent]) -> int:
@@ -130,7 +130,7 @@ def send_test(channels: Sequence[PageChannel], clock: Clock) -> dict[str, AegisE
     Returns the errors by the name of the channel.
     """
     now = now_us(clock)
-    told = Told("Somebody ran `aegis alerts test`. Whoever reads this is reached.")
+    told = Told("A test by `aegis alerts test`: no alert fires. This channel works.")
     outcome: dict[str, AegisError | None] = {}
     for channel in channels:
         try:
