@@ -52,7 +52,7 @@ def budgets(project: Project) -> Budgets:
     ledger = project.choices.ledger
     ledger.expire()
     month = month_of(project.clock.now())
-    return Budgets(month, tuple(ledger.accounts(month)), len(waiting_for_money(project)))
+    return Budgets(month, tuple(ledger.accounts(month)), len(documents_waiting_for_money(project)))
 
 
 def set_budget(project: Project, name: str, usd: str, *, collection: bool) -> Budgets:
@@ -99,7 +99,7 @@ def amount(usd: str) -> NanoUsd:
     return exact
 
 
-def waiting_for_money(project: Project) -> list[Document]:
+def documents_waiting_for_money(project: Project) -> list[Document]:
     """The documents that a stage deferred because of a budget."""
     return [
         state.document

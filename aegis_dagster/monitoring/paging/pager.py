@@ -130,7 +130,7 @@ def send_test(channels: Sequence[PageChannel], clock: Clock) -> dict[str, AegisE
     Returns the errors by the name of the channel.
     """
     now = now_us(clock)
-    told = Told("A test by `aegis alerts test`: no alert fires. This channel works.")
+    told = Told("This is a test by `aegis alerts test`. It reports no failure.")
     outcome: dict[str, AegisError | None] = {}
     for channel in channels:
         try:
