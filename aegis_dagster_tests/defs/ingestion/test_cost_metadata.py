@@ -153,7 +153,7 @@ def test_a_price_that_is_missing_spoils_the_forecast_and_not_the_parsing(
     result = run(instance)
     parsed = metadata(result, "parsed_documents")
     assert parsed["documents_done"] == 1 and "forecast_usd" not in parsed
-    assert f"what model {READING} of openai costs" in parsed["no_forecast"]
+    assert f"No price is known for model {READING} of openai" in parsed["no_forecast"]
     assert not result.success  # extracting asks the model
     assert server.counts()["models"].get(READING) is None
 
