@@ -1,0 +1,1 @@
+"""Attacks: what a document, a website or another user of the machine may try."""
