@@ -4,6 +4,7 @@
 input, which calls `main` with the arguments of the line.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -13,13 +14,15 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+_HANGS_SECONDS = 400  # less than a test may take: the test's failure then shows where the process hung
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WarmProcess:
     """One that was forked: a process group of its own."""
 
@@ -34,7 +37,9 @@ class WarmProcess:
 
     def wait(self) -> int:
         """Wait for its end. Returns its exit code, or minus the signal that killed it."""
-        return int(self.parent.ask({"wait": self.pid}))
+        code = int(self.parent.ask({"wait": self.pid}))
+        self.parent.running.discard(self)
+        return code
 
     def answer(self) -> Any:
         """Its output as JSON; it must succeed."""
@@ -49,12 +54,15 @@ class WarmParent:
 
     process: "subprocess.Popen[str]"
     folder: Path
+    running: set[WarmProcess] = field(default_factory=set)
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> WarmProcess:
         """Fork one, with this environment only."""
         output = self.folder / f"{uuid.uuid4().hex}.out"
         wanted = {"arguments": list(arguments), "environment": dict(environment), "output": str(output)}
-        return WarmProcess(self, int(self.ask(wanted)), output)
+        started = WarmProcess(self, int(self.ask(wanted)), output)
+        self.running.add(started)
+        return started
 
     def ask(self, request: Mapping[str, Any]) -> str:
         """Send one line and read the answer."""
@@ -69,7 +77,12 @@ def warm_parent(module: ModuleType, folder: Path) -> Iterator[WarmParent]:
     assert module.__spec__ is not None
     command = [sys.executable, "-m", __name__, module.__spec__.name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield WarmParent(process, folder)
+        parent = WarmParent(process, folder)
+        try:
+            yield parent
+        finally:  # or the parent would wait for a child that hangs, and this process for the parent
+            for child in parent.running:
+                child.kill()
 
 
 def main(name: str) -> None:
@@ -106,6 +119,7 @@ def _become(module: ModuleType, request: Mapping[str, Any]) -> None:
         os.dup2(old, new)
     os.environ.clear()
     os.environ.update(request["environment"])
+    faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
     module.main(*request["arguments"])
 
 
