@@ -36,7 +36,11 @@ class Clock(Protocol):
     """The only source of the time, so that tests can set it."""
 
     def now(self) -> datetime:
-        """The current time, timezone-aware, UTC."""
+        """The current time, timezone-aware, UTC. It may jump, in both directions."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, for durations: they only grow."""
         ...
 
 

@@ -1,7 +1,5 @@
 """The circuit breaker of one provider: after consecutive failures the provider rests, then one call probes it."""
 
-from datetime import datetime, timedelta
-
 from aegis_dagster.llm.retry_policy import Rest
 from aegis_dagster.ports import Clock
 
@@ -20,14 +18,14 @@ class Breaker:
         self._longest_rest_seconds = longest_rest_seconds
         self._failures = 0  # in a row
         self._rests = 0  # in a row, without an answer in between
-        self._until: datetime | None = None  # resting, or waiting for a probe; None: healthy
+        self._until: float | None = None  # the clock's `monotonic`: resting, or waiting for a probe; None: healthy
         self._probing = False
         self._ticket = 0  # grows with every rest
 
     @property
     def resting(self) -> bool:
         """Whether a call would be refused now."""
-        return self._until is not None and (self._probing or self._clock.now() < self._until)
+        return self._until is not None and (self._probing or self._clock.monotonic() < self._until)
 
     def admit(self) -> int | None:
         """A ticket for one call; None while resting. After a rest only one call at a time gets a ticket, as a probe."""
@@ -65,7 +63,7 @@ class Breaker:
 
     def rest(self, seconds: float) -> None:
         """Admit no call for this many seconds; a longer rest that has begun is kept."""
-        until = self._clock.now() + timedelta(seconds=seconds)
+        until = self._clock.monotonic() + seconds
         self._until = max(until, self._until) if self._until else until
         self._probing = False
         self._failures = 0

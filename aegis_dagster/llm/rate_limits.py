@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from aegis_dagster.llm.circuit_breaker import Breaker
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.ports import Clock
 
-MINUTE = timedelta(seconds=60)
+MINUTE_SECONDS = 60.0
 AHEAD_SHARE = 8  # for this many slots, one call is reserved ahead of its slot
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -24,7 +23,7 @@ Sleep = Callable[[float], Awaitable[object]]
 class Passage:
     """One call in the sliding minute. `tokens` is an estimate until `correct` replaces it."""
 
-    time: datetime
+    time: float  # of the clock's `monotonic`, as all times here: a clock that is set back must not make a call wait
     tokens: int
 
 
@@ -45,20 +44,20 @@ class SlidingMinute:
 
     def seconds_until_room(self, tokens: int) -> float:
         """How long a call of this many tokens has to wait now."""
-        now = self._clock.now()
-        while self._passages and self._passages[0].time <= now - MINUTE:
+        now = self._clock.monotonic()
+        while self._passages and self._passages[0].time <= now - MINUTE_SECONDS:
             self._sum -= self._passages.popleft().tokens
         count, total, wait = len(self._passages), self._sum, 0.0
         for passage in self._passages:
             if self._fits(count, total, tokens):
                 break
             count, total = count - 1, total - passage.tokens
-            wait = (passage.time + MINUTE - now).total_seconds()
+            wait = passage.time + MINUTE_SECONDS - now
         return wait
 
     def enter(self, tokens: int) -> Passage:
         """Count a call, whether or not there is room."""
-        passage = Passage(self._clock.now(), tokens)
+        passage = Passage(self._clock.monotonic(), tokens)
         self._passages.append(passage)
         self._sum += tokens
         return passage
@@ -122,7 +121,7 @@ class ProviderLimits:
         self._clock = clock
         self._sleep = sleep
         self._minute = SlidingMinute(clock, requests=provider.requests_per_minute, tokens=provider.tokens_per_minute)
-        self._not_before: datetime | None = None
+        self._not_before: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin()
 
@@ -149,7 +148,7 @@ class ProviderLimits:
 
     def pause(self, seconds: float) -> None:
         """Start no call for this many seconds, because the provider asked for it in an answer."""
-        until = self._clock.now() + timedelta(seconds=seconds)
+        until = self._clock.monotonic() + seconds
         self._not_before = max(until, self._not_before) if self._not_before else until
 
     def correct(self, turn: Turn, tokens: int) -> None:
@@ -176,7 +175,7 @@ class ProviderLimits:
     def _pause_left(self) -> float:
         if self._not_before is None:
             return 0.0
-        left = (self._not_before - self._clock.now()).total_seconds()
+        left = self._not_before - self._clock.monotonic()
         if left <= 0:
             self._not_before = None
         return max(left, 0.0)

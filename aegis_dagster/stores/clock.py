@@ -1,5 +1,6 @@
 """The real clock."""
 
+import time
 from datetime import UTC, datetime
 
 
@@ -9,6 +10,10 @@ class SystemClock:
     def now(self) -> datetime:
         """The current time."""
         return datetime.fromtimestamp(_timestamp(), UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that only grow, also while somebody sets the clock."""
+        return time.monotonic()
 
 
 def _timestamp() -> float:

@@ -1,6 +1,7 @@
 """A failing provider rests and recovers; no more calls at once and in a minute than allowed."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -194,6 +195,16 @@ def test_a_call_that_was_not_made_leaves_its_room(clock: SetClock) -> None:
     minute = SlidingMinute(clock, requests=1, tokens=10)
     minute.leave(minute.enter(10))
     assert minute.seconds_until_room(10) == 0
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait(clock: SetClock) -> None:
+    minute, breaker = SlidingMinute(clock, requests=1, tokens=None), breaker_of(clock)
+    minute.enter(1)
+    fail(breaker, 3)
+    clock.time -= timedelta(hours=1)
+    clock.move(60)
+    assert minute.seconds_until_room(1) == 0
+    assert not rests(breaker)
 
 
 class Sleeper:

@@ -118,6 +118,9 @@ class LaterClock:
     def now(self) -> datetime:
         return SystemClock().now() + self._later
 
+    def monotonic(self) -> float:
+        return SystemClock().monotonic()
+
 
 def found(question: str) -> list[str]:
     """Ids of the documents that answer a question, the best first."""

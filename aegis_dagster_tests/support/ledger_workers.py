@@ -28,7 +28,10 @@ class RunningClock:
         self._began = time.monotonic()
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=time.monotonic() - self._began)
+        return self._start + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return time.monotonic() - self._began
 
 
 def limits(nano: int | None) -> AccountLimits:

@@ -29,6 +29,9 @@ class MovedClock:
     def now(self) -> datetime:
         return SystemClock().now() + self.moved
 
+    def monotonic(self) -> float:
+        return SystemClock().monotonic() + self.moved.total_seconds()
+
     def move(self, **by: float) -> None:
         self.moved += timedelta(**by)
 
