@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from aegis_dagster.cli.options import Json
 from aegis_dagster.cli.output import EXIT_SERVICE, errors_shown, out, print_json
+from aegis_dagster.cli.terminal import escape, escape_lines
 from aegis_dagster.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def print_alerts(values: dict[str, Any]) -> None:
         table = Table("id", "severity", "since", "what", "why")
         for one in values["firing"]:
             said = "\n".join(one[name] for name in ("description", "figures", "run_url") if name in one)
-            table.add_row(one["id"], one["severity"], one["since"][:16], escape(one["summary"]), escape(said))
+            table.add_row(one["id"], one["severity"], one["since"][:16], escape(one["summary"]), escape_lines(said))
         out.print(table)
     else:
         out.print("Nothing fires.")
@@ -162,5 +162,7 @@ def print_alerts(values: dict[str, Any]) -> None:
         for one in values["undelivered"]:
             kind = "" if one["firing"] else "all clear: "
             created = one["created"][:16]
-            table.add_row(one["channel"], created, escape(kind + one["summary"]), str(one["attempts"]), one["error"])
+            table.add_row(
+                one["channel"], created, escape(kind + one["summary"]), str(one["attempts"]), escape(one["error"])
+            )
         out.print(table)

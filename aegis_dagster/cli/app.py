@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from aegis_dagster.cli import alerts, money, monitoring, views
 from aegis_dagster.cli.options import Json, Paths
@@ -22,6 +21,7 @@ from aegis_dagster.cli.output import (
     print_json,
     progress_shown,
 )
+from aegis_dagster.cli.terminal import VisibleGroup, escape, guard_streams
 from aegis_dagster.domain.stages import Stage
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aegis_dagster.composition.project import Project
 
 app = typer.Typer(
+    cls=VisibleGroup,
     help="Turns folders of documents into searchable knowledge, and keeps it up to date.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -38,6 +39,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line. Ctrl-C ends it at once."""
+    guard_streams()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_end_at_interrupt, daemon=True).start()
     app()
@@ -125,7 +127,9 @@ def _finish(project: "Project", done: "Ingestion", as_json: bool) -> None:
     for failure in done.failed_runs:
         err.print(f"[bold red]error:[/] {escape(failure)}")
     if done.failed_runs:
-        err.print(f"The runs are recorded in {project.settings.dagster_home}; run again when the cause is fixed.")
+        err.print(
+            f"The runs are recorded in {escape(str(project.settings.dagster_home))}; run again when the cause is fixed."
+        )
         raise typer.Exit(EXIT_SERVICE)
     if done.held:
         raise typer.Exit(EXIT_OPERATOR)

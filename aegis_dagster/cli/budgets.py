@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.costs import bar, share_of
 from aegis_dagster.cli.output import out
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKey, AccountKind
 from aegis_dagster.domain.money import Month, NanoUsd, as_usd, month_of, nano_usd, shown_usd

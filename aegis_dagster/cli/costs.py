@@ -1,14 +1,12 @@
 """`aegis costs`: the amounts spent, and what they were spent on."""
 
-import csv
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from aegis_dagster.cli.output import out
+from aegis_dagster.cli.output import out, print_csv
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, is_month, month_of, shown_usd
@@ -77,12 +75,10 @@ def provider_accounts(project: Project, month: Month | None) -> list[Account]:
     )
 
 
-def print_csv(values: dict[str, Any], by: Sequence[str]) -> None:
-    """Print the rows on stdout, with a header."""
+def print_rows(values: dict[str, Any], by: Sequence[str]) -> None:
+    """Print the rows as CSV."""
     groups = [name for name in GROUPS if name in (*_FOR_PROGRAMS, *by)]
-    writer = csv.DictWriter(sys.stdout, [*groups, *_NUMBERS, "cost_nanousd"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(values["rows"])
+    print_csv([*groups, *_NUMBERS, "cost_nanousd"], values["rows"])
 
 
 def print_costs(project: Project, by: Sequence[str], month: Month | None) -> None:

@@ -7,10 +7,9 @@ import socket
 import sys
 from typing import NoReturn
 
-from rich.markup import escape
-
 from aegis_dagster.cli.dagster_runs import open_partitions
 from aegis_dagster.cli.output import err
+from aegis_dagster.cli.terminal import escape, guard_descriptors
 from aegis_dagster.composition.project import Project
 from aegis_dagster.environment import dagster_environment
 from aegis_dagster.errors import ConfigurationError, RootUnreadable
@@ -46,7 +45,7 @@ def prepare(project: Project) -> None:
         err.print(f"[yellow]warning:[/] {escape(str(error))}")
     else:
         if listing.held_message:
-            err.print(f"[yellow]held:[/] {listing.held_message}")
+            err.print(f"[yellow]held:[/] {escape(listing.held_message)}")
     open_partitions(project)
 
 
@@ -64,6 +63,7 @@ def become_dagster(project: Project, port: int) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     sys.stdout.flush()
+    guard_descriptors()
     quiet = ["-W", "ignore:Function `dev_command`"]  # dagster advertises `dg dev`, which wants a project of its own
     served = ["--host", HOST, "--port", str(port), "--module-name", "aegis_dagster.definitions"]
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *served]

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.doctor_models import (
@@ -18,6 +17,7 @@ from aegis_dagster.cli.doctor_models import (
     tried,
 )
 from aegis_dagster.cli.output import out
+from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.project import Project
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
@@ -57,7 +57,7 @@ def print_findings(findings: list[Finding]) -> None:
     table = Table("component", "", "state", "what it stands in for, how to upgrade")
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[red]!![/]"
-        table.add_row(finding.component, mark, escape(finding.state), escape(finding.move_up))
+        table.add_row(finding.component, mark, escape_lines(finding.state), escape_lines(finding.move_up))
     out.print(table)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.errors import UnknownDocument

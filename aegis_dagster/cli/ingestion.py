@@ -10,9 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from aegis_dagster.cli.output import err
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
@@ -156,7 +155,7 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
     done.ignored += listing.ignored
     if listing.held_message:
         done.held = listing.held_message
-        err.print(f"[yellow]held:[/] {listing.held_message}")
+        err.print(f"[yellow]held:[/] {escape(listing.held_message)}")
     for item in listing.passed_over:
         err.print(f"[yellow]passed over:[/] {escape(item.path)}: {item.reason}. {escape(item.remedy)}")
     if project.documents.deleted() or not project.vectors.exists():
@@ -227,5 +226,5 @@ def _first_root(settings: Settings, paths: Sequence[Path]) -> Settings:
     if isinstance(root, Path) and not first.exists():
         raise UnknownDocument(f"There is no {first}.", remedy="check the path.")
     remember_root(settings.home, root)
-    err.print(f"{root} is now the watched root of {settings.home}.")
+    err.print(escape(f"{root} is now the watched root of {settings.home}."))
     return settings.model_copy(update={"root": root})

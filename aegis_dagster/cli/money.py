@@ -49,7 +49,7 @@ def costs(
         if as_json:
             print_json(work.cost_values(project, groups, chosen))
         elif as_csv:
-            work.print_csv(work.cost_values(project, groups, chosen), groups)
+            work.print_rows(work.cost_values(project, groups, chosen), groups)
         else:
             work.print_costs(project, groups, chosen)
 

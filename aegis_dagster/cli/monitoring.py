@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from aegis_dagster.cli.output import err, errors_shown
+from aegis_dagster.cli.terminal import escape
+from aegis_dagster.domain.visible import visible_lines
 
 if TYPE_CHECKING:
     from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
@@ -36,7 +37,7 @@ def metrics(
         exporter = build_exporter(settings, _read_runs)
         if once:
             exporter.refresh()
-            sys.stdout.write(exposition(exporter))
+            sys.stdout.write(visible_lines(exposition(exporter)))
             return
         chosen_port = settings.metrics.port if port is None else port
         server = MetricsServer(exporter, host or settings.metrics.host, chosen_port)

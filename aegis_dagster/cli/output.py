@@ -1,14 +1,17 @@
 """The output of a command: one JSON object or a layout for people on stdout, everything else on stderr."""
 
-import json
-from collections.abc import Iterator
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from aegis_dagster.cli.terminal import VisibleConsole, escape, escape_lines
+from aegis_dagster.domain.visible import visible, visible_json
 from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.ports import Progress as Reported
 from aegis_dagster.progress import LoggedProgress
@@ -18,13 +21,30 @@ EXIT_OPERATOR = 2  # the user must fix something
 EXIT_SERVICE = 3  # a service is broken; the same command may succeed later
 EXIT_INTERRUPTED = 130  # as in shells for Ctrl-C
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Where a spreadsheet begins to read a formula: at the start of a cell, or where it may see another separator than ours.
+_FORMULA = re.compile(r"(^|[,;|\"])(?=\s*[=+\-@＝＋－＠﹦﹢﹣﹫])")
+
+out = VisibleConsole(highlight=False)
+err = VisibleConsole(stderr=True, highlight=False)
 
 
 def print_json(values: dict[str, Any]) -> None:
     """Print exactly one object on stdout."""
-    print(json.dumps(values, ensure_ascii=False))
+    print(visible_json(values))
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows on stdout, with a header; no cell is a formula for the spreadsheet that opens them."""
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """A number stays one; a text that a spreadsheet would compute begins with an apostrophe, as OWASP advises."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if value[:1] in ("\t", "\r", "\n") else "") + _FORMULA.sub(r"\1'", visible(value))
 
 
 @contextmanager
@@ -35,7 +55,7 @@ def errors_shown(as_json: bool) -> Iterator[None]:
     except AegisError as error:
         if as_json:
             print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})
-        err.print(f"[bold red]error:[/] {_plain(error.message)}\n[bold]remedy:[/] {_plain(error.remedy)}")
+        err.print(f"[bold red]error:[/] {escape(error.message)}\n[bold]remedy:[/] {escape_lines(error.remedy)}")
         raise typer.Exit(EXIT_SERVICE if isinstance(error, ServiceError) else EXIT_OPERATOR) from error
 
 
@@ -82,7 +102,3 @@ class Bars:
 
     def finish(self, label: str) -> None:
         """Leave the bar as it ended."""
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.forecasts import print_forecast, project_of, sight_of
 from aegis_dagster.cli.output import out
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.domain.stages import Stage, from_stage_on
 from aegis_dagster.planning.plan import IDS_SHOWN, Plan, Sight, plan
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
+from aegis_dagster.cli.terminal import escape, escape_lines
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
 from aegis_dagster.domain.stages import Document, Stage, Status
@@ -173,7 +173,7 @@ def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pict
     if pictures:
         for picture in values["pictures"]:
             said = picture["description"] or f"({picture['skipped'] or 'no text found'})"
-            out.print(f"\n[bold]picture[/] page {picture['page']} {picture['file']}\n{escape(said)}")
+            out.print(f"\n[bold]picture[/] page {picture['page']} {escape(picture['file'])}\n{escape_lines(said)}")
 
 
 def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
@@ -222,15 +222,15 @@ def print_graph(values: dict[str, Any]) -> None:
     if "entities" in values:
         table = Table("entity", "type", "passages", title="Biggest entities")
         for item in values["entities"]:
-            table.add_row(escape(item["name"]), item["type"], str(item["chunks"]))
+            table.add_row(escape(item["name"]), escape(item["type"]), str(item["chunks"]))
         out.print(table)
         return
     entity = values["entity"]
-    out.print(f"[bold]{escape(entity['name'])}[/] ({entity['type']}) {escape(entity['description'])}")
+    out.print(f"[bold]{escape(entity['name'])}[/] ({escape(entity['type'])}) {escape_lines(entity['description'])}")
     table = Table("related to", "type", "how", "weight")
     for item in values["neighbours"]:
         how = item["description"] or item["keywords"]
-        table.add_row(escape(item["name"]), item["type"], escape(_shortened(how)), f"{item['weight']:g}")
+        table.add_row(escape(item["name"]), escape(item["type"]), escape(_shortened(how)), f"{item['weight']:g}")
     out.print(table)
     for place in values["passages"]:
         pages = f", page {', '.join(map(str, place['pages']))}" if place["pages"] else ""
@@ -254,7 +254,7 @@ def _status_table(collections: Sequence[dict[str, Any]]) -> Table:
 def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
     for item in failures:
         out.print(f"[red]failed[/] {escape(item['document'])} at {item['stage']}: [bold]{item['code']}[/]")
-        out.print(f"   {escape(item['message'])}\n   remedy: {escape(item['remedy'])}")
+        out.print(f"   {escape(item['message'])}\n   remedy: {escape_lines(item['remedy'])}")
 
 
 def _shortened(text: str) -> str:
