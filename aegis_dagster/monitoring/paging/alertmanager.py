@@ -10,6 +10,7 @@ from typing import Any
 
 from aegis_dagster.domain.alerts import AlertKind, Links, Page
 from aegis_dagster.errors import NotDelivered
+from aegis_dagster.monitoring.paging.wording import labels_of, notes_of
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.alerts.alerts import ALERTMANAGER
 
@@ -44,13 +45,13 @@ class AlertmanagerChannel:
             self._post([self._alert(page) for page in firing[begin : begin + _AT_ONCE]])
 
     def _alert(self, page: Page) -> dict[str, Any]:
-        now, notes = self._clock.now(), page.annotations(self._links)
+        now, notes = self._clock.now(), notes_of(page, self._links)
         ends = now - _CLOCKS_DIFFER
         # It refuses an end before the start, and keeps the earlier of two starts.
         starts = min(datetime.fromtimestamp(page.since_us / 1_000_000, UTC), now if page.firing else ends)
         lasts = _A_TEST_FIRES_FOR if page.key.kind is AlertKind.TEST else _FIRES_FOR
         return {
-            "labels": page.labels(),
+            "labels": labels_of(page),
             "annotations": notes,
             "startsAt": starts.isoformat(),
             "endsAt": (now + lasts if page.firing else ends).isoformat(),

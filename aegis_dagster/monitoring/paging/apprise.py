@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aegis_dagster.domain.alerts import Links, Page, Severity
 from aegis_dagster.errors import NotDelivered, Unconfirmed
+from aegis_dagster.monitoring.paging.wording import labels_of, notes_of, title_of
 
 if TYPE_CHECKING:
     from apprise import Apprise, NotifyLogEntry
@@ -38,15 +39,15 @@ class AppriseChannel:
 
     def send(self, page: Page) -> None:
         """Send a message. Raises NotDelivered; Unconfirmed when nobody answers in time."""
-        from apprise import NotifyType
+        from apprise import NotifyFormat, NotifyType
         from apprise.result import AppriseResultStatus
 
         bad = NotifyType.FAILURE if page.severity is Severity.CRITICAL else NotifyType.WARNING
-        title = f"[{page.severity if page.firing else 'all clear'}] {page.summary}"
         service, seen = self.service(), _Seen()
         result = service.notify(
             body=self._text(page),
-            title=title,
+            title=title_of(page),
+            body_format=NotifyFormat.TEXT,  # where a service takes HTML or Markdown, Apprise escapes it
             notify_type=bad if page.firing else NotifyType.SUCCESS,
             timeout=_TIMEOUT_SECONDS,
             log_callback=seen,
@@ -73,8 +74,8 @@ class AppriseChannel:
         return service
 
     def _text(self, page: Page) -> str:
-        notes = page.annotations(self._links)
-        labels = ", ".join(f"{name}: {value}" for name, value in page.labels().items() if name != "alertname")
+        notes = notes_of(page, self._links)
+        labels = ", ".join(f"{name}: {value}" for name, value in labels_of(page).items() if name != "alertname")
         lines = [
             notes.get("description", ""),
             labels,

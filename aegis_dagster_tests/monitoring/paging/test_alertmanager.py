@@ -61,7 +61,7 @@ def test_a_change_is_paged_and_cleared_once_with_all_that_is_known(watched: Watc
     assert page["labels"] == {**labels, "severity": "critical"}
     notes = page["annotations"]
     assert notes["summary"] == "Check one of sales/orders, partition 2026-01 failed"
-    assert notes["description"] == "3 rows\nwith <b>ünï ☃"
+    assert notes["description"] == "3 rows\nwith ‹b›ünï ☃"
     assert notes["run_url"].startswith("https://dagster.example/runs/") and len(notes["run_url"]) > 60
     assert notes["runbook_url"].endswith("docs/guides/MONITORING.md#assetcheckfailed")
     watched.evaluate("sales/orders", "one", False, partition="2026-01", description="4 rows")

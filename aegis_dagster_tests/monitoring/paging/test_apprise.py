@@ -95,7 +95,7 @@ def test_a_page_of_a_check_in_a_run_has_figures_description_and_the_run(watched:
     (page,) = phone.bodies
     assert page["title"] == "[critical] Check budget of ours failed"
     text = page["message"]
-    assert 'Zeilenende\nund "Zitat" <b>&amp;</b> {0} %s' in text and "ünï ☃" in text and "\x00" not in text
+    assert 'Zeilenende\nund "Zitat" ‹b›&amp;‹/b› {0} %s' in text and "ünï ☃" in text and "\x00" not in text
     (figures,) = [line for line in text.splitlines() if line.startswith("Figures: ")]
     assert sorted(figures.removeprefix("Figures: ").split("; ")) == ["documents 12,345", "limit inf", "spent_usd 20.25"]
     assert f"Run: http://127.0.0.1:3000/runs/{run}" in text

@@ -17,6 +17,7 @@ class Webhook:
     def __init__(self, url: str) -> None:
         self.url = url
         self.answer = 200  # status code of every answer; others than 200 say "not taken"
+        self.says = b""  # body of every answer
         self._bodies: list[Any] = []
         self._arrived = threading.Condition()
 
@@ -60,8 +61,9 @@ def webhook_receiver() -> Iterator[Webhook]:
         def do_POST(self) -> None:
             received.take(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             self.send_response(received.answer)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(received.says)))
             self.end_headers()
+            self.wfile.write(received.says)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: a test prints what it needs."""
