@@ -6,11 +6,13 @@ the path nor the name of the original reaches the output. Only `seconds` in the 
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.opening import is_swapped, open_file
 from aegis_dagster.parsing.checks import check_size, count_pages
 from aegis_dagster.parsing.formats import IMAGE_FORMATS, check_kind
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     """Parse one file into `out_dir`: `document.json`, `pictures/*.png`, `manifest.json`. Returns the manifest.
 
-    payload: `path` (absolute), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes that are
-    expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `pdf_route`
+    payload: `path` (absolute, without links), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes
+    that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `pdf_route`
     ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool).
 
     manifest: `format`, `route` ("docling-models", "rules", "docling", "plain-text"), `pages` (0 where the
@@ -40,12 +42,7 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     data = _read(Path(payload["path"]), max_megabytes=options["max_megabytes"])
     revision = hashlib.sha256(data).hexdigest()
     if payload["revision"] is not None and payload["revision"] != revision:
-        raise DocumentError(
-            FailureCode.FILE_CHANGED,
-            "The file changed after it was listed.",
-            remedy="nothing; the next run reads it again.",
-            retryable=True,
-        )
+        raise _changed()
     kind = check_kind(data, suffix)
     pages = count_pages(data, kind, max_pages=options["max_pages"])
     name = f"{revision[:16]}{suffix}"
@@ -65,17 +62,29 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path, *, max_megabytes: int) -> bytes:
     try:
-        check_size(path.stat().st_size, max_megabytes=max_megabytes)
-        data = path.read_bytes()
+        with os.fdopen(open_file(path), "rb") as file:
+            check_size(os.fstat(file.fileno()).st_size, max_megabytes=max_megabytes)
+            data = file.read(max_megabytes * 1_000_000 + 1)  # it may have grown since
     except OSError as error:
+        if is_swapped(error):
+            raise _changed() from error
         raise DocumentError(
             FailureCode.UNREADABLE_FILE,
             f"The file cannot be read: {error.strerror or error}.",
             remedy="give the user of this process the right to read it, or check the disk.",
             retryable=True,
         ) from error
-    check_size(len(data), max_megabytes=max_megabytes)  # it may have grown since the first check
+    check_size(len(data), max_megabytes=max_megabytes)
     return data
+
+
+def _changed() -> DocumentError:
+    return DocumentError(
+        FailureCode.FILE_CHANGED,
+        "The file changed after it was listed.",
+        remedy="nothing; the next run reads it again.",
+        retryable=True,
+    )
 
 
 def _parse(data: bytes, name: str, kind: str, options: dict[str, Any]) -> tuple["DoclingDocument", dict[str, Any]]:

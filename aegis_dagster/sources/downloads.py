@@ -1,6 +1,7 @@
 """Copies of remote documents, kept on the disk while they are parsed.
 
-Every copy has a folder of its own, so that no thread or process removes another's copy.
+Every copy has a folder of its own, so that no thread or process removes another's copy. Its names are ours: no name
+of a server reaches the disk.
 """
 
 import hashlib
@@ -23,35 +24,33 @@ class Downloads:
         self._owner = new_owner()
 
     @contextmanager
-    def copy(self, document: Document, blocks: Iterable[bytes]) -> Iterator[Path]:
-        """A file with these bytes, deleted at the end of the block.
+    def copy(self, document: Document, blocks: Iterable[bytes], *, most: int) -> Iterator[Path]:
+        """A file with these bytes, deleted at the end of the block. Its path has no links.
 
-        Raises DocumentError FILE_CHANGED if the bytes are not the listed ones, ServiceError if they cannot be written,
-        and the errors of `blocks`.
+        most: bytes; no more are taken. Raises DocumentError FILE_CHANGED if the bytes are not the listed ones,
+        ServiceError if they cannot be written, and the errors of `blocks`.
         """
         own = self._folder / f"{self._owner}-{uuid.uuid4().hex[:8]}"  # `is_dead` reads the owner from it
         copy = own / document.revision
         try:
-            if self._write(blocks, copy) != document.revision:
-                raise DocumentError(
-                    FailureCode.FILE_CHANGED,
-                    "The file changed after it was listed.",
-                    remedy="nothing; the next run reads it again.",
-                    retryable=True,
-                )
-            yield copy
+            if self._write(blocks, copy, most) != document.revision:
+                raise _changed("The file changed after it was listed.")
+            yield copy.resolve()
         finally:
             shutil.rmtree(own, ignore_errors=True)
 
-    def _write(self, blocks: Iterable[bytes], copy: Path) -> str:
+    def _write(self, blocks: Iterable[bytes], copy: Path, most: int) -> str:
         """Returns the sha256 of what was written."""
-        hasher = hashlib.sha256()
+        hasher, size = hashlib.sha256(), 0
         with self._writable():
             self._clean()
             copy.parent.mkdir(parents=True)
             local = copy.open("wb")
         with local:
             for block in blocks:
+                size += len(block)
+                if size > most:
+                    raise _changed(f"The server sends more than the {most:,} bytes that were listed.")
                 hasher.update(block)
                 with self._writable():
                     local.write(block)
@@ -74,3 +73,8 @@ class Downloads:
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if is_dead(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _changed(message: str) -> DocumentError:
+    remedy = "nothing; the next run reads it again."
+    return DocumentError(FailureCode.FILE_CHANGED, message, remedy=remedy, retryable=True)

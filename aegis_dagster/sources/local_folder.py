@@ -1,13 +1,15 @@
 """The watched root as a local folder.
 
 A file whose stamp is known is not read. A root or folder that cannot be read is an error, never an empty
-listing: an unmounted share must not look like a mass deletion.
+listing: an unmounted share must not look like a mass deletion. Everything is opened below a descriptor of the root
+(`opening.py`), and a file only if it is the one that was listed.
 """
 
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,8 @@ from pathlib import Path
 from aegis_dagster.domain.identifiers import DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
 from aegis_dagster.domain.stages import Document
-from aegis_dagster.errors import RootUnreadable
+from aegis_dagster.errors import DocumentError, FailureCode, RootUnreadable
+from aegis_dagster.opening import is_swapped, open_file_below, open_folder, open_folder_below
 from aegis_dagster.ports import Clock
 from aegis_dagster.sources.hang_guard import answered, rest
 from aegis_dagster.sources.listing_rules import (
@@ -32,7 +35,9 @@ _BLOCK_BYTES = 2**18  # bytes read at a time
 
 @dataclass(slots=True)
 class _Scan:
+    root: int  # a descriptor of the root
     files: dict[DocumentId, os.stat_result] = field(default_factory=dict)
+    targets: dict[DocumentId, str] = field(default_factory=dict)  # of links: the file's own path below the root
     passed_over: list[PassedOver] = field(default_factory=list)
     unread: set[DocumentId] = field(default_factory=set)
     ignored: int = 0
@@ -71,13 +76,14 @@ class WatchedFolder:
         unreadable folder below it is passed over with its content.
         """
         self._require_root()
-        found = _Scan()
-        self._begin(scope, found)
-        self._drop_growing(found, known)
         files: dict[DocumentId, SeenFile] = {}
-        reading = ReadingTime(read_seconds)
-        for document_id, status in found.files.items():
-            self._look(document_id, status, known.get(document_id), files, found, reading)
+        with self._opened() as root:
+            found = _Scan(root)
+            self._begin(scope, found)
+            self._drop_growing(found, known)
+            reading = ReadingTime(read_seconds)
+            for document_id, status in found.files.items():
+                self._look(document_id, status, known.get(document_id), files, found, reading)
         return Listing(files, tuple(found.passed_over), found.ignored, frozenset(found.unread))
 
     def holds(self, scope: str) -> bool:
@@ -92,8 +98,20 @@ class WatchedFolder:
 
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
-        """Where a document's bytes are."""
-        yield self.root / document.id
+        """Where a document's bytes are: a path without links.
+
+        Raises DocumentError FILE_CHANGED if the document has become a link out of the root, or lies behind a link.
+        """
+        root, own = os.path.realpath(self.root), Path(os.path.realpath(self.root / document.id))
+        behind = Path(os.path.realpath((self.root / document.id).parent))
+        if behind != Path(root, document.id).parent or not own.is_relative_to(root):
+            raise DocumentError(
+                FailureCode.FILE_CHANGED,
+                "A link has taken the place of the file, or of a folder above it, since it was listed.",
+                remedy="nothing; the next run lists it again.",
+                retryable=True,
+            )
+        yield own
 
     def _require_root(self) -> None:
         with self._answering():
@@ -103,6 +121,15 @@ class WatchedFolder:
                 f"The watched root {self.root} is not there or is no folder.",
                 remedy="mount or create it, or set AEGIS_ROOT; nothing was deleted.",
             )
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        with self._answering():
+            root = open_folder(self.root)
+        try:
+            yield root
+        finally:
+            os.close(root)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -119,43 +146,41 @@ class WatchedFolder:
         """Walk from the root down to the scope by the rules of every walk, then everything below it."""
         prefix, parts = "", scope.split("/") if scope else []
         for number, name in enumerate(parts):
+            pending: list[str] = []
             try:
-                with os.scandir(self.root / prefix) as entries:
-                    entry = next((entry for entry in _each(entries) if entry.name == name), None)
+                for entry in _each(found.root, prefix):
+                    if entry.name == name:
+                        self._sort_in(entry, prefix, pending, found)
             except OSError as error:
-                self._unreadable(self.root / prefix, prefix, error, found)
+                self._unreadable(prefix, error, found)
                 return
-            pending: list[tuple[str, str]] = []
-            if entry is not None:
-                self._sort_in(entry, prefix, pending, found)
             if not pending:  # gone, a file, or something that is not followed
                 if number < len(parts) - 1:
                     found.files.clear()
                 return
-            prefix = pending[0][1]
-        self._walk(self.root / scope, prefix, found)
+            prefix = pending[0]
+        self._walk(prefix, found)
 
-    def _walk(self, folder: Path, prefix: str, found: _Scan) -> None:
-        pending = [(str(folder), prefix)]
+    def _walk(self, prefix: str, found: _Scan) -> None:
+        pending = [prefix]
         while pending:
-            current, prefix = pending.pop()
+            prefix = pending.pop()
             try:
-                with os.scandir(current) as entries:
-                    for entry in _each(entries):
-                        self._sort_in(entry, prefix, pending, found)
+                for entry in _each(found.root, prefix):
+                    self._sort_in(entry, prefix, pending, found)
             except OSError as error:
-                self._unreadable(current, prefix, error, found)
+                self._unreadable(prefix, error, found)
 
-    def _unreadable(self, folder: str | Path, prefix: str, error: OSError, found: _Scan) -> None:
+    def _unreadable(self, prefix: str, error: OSError, found: _Scan) -> None:
         if not prefix:
             raise RootUnreadable(
-                f"The watched root {folder} cannot be read: {error.strerror}.",
+                f"The watched root {self.root} cannot be read: {error.strerror}.",
                 remedy="make it readable for this user; nothing was deleted.",
             ) from error
         remedy = f"make it readable for this user ({error.strerror}); its documents are kept meanwhile."
         found.passed_over.append(PassedOver(prefix, "unreadable", remedy, True))
 
-    def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[tuple[str, str]], found: _Scan) -> None:
+    def _sort_in(self, entry: os.DirEntry[str], prefix: str, pending: list[str], found: _Scan) -> None:
         name = prefix + entry.name
         if self._names.ignored(entry.name):
             found.ignored += 1
@@ -170,7 +195,7 @@ class WatchedFolder:
             if entry.is_symlink():
                 self._follow(entry, name, found)
             elif entry.is_dir():
-                self._enter(entry, name, pending, found)
+                self._enter(name, pending, found)
             else:
                 _take(name, entry.stat(), found)
         except FileNotFoundError:  # deleted since the folder was listed
@@ -180,15 +205,15 @@ class WatchedFolder:
             for path in (name, f"{name}/"):  # it is unknown whether it is a folder
                 found.passed_over.append(PassedOver(path, "unreadable", remedy, True))
 
-    def _enter(self, entry: os.DirEntry[str], name: str, pending: list[tuple[str, str]], found: _Scan) -> None:
-        if os.path.realpath(entry.path) == self._home:
+    def _enter(self, name: str, pending: list[str], found: _Scan) -> None:
+        if self._home is not None and os.path.realpath(self.root / name) == self._home:
             found.ignored += 1
         else:
-            pending.append((entry.path, name + "/"))
+            pending.append(name + "/")
 
     def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> None:
         """Follow a link to a file. A linked folder could form a cycle; one inside the root is found by its own path."""
-        target = os.path.realpath(entry.path)
+        target, root = os.path.realpath(self.root / name), os.path.realpath(self.root)
         if target == self._home:
             found.ignored += 1
             return
@@ -198,11 +223,12 @@ class WatchedFolder:
             remedy = f"restore the link's target or remove it ({error.strerror})."
             found.passed_over.append(PassedOver(name, "broken_link", remedy, True))
             return
-        if not Path(target).is_relative_to(os.path.realpath(self.root)):
+        if not Path(target).is_relative_to(root):
             remedy = "copy the file into the watched root: links that leave it are not followed."
             found.passed_over.append(PassedOver(name, "link_leaves_root", remedy, False))
         elif not stat.S_ISDIR(status.st_mode):
             _take(name, status, found)
+            found.targets[DocumentId(name)] = os.path.relpath(target, root)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
         """Check files written just now twice; those that changed in between wait for the next scan."""
@@ -249,19 +275,30 @@ class WatchedFolder:
             found.unread.add(document_id)
             return
         try:
-            revision = hash_file(self.root / document_id)
+            revision = _hash_listed(found, document_id)
         except OSError as error:
+            if is_swapped(error):
+                found.passed_over.append(still_growing(document_id))
+                return
             remedy = f"make it readable for this user ({error.strerror})."
             found.passed_over.append(PassedOver(document_id, "unreadable", remedy, True))
             return
         files[document_id] = SeenFile(revision, stamp, status.st_size)
 
 
-def _each(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder. Each entry, and each answer about one, counts as a sign of life."""
-    for entry in entries:
-        answered()
-        yield entry
+def _each(root: int, prefix: str) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder below the root. Each entry, and each answer about one, counts as a sign of life.
+
+    An entry is asked about through the descriptor of its folder: its `path` is only its name.
+    """
+    folder = open_folder_below(root, prefix.rstrip("/")) if prefix else os.dup(root)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                answered()
+                yield entry
+    finally:
+        os.close(folder)
 
 
 def _take(name: str, status: os.stat_result, found: _Scan) -> None:
@@ -282,10 +319,14 @@ def _lasting_marks(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
 
 
-def hash_file(path: Path) -> Revision:
-    """sha256 of a file's bytes. Raises OSError."""
-    hasher, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
-    with path.open("rb", buffering=0) as file:
+def _hash_listed(found: _Scan, document_id: DocumentId) -> Revision:
+    """sha256 of the bytes of a listed file. Raises OSError, also if another file has taken its place."""
+    descriptor = open_file_below(found.root, found.targets.get(document_id, document_id))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        listed, opened = found.files[document_id], os.fstat(descriptor)
+        if (listed.st_dev, stamp_of(listed)) != (opened.st_dev, stamp_of(opened)):
+            raise OSError(errno.EINVAL, "It is not the file that was listed")
+        hasher, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
         while size := file.readinto(block):
             hasher.update(block[:size])
             answered()

@@ -22,12 +22,17 @@ _hanging: dict[tuple[str, str], Question[Any]] = {}  # given up, by root and nam
 
 
 def side_by_side(
-    read: Callable[[_Name], _Result], names: Collection[_Name], *, at_once: int, instead: Callable[[_Name], _Result]
+    read: Callable[[_Name], _Result],
+    names: Collection[_Name],
+    *,
+    at_once: int,
+    instead: Callable[[_Name], _Result],
+    put_back: Callable[[_Result], object] | None = None,
 ) -> Iterator[tuple[_Name, _Result]]:
     """Each name with its result, as results arrive. instead: the result for a silent object.
 
-    The surrounding request sets how long an object may be silent; without one there is no limit. Raises the errors of
-    `read`, RootUnreadable.
+    put_back: called with a result that comes when nobody waits any more. The surrounding request sets how long an
+    object may be silent; without one there is no limit. Raises the errors of `read`, RootUnreadable.
     """
     question = asked()
     patience = question.patience if question else _ENDLESS
@@ -44,7 +49,7 @@ def side_by_side(
                 if (patience.root, name) in _hanging:
                     yield name, instead(name)
                 else:
-                    under_way[name] = _begin(read, name, patience, ended)
+                    under_way[name] = _begin(read, name, patience, ended, put_back)
             answered()  # or given up: the silence of each object is handled here
             for name in _next(ended, look_at):
                 yield name, under_way.pop(name).answer()
@@ -59,7 +64,11 @@ def side_by_side(
 
 
 def _begin(
-    read: Callable[[_Name], _Result], name: _Name, patience: Patience, ended: SimpleQueue[_Name]
+    read: Callable[[_Name], _Result],
+    name: _Name,
+    patience: Patience,
+    ended: SimpleQueue[_Name],
+    put_back: Callable[[_Result], object] | None,
 ) -> Question[_Result]:
     question = Question(lambda: read(name), patience)
 
@@ -69,6 +78,8 @@ def _begin(
                 del _hanging[patience.root, name]
         if not question.given_up:
             ended.put(name)
+        elif put_back is not None:
+            question.put_back(put_back)
 
     question.start(end)
     return question

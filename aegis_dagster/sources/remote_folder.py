@@ -7,7 +7,7 @@ an empty root, and the catalog then holds the deletions. Anything else that cann
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from aegis_dagster.sources.remote_stamps import RemoteFile, remote_file
 
 _BLOCK_BYTES = 2**20  # bytes read at a time: on a slow line each block takes long, and its transfer counts as silence
 _READ_AT_ONCE = 8  # objects; each waits for the network most of the time
+_SLOWEST, _UNHURRIED_SECONDS = 50_000, 60  # bytes a second that a download must reach, and for how long it need not
 _LOOKED_AT_SINGLY = 100  # above this number, fresh objects are checked again by one more listing
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "cos", "swift"})
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}  # botocore waits minutes
@@ -100,15 +101,38 @@ class RemoteFolder:
 
     @contextmanager
     def local_copy(self, document: Document) -> Iterator[Path]:
-        """A copy of the document in a file that is deleted at the end of the block."""
+        """A copy of the document in a file that is deleted at the end of the block.
+
+        Raises DocumentError also for a document that does not arrive from a root that answers.
+        """
         if document.size_bytes > self._largest:
             raise DocumentError(
                 FailureCode.TOO_LARGE,
                 f"The file has {document.size_bytes / 1e6:,.1f} MB, the limit is {self._max_megabytes} MB.",
                 remedy="split it, or raise parse.max_megabytes in aegis.yaml.",
             )
-        with self._downloads.copy(document, self._fetched(document)) as copy:
-            yield copy
+        copy = self._downloads.copy(document, self._fetched(document), most=document.size_bytes)
+        path = self._entered(copy, document)
+        with ExitStack() as leaving:
+            leaving.push(copy)
+            yield path
+
+    def _entered(self, copy: AbstractContextManager[Path], document: Document) -> Path:
+        """A silent object is left behind, as by a scan: it holds up no other document."""
+
+        def enter(_: DocumentId) -> Path | None:
+            return copy.__enter__()
+
+        def leave(_: Path | None) -> None:
+            copy.__exit__(None, None, None)
+
+        here = side_by_side(enter, [document.id], at_once=_READ_AT_ONCE, instead=lambda _: None, put_back=leave)
+        if (path := dict(here)[document.id]) is not None:
+            return path
+        with self._answering():
+            self._filesystem.exists(self._full(""))  # or else the root is silent, and no document is to blame
+            answered()
+        raise _too_slow("The server sends nothing of the file.")
 
     @property
     def _root(self) -> Any:
@@ -187,14 +211,14 @@ class RemoteFolder:
 
     def _sort_in(self, name: str, info: Mapping[str, Any], found: _Scan) -> None:
         parts = name.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in name:
+            remedy = "rename it: an empty folder name, `..` or a zero byte is in its name."
+            found.passed_over.append(PassedOver(name.replace("\0", "?"), "bad_name", remedy, False))
+            return
         for number, part in enumerate(parts, start=1):
             if self._names.ignored(part):
                 found.ignored.add("/".join(parts[:number]))
                 return
-        if "" in parts or "\0" in name:
-            remedy = "rename it: an empty folder name or a zero byte is in its name."
-            found.passed_over.append(PassedOver(name.replace("\0", "?"), "bad_name", remedy, False))
-            return
         found.files[DocumentId(name)] = remote_file(info)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile], scope: str) -> None:
@@ -284,8 +308,18 @@ class RemoteFolder:
 
     def _fetched(self, document: Document) -> Iterator[bytes]:
         """The document's bytes, for a copy. Raises DocumentError, ServiceError."""
+        began, received = self._clock.now(), 0
         try:
-            yield from self._blocks(document.id)
+            for block in self._blocks(document.id):
+                yield block
+                received += len(block)
+                seconds = (self._clock.now() - began).total_seconds()
+                if seconds > _UNHURRIED_SECONDS + received / _SLOWEST:
+                    raise _too_slow(
+                        f"{received:,} of {document.size_bytes:,} bytes have arrived after {seconds:.0f} s."
+                    )
+        except AegisError:
+            raise
         except (FileNotFoundError, PermissionError) as error:
             raise DocumentError(
                 FailureCode.UNREADABLE_FILE,
@@ -302,6 +336,11 @@ class RemoteFolder:
     @staticmethod
     def _aside(found: _Scan) -> tuple[tuple[PassedOver, ...], int, frozenset[DocumentId]]:
         return tuple(found.passed_over), len(found.ignored), frozenset(found.unread)
+
+
+def _too_slow(message: str) -> DocumentError:
+    remedy = "see why the server is slow for this file; `aegis retry` tries again."
+    return DocumentError(FailureCode.TIMEOUT, message, remedy=remedy, retryable=True)
 
 
 def _silent(name: DocumentId) -> SeenFile | PassedOver | None:

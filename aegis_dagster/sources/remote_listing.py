@@ -41,7 +41,7 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
             path = str(info["name"]).rstrip("/")
             if info.get("type") != "directory":
                 listed[str(info["name"])] = info
-            elif path != folder:
+            elif path != folder and _is_below(path, root):
                 pending.append(path)
     if not listed and top != root and filesystem.isfile(top):
         return {top: {}}, {}
@@ -51,6 +51,12 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
 def said(error: Exception) -> str:
     """The text of an error in one line; its class if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_below(path: str, root: str) -> bool:
+    """Whether a folder that a server names is one of the root's: a web page links to anything."""
+    top = root.rstrip("/")
+    return (not top or path.startswith(f"{top}/")) and ".." not in path.removeprefix(top).split("/")
 
 
 def _walks(filesystem: Any) -> bool:

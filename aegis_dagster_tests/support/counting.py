@@ -68,11 +68,22 @@ _watched: dict[str, list[str]] = {}  # what happened, by the folder
 
 
 def _note(event: str, arguments: tuple[object, ...]) -> None:
-    if event in ("open", "os.scandir", "os.listdir") and isinstance(arguments[0], str | os.PathLike):
-        path = os.fspath(arguments[0])
-        for folder, seen in _watched.items():
-            if isinstance(path, str) and f"{path}/".startswith(f"{folder}/"):
-                seen.append(event)
+    flags = arguments[2] if event == "open" else 0
+    if event not in ("open", "os.scandir", "os.listdir") or not isinstance(flags, int) or flags & os.O_DIRECTORY:
+        return
+    path = _place(arguments[0]) if event != "open" or not isinstance(arguments[0], int) else None
+    for folder, seen in _watched.items():
+        # Of a file that is opened below a descriptor, the event tells only the name. Only `opening.py` does so.
+        walked = flags & os.O_NONBLOCK and path is not None and "/" not in path
+        if path is not None and (walked or f"{path}/".startswith(f"{folder}/")):
+            seen.append(event)
+
+
+def _place(argument: object) -> str | None:
+    """The path that an event names; for a descriptor its own."""
+    if isinstance(argument, int):
+        return str(Path(f"/proc/self/fd/{argument}").readlink())
+    return os.fsdecode(argument) if isinstance(argument, str | bytes | os.PathLike) else None
 
 
 @contextmanager

@@ -1,0 +1,197 @@
+"""A server behind the watched root that lies about its files costs at most the file that it lies about."""
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
+from aegis_dagster.domain.stages import Document
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.sources.hang_guard import Patience, PatientSource
+from aegis_dagster.sources.remote_folder import RemoteFolder
+from aegis_dagster_tests.support.clock import SetClock
+from aegis_dagster_tests.support.waiting import until
+
+
+class Answer:
+    """What a server sends when a file is read: blocks, until the script ends."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+
+    def __enter__(self) -> "Answer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def read(self, _: int) -> bytes:
+        return next(self._blocks, b"")
+
+
+class Lies:
+    """What the server does to files and listings."""
+
+    sends: ClassVar[dict[str, Iterator[bytes]]] = {}
+    listed: ClassVar[list[dict[str, Any]]] = []
+
+
+def _strip_protocol(cls: Any, path: str) -> str:
+    return str(MemoryFileSystem._strip_protocol(path.replace("hostile://", "memory://")))
+
+
+def _ls(self: Any, path: str, detail: bool = True, **options: Any) -> list[Any]:
+    return [*MemoryFileSystem.ls(self, path, detail=detail, **options), *Lies.listed]
+
+
+def _open(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
+    name = path.rpartition("/")[2]
+    return Answer(Lies.sends[name]) if name in Lies.sends else MemoryFileSystem.open(self, path, mode, **options)
+
+
+# A filesystem of fsspec that keeps its files in memory. It lists honestly, and sends honestly, unless told otherwise.
+HostileFileSystem: Any = type(
+    "HostileFileSystem",
+    (MemoryFileSystem,),
+    {
+        "protocol": "hostile",
+        "store": {},
+        "pseudo_dirs": [""],
+        "find": AbstractFileSystem.find,  # walks the folders
+        "ls": _ls,
+        "open": _open,
+        "_strip_protocol": classmethod(_strip_protocol),
+    },
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    fsspec.register_implementation("hostile", HostileFileSystem, clobber=True)
+    made = HostileFileSystem()
+    for name in ("bad.txt", "good.txt"):
+        made.pipe_file(f"/root/{name}", b"as it was listed")
+    yield made
+    Lies.sends.clear()
+    Lies.listed.clear()
+    HostileFileSystem.store.clear()
+
+
+def root(tmp_path: Path, clock: SetClock) -> RemoteFolder:
+    return RemoteFolder(
+        "hostile:///root",
+        options={},
+        ignore=(),
+        settle_seconds=0,
+        clock=clock,
+        downloads=tmp_path / "downloads",
+        max_megabytes=1,
+    )
+
+
+def document(name: str, data: bytes = b"as it was listed") -> Document:
+    revision = Revision(hashlib.sha256(data).hexdigest())
+    return Document(DocumentId(name), CollectionName("c"), revision, len(data), ".txt")
+
+
+def refused(source: RemoteFolder, tmp_path: Path) -> DocumentError:
+    """The error of the bad file. The good one arrives, and nothing is left of either."""
+    with pytest.raises(DocumentError) as caught, source.local_copy(document("bad.txt")):
+        pass
+    with source.local_copy(document("good.txt")) as path:
+        assert path.read_bytes() == b"as it was listed"
+    assert list((tmp_path / "downloads").iterdir()) == []
+    return caught.value
+
+
+def test_a_download_that_goes_on_after_the_listed_size_is_stopped(server: Any, tmp_path: Path) -> None:
+    asked = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            asked.append(1)
+            yield b"as it was "
+
+    Lies.sends["bad.txt"] = endless()
+    error = refused(root(tmp_path, SetClock()), tmp_path)
+    assert (error.code, error.retryable) == (FailureCode.FILE_CHANGED, True)
+    assert "more than the 16 bytes that were listed" in error.message
+    assert len(asked) == 2
+
+
+def test_a_download_that_ends_early_is_no_document(server: Any, tmp_path: Path) -> None:
+    Lies.sends["bad.txt"] = iter([b"as it"])
+    error = refused(root(tmp_path, SetClock()), tmp_path)
+    assert (error.code, error.retryable) == (FailureCode.FILE_CHANGED, True)
+
+
+def test_a_download_that_trickles_fails_its_document_alone(server: Any, tmp_path: Path) -> None:
+    clock = SetClock()
+
+    def trickle() -> Iterator[bytes]:
+        for letter in b"as it was listed":
+            clock.move(20)
+            yield bytes([letter])
+
+    Lies.sends["bad.txt"] = trickle()
+    error = refused(root(tmp_path, clock), tmp_path)
+    assert (error.code, error.retryable) == (FailureCode.TIMEOUT, True)
+    assert error.message == "4 of 16 bytes have arrived after 80 s."
+
+
+def test_a_scan_reads_no_more_of_a_file_than_may_be_parsed(server: Any, tmp_path: Path) -> None:
+    taken = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            taken.append(1)
+            yield b"x" * 300_000
+
+    Lies.sends["bad.txt"] = endless()
+    listing = root(tmp_path, SetClock()).scan({})
+    assert listing.files[DocumentId("bad.txt")].revision.startswith("unread-")
+    assert len(taken) == 4
+    assert listing.files[DocumentId("good.txt")].size_bytes == 16
+
+
+def test_a_file_that_is_silent_fails_alone_while_the_root_answers(server: Any, tmp_path: Path) -> None:
+    goes_on, left = threading.Event(), threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        assert goes_on.wait(600)
+        yield b"as it was listed"
+        left.set()
+
+    Lies.sends["bad.txt"] = silent()
+    source = PatientSource(root(tmp_path, SetClock()), Patience(uuid.uuid4().hex, seconds=0.5))
+    with pytest.raises(DocumentError) as caught, source.local_copy(document("bad.txt")):
+        pass
+    assert (caught.value.code, caught.value.retryable) == (FailureCode.TIMEOUT, True)
+    with source.local_copy(document("good.txt")) as path:
+        assert path.read_bytes() == b"as it was listed"
+    goes_on.set()
+    until(lambda: not list((tmp_path / "downloads").iterdir()))
+
+
+@pytest.mark.parametrize("name", ["/root/../../etc/cron.d/job", "/root/./x.txt", "/root/c//x.txt", "/elsewhere/x.txt"])
+def test_a_name_that_leads_elsewhere_is_no_document(name: str, server: Any, tmp_path: Path) -> None:
+    Lies.listed.append({"name": name, "type": "file", "size": 3})
+    listing = root(tmp_path, SetClock()).scan({})
+    assert sorted(listing.files) == ["bad.txt", "good.txt"]
+    assert [item.reason for item in listing.passed_over] == ["bad_name"]
+
+
+@pytest.mark.parametrize("name", ["/root/..", "/elsewhere", "/root/c/../c"])
+def test_a_folder_that_leads_elsewhere_is_not_entered(name: str, server: Any, tmp_path: Path) -> None:
+    server.pipe_file("/elsewhere/x.txt", b"not of the root")
+    Lies.listed.append({"name": name, "type": "directory", "size": 0})
+    listing = root(tmp_path, SetClock()).scan({})
+    assert sorted(listing.files) == ["bad.txt", "good.txt"]
