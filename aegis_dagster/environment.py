@@ -1,13 +1,31 @@
-"""The environment variables that a process needs: before importing a library, or for the Dagster that it becomes."""
+"""What the environment of our processes says: to the libraries in them, and to the Dagster that one becomes."""
 
 import os
 from pathlib import Path
 
+_NOTHING_CALLS_HOME = {
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime asks for a host of Microsoft's and keeps a device id in ~/.cache
+    "DAGSTER_DISABLE_TELEMETRY": "1",  # also of an instance whose dagster.yaml is not ours
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",  # of every library that asks for it
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_MODE": "PRODUCTION",  # it loads no `.env` of the working directory
+}
 
-def keep_litellm_offline() -> None:
-    """Call before the first import of litellm, so that it loads no price map from the network and no local `.env`."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
+
+def keep_libraries_quiet() -> None:
+    """Switch off what libraries tell their makers or fetch from them. Called before any of them is imported."""
+    os.environ.update(_NOTHING_CALLS_HOME)
+
+
+def keep_font_list_in(folder: Path) -> None:
+    """Where matplotlib keeps its list of fonts, unless somebody chose a place; its default is in the user's home."""
+    os.environ.setdefault("MPLCONFIGDIR", str(folder))
+
+
+def keep_files_private() -> None:
+    """Whatever this process and its children write from now on, only its user can read."""
+    os.umask(0o077)
 
 
 def dagster_environment(home: Path, root: str, dagster_home: Path) -> dict[str, str]:

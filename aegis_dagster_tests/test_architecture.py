@@ -18,6 +18,7 @@ BELOW_SHELLS = {"composition", "memory", "monitoring", "planning", *BELOW_COMPOS
 
 # Which parts of the package each part may import, besides itself.
 ALLOWED: dict[str, set[str]] = {
+    "__init__": {"environment"},
     "environment": set(),
     "errors": set(),
     "memory": BASE,
@@ -31,10 +32,9 @@ ALLOWED: dict[str, set[str]] = {
     "stages": PORTS,
     "monitoring": {"stores", *PORTS},
     **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
-    "llm": {*PORTS, "pins", "environment"},
     "stores": {*PORTS, "pins", "process_identity"},
     "parsing": {*PORTS, "pins", "opening"},
-    "sources": {*PORTS, "opening", "process_identity"},
+    "sources": {*PORTS, "opening", "pins", "process_identity"},
     "composition": {"monitoring", *BELOW_COMPOSITION},
     **{name: {"composition", *BELOW_COMPOSITION} for name in ("search", "digests", "planning")},
     "pipeline": {"composition", "memory", *BELOW_COMPOSITION},

@@ -11,6 +11,8 @@ import dagster as dg
 from pydantic import Field
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.embedding.model_files import model_dir
+from aegis_dagster.environment import keep_font_list_in
 from aegis_dagster.errors import AegisError, ConfigurationError
 from aegis_dagster.llm.gateway import Gateway
 from aegis_dagster.ports import Progress
@@ -62,7 +64,9 @@ class _HomeResource(dg.ConfigurableResource[None]):
 
     def loaded(self) -> Settings:
         """The settings of this home. Raises ConfigurationError."""
-        return load_settings(Path(self.home) if self.home else None)
+        settings = load_settings(Path(self.home) if self.home else None)
+        keep_font_list_in(model_dir(settings.model_cache).with_name("matplotlib"))
+        return settings
 
 
 class ProjectResource(_HomeResource):

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aegis_dagster.environment import keep_litellm_offline
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
@@ -87,7 +86,6 @@ def litellm_is_loaded() -> bool:
 @cache
 def load_litellm() -> Any:
     """The litellm module, with its logging silenced. The first call takes seconds."""
-    keep_litellm_offline()
     _silence()
     litellm: Any = importlib.import_module("litellm")
     litellm.suppress_debug_info = True  # otherwise it prints advice on stdout for each error

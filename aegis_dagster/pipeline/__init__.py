@@ -151,9 +151,12 @@ class IngestionPipeline:
         project = self._project or project_for(Path(path))
         async with project.workbench(self._progress) as bench:
             self.reports = bench.reports
+            from langsmith import tracing_context
+
             token = current_session.set(Session(project, bench))
             try:
-                final = await compiled_graph().ainvoke(create_initial_state(path))
+                with tracing_context(enabled=False):  # a state holds the document: LangSmith must not have it
+                    final = await compiled_graph().ainvoke(create_initial_state(path))
             finally:
                 current_session.reset(token)
         return cast(IngestionState, final)
