@@ -13,6 +13,7 @@ from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
+from aegis_dagster.environment import keep_files_private
 
 
 def build_definitions(
@@ -43,4 +44,5 @@ def build_definitions(
     )
 
 
+keep_files_private()  # in the processes of Dagster that load this: code location, runs, steps
 defs = build_definitions()

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     **{name: {"composition", *BELOW_COMPOSITION} for name in ("search", "digests", "planning")},
     "pipeline": {"composition", "memory", *BELOW_COMPOSITION},
     "defs": BELOW_SHELLS,
-    "definitions": {"defs"},
+    "definitions": {"defs", "environment"},
     "cli": {"search", "digests", "definitions", "defs", *BELOW_SHELLS},
 }
 

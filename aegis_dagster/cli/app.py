@@ -23,6 +23,7 @@ from aegis_dagster.cli.output import (
 )
 from aegis_dagster.cli.terminal import VisibleGroup, escape, guard_streams
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster.environment import keep_files_private
 
 if TYPE_CHECKING:
     from aegis_dagster.cli.ingestion import Ingestion
@@ -40,6 +41,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line. Ctrl-C ends it at once."""
     guard_streams()
+    keep_files_private()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_end_at_interrupt, daemon=True).start()
     app()
@@ -143,10 +145,10 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how many documents have which status, by collection and stage."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        project = Project()
+        project = open_project()
         if as_json:
             print_json(views.status_values(project))
         else:
@@ -162,11 +164,11 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the passages that answer a question."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
     from aegis_dagster.search import find_passages
 
     with errors_shown(as_json):
-        hits = asyncio.run(find_passages(Project(), question, limit=limit, mode=mode, collection=collection))
+        hits = asyncio.run(find_passages(open_project(), question, limit=limit, mode=mode, collection=collection))
         if as_json:
             print_json({"hits": [hit.to_json() for hit in hits]})
         else:
@@ -182,10 +184,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what was extracted from a document: text, chunks, pictures."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        values = views.document_values(Project(), document)
+        values = views.document_values(open_project(), document)
         if as_json:
             print_json(values)
         else:
@@ -202,10 +204,10 @@ def graph(
     as_json: Json = False,
 ) -> None:
     """Show an entity, its neighbours, and the passages they come from."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        project = Project()
+        project = open_project()
         values = views.graph_values(project, entity, limit) if entity else views.biggest_values(project, limit)
         if as_json:
             print_json(values)
@@ -216,11 +218,11 @@ def graph(
 @app.command()
 def digest(as_json: Json = False) -> None:
     """Print one hash per store: equal digests mean equal knowledge."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
     from aegis_dagster.digests import digests
 
     with errors_shown(as_json):
-        values = digests(Project())
+        values = digests(open_project())
         if as_json:
             print_json(dict(values))
         else:

@@ -85,7 +85,7 @@ def open_partitions(project: Project) -> None:
 @contextmanager
 def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in a folder; creates it if it is missing."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as open_until_the_end:
         # Two processes that create the tables of a new instance at once would conflict.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):

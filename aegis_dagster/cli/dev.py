@@ -44,6 +44,7 @@ def prepare(project: Project) -> None:
     except RootUnreadable as error:
         err.print(f"[yellow]warning:[/] {escape(str(error))}")
     else:
+        project.require_exact_names()
         if listing.held_message:
             err.print(f"[yellow]held:[/] {escape(listing.held_message)}")
     open_partitions(project)

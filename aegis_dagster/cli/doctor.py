@@ -18,12 +18,13 @@ from aegis_dagster.cli.doctor_models import (
 )
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
-from aegis_dagster.composition.project import Project
+from aegis_dagster.composition.project import Project, open_to_others
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
+_NAMED = 50  # collections whose policies are shown
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
@@ -36,7 +37,11 @@ def examine(*, call: bool = False) -> list[Finding]:
     return [
         Finding("settings", True, f"{config_file()}" if config_file().is_file() else "defaults and environment", ""),
         tried("watched root", lambda: _root(project)),
-        tried("home", lambda: _home(project), "AEGIS_HOME chooses another folder."),
+        tried(
+            "home",
+            lambda: _home(project),
+            open_to_others(project.settings.home) or "AEGIS_HOME chooses another folder.",
+        ),
         _database(project),
         _collections(project),
         tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
@@ -93,20 +98,19 @@ def _database(project: Project) -> Finding:
 
 
 def _collections(project: Project) -> Finding:
-    """Whether all settings for collections name existing ones: a misspelt name protects nothing."""
-    names = {*project.settings.collections, *project.settings.llm.budgets.collections}
+    """The policy of each collection, and whether all settings for collections name existing ones."""
+    settings = project.settings
+    names = {*settings.collections, *settings.llm.budgets.collections}
     without: list[str] = []
 
     def look() -> str:
-        known = {str(name) for name in project.documents.collections()}
-        without.extend(sorted(names - known))
-        small = {name.lower() for name in known}
-        if misspelt := [name for name in without if name.lower() in small]:
-            raise ConfigurationError(
-                f"Settings for {', '.join(misspelt)} apply to no collection.",
-                remedy="spell the name exactly like the folder, in upper and lower case, too.",
-            )
-        return f"{len(known)} known, settings for {len(names)}"
+        project.require_exact_names()
+        known = [str(name) for name in project.documents.collections()]
+        without.extend(sorted(names - set(known)))
+        policies = ", ".join(f"{name} ({settings.policy(name).words})" for name in known[:_NAMED])
+        rest = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        listed = f": {policies}{rest}" if known else ""
+        return f"{len(known)} known, settings for {len(names)}; by default {settings.default_policy}{listed}"
 
     found = tried("collections", look)
     if not found.ok or not without:

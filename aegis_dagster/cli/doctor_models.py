@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from aegis_dagster.composition.models import Models, own_prices
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import AccountKind
-from aegis_dagster.domain.identifiers import CollectionName
-from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
+from aegis_dagster.domain.addresses import without_secrets
+from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Message, TaskType
 from aegis_dagster.domain.money import month_of, shown_usd
 from aegis_dagster.embedding.model_files import MODEL, model_dir
 from aegis_dagster.errors import AegisError, ConfigurationError
@@ -73,8 +72,8 @@ def pictures_finding(project: Project) -> Finding:
     """The finding on the describer of pictures."""
     how = "set enrich.describer to auto" if project.settings.enrich.describer == "ocr" else _CONFIGURE
 
-    def chosen(collection: CollectionName) -> tuple[str, bool]:
-        found = project.choices.describer(collection, NobodyDescribes())
+    def chosen(classification: Classification) -> tuple[str, bool]:
+        found = project.choices.describer_of(classification, NobodyDescribes())
         if isinstance(found, VisionDescriber):
             return _in_order(found.accepted), True
         return "the text in a picture, by OCR", False
@@ -87,8 +86,8 @@ def graph_finding(project: Project) -> Finding:
     """The finding on the extractor of the graph."""
     how = "set graph.extractor to auto" if project.settings.graph.extractor == "statistical" else _CONFIGURE
 
-    def chosen(collection: CollectionName) -> tuple[str, bool]:
-        found = project.choices.extractor(collection)
+    def chosen(classification: Classification) -> tuple[str, bool]:
+        found = project.choices.extractor_of(classification)
         if isinstance(found, ModelExtractor):
             return _in_order(found.accepted), True
         return f"statistical ({found.name})", False
@@ -98,16 +97,16 @@ def graph_finding(project: Project) -> Finding:
 
 
 def _choice(
-    component: str, project: Project, chosen: Callable[[CollectionName], tuple[str, bool]], move_up: str
+    component: str, project: Project, chosen: Callable[[Classification], tuple[str, bool]], move_up: str
 ) -> Finding:
     """The choice, and that for confidential collections if it differs. `chosen` also returns whether it is a model."""
-    confidential = [name for name, policy in project.settings.collections.items() if policy.local_only]
+    confidential = project.settings.confidential
     try:
-        state, by_model = chosen(CollectionName(""))
+        state, by_model = chosen(Classification.INTERNAL)
         if confidential:
-            theirs, also_by_model = chosen(CollectionName(confidential[0]))
+            theirs, also_by_model = chosen(Classification.CONFIDENTIAL)
             if theirs != state:
-                state = f"{state}; confidential collections ({', '.join(confidential)}): {theirs}"
+                state = f"{state}; confidential collections ({confidential}): {theirs}"
                 by_model = by_model and also_by_model
     except ConfigurationError as error:
         return Finding(component, False, error.message, error.remedy)
@@ -183,7 +182,7 @@ def _provider(project: Project, name: str, chosen: ProviderSettings, access: Pro
     """Address, key, models, budget. Raises ConfigurationError: no model, a paid one without price or budget."""
     if not chosen.models:
         raise ConfigurationError(f"{name} has no models.", remedy=f"name them under llm.providers.{name}.models.")
-    parts = [shown_address(access.base_url), _key_state(chosen, access)]
+    parts = [without_secrets(access.base_url), _key_state(chosen, access)]
     by_task = {task: [model for model, offers in chosen.models.items() if task in offers.tasks] for task in TaskType}
     parts += [f"{task}: {', '.join(models)}" for task, models in by_task.items() if models]
     if chosen.free:
@@ -196,13 +195,6 @@ def _provider(project: Project, name: str, chosen: ProviderSettings, access: Pro
             remedy=f'add "{name}/{unpriced[0]}": {{input: ..., output: ...}} (USD per million tokens) to llm.prices.',
         )
     return "; ".join([*parts, "prices known", _budget_left(project, name)])
-
-
-def shown_address(base_url: str) -> str:
-    """An address without user, password and query, which may hold keys."""
-    parts = urlsplit(base_url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
 
 
 def _key_state(chosen: ProviderSettings, access: ProviderAccess) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape
-from aegis_dagster.composition.project import Project
+from aegis_dagster.composition.project import Project, open_project
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.planning.forecast import ENOUGH_CALLS, Forecast, forecast
@@ -86,4 +86,4 @@ def project_of(paths: Sequence[Path]) -> Project:
         folder = next((path for path in paths if path.is_dir()), None)
         if folder is not None:
             settings = settings.model_copy(update={"root": normalized(folder)})
-    return Project(settings)
+    return open_project(settings)

@@ -13,12 +13,22 @@ from typing import Any
 from aegis_dagster.cli.output import err
 from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
+from aegis_dagster.composition.project import open_project as open_checked
+from aegis_dagster.domain.collection_names import as_written
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode, UnknownDocument
 from aegis_dagster.memory import free_memory_mb, memory_shortage
 from aegis_dagster.ports import Progress
-from aegis_dagster.settings import Settings, as_url, load_settings, normalized, remember_root, watched_root
+from aegis_dagster.settings import (
+    Settings,
+    as_url,
+    load_settings,
+    normalized,
+    refuse_secrets,
+    remember_root,
+    watched_root,
+)
 from aegis_dagster.sources.hang_guard import Patience
 from aegis_dagster.stages.cleanup import sweep_artifacts, tidy_up
 from aegis_dagster.stages.context import StageReport
@@ -93,11 +103,13 @@ class Ingestion:
 
 def open_project(paths: Sequence[Path]) -> Project:
     """The project. Without a watched root, the first folder given becomes the root and is remembered."""
+    for path in paths:
+        refuse_secrets(path)
     settings = load_settings()
     if settings.root is not None:
-        return Project(settings)
+        return open_checked(settings)
     patience = Patience(str(paths[0]) if paths else "", seconds=settings.listing.patience_seconds)
-    return Project(patience.ask(lambda: _first_root(settings, paths)))
+    return open_checked(patience.ask(lambda: _first_root(settings, paths)))
 
 
 def ingest(
@@ -115,6 +127,9 @@ def ingest(
     """
     done, since = Ingestion(progress), project.clock.now()
     scopes = [_scope(project, path) for path in paths] or [""]
+    for name in project.names_without_folder():
+        told = f"The settings name a collection {as_written(name)}; no folder has this name."
+        err.print(f"[yellow]warning:[/] {escape(told)}")
     for scope in scopes:
         _bring_up(project, scope, done, confirm_deletions, force_from)
     _check_costs(project, since, done)
@@ -152,6 +167,7 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
     ):
         raise shortage
     listing = update_listing(project.source, project.documents, project.guard(confirmed=confirm_deletions), scope)
+    project.require_exact_names()
     done.ignored += listing.ignored
     if listing.held_message:
         done.held = listing.held_message

@@ -38,12 +38,12 @@ def costs(
 ) -> None:
     """Show what was spent, on what, and what is left."""
     from aegis_dagster.cli import costs as work
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
         if as_csv and as_json:
             raise ConfigurationError("--csv and --json exclude each other.", remedy="give one of them.")
-        project = Project()
+        project = open_project()
         groups = work.chosen_groups(by or [])
         chosen = work.chosen_month(project, month, every=every)
         if as_json:
@@ -82,40 +82,40 @@ def budget(context: typer.Context, as_json: Json = False) -> None:
 def show(as_json: Json = False) -> None:
     """Show this month's budgets, what is spent and what is left."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        _show(budgets.budgets(Project()), as_json)
+        _show(budgets.budgets(open_project()), as_json)
 
 
 @budget_app.command("set", context_settings=_AMOUNTS)
 def set_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
     """Set this month's limit in USD, whatever aegis.yaml says."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        _show(budgets.set_budget(Project(), name, usd, collection=collection), as_json)
+        _show(budgets.set_budget(open_project(), name, usd, collection=collection), as_json)
 
 
 @budget_app.command("raise", context_settings=_AMOUNTS)
 def raise_limit(name: Name, usd: Usd, collection: OfCollection = False, as_json: Json = False) -> None:
     """Raise this month's limit by an amount in USD."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        _show(budgets.raise_budget(Project(), name, usd, collection=collection), as_json)
+        _show(budgets.raise_budget(open_project(), name, usd, collection=collection), as_json)
 
 
 @budget_app.command()
 def reset(name: Name, collection: OfCollection = False, as_json: Json = False) -> None:
     """Let the limit follow aegis.yaml again."""
     from aegis_dagster.cli import budgets
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        _show(budgets.reset_budget(Project(), name, collection=collection), as_json)
+        _show(budgets.reset_budget(open_project(), name, collection=collection), as_json)
 
 
 def _show(shown: "Budgets", as_json: bool) -> None:

@@ -59,10 +59,10 @@ def dev(
 ) -> None:
     """Run Dagster over this home: webserver, daemon and code location, on loopback. Ctrl-C ends all of it."""
     from aegis_dagster.cli import dev as work
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json=False):
-        project = Project()
+        project = open_project()
         work.check_port(port)
         work.prepare(project)
         err.print(f"Watched root: {escape(str(project.watched_root))}")

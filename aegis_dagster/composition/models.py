@@ -7,7 +7,6 @@ from functools import cached_property
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.accounts import AccountLimits
-from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.llm import Classification, LLMTask, TaskType
 from aegis_dagster.domain.money import nano_usd
 from aegis_dagster.domain.prices import Price, Tier
@@ -63,13 +62,17 @@ class Models:
                 max_wait_seconds=llm.max_wait_seconds,
                 rest_after_failures=llm.rest_after_failures,
                 rest_seconds=llm.rest_seconds,
+                classification=self.classification,
             ),
         )
 
-    def describer(self, collection: CollectionName, ocr: PictureDescriber) -> PictureDescriber:
+    def describer(self, collection: str, ocr: PictureDescriber) -> PictureDescriber:
+        """The describer for a collection's pictures. Raises as `describer_of` and `classification`."""
+        return self.describer_of(self.classification(collection), ocr)
+
+    def describer_of(self, classification: Classification, ocr: PictureDescriber) -> PictureDescriber:
         """The describer for the pictures. Raises ConfigurationError if a model is wanted but none may see them."""
         enrich = self._settings.enrich
-        classification = self.classification(collection)
         if not self._by_model(enrich.describer, TaskType.IMAGE_DESCRIPTION, classification):
             return ocr
         return VisionDescriber(
@@ -81,10 +84,13 @@ class Models:
             max_tokens=enrich.max_answer_tokens,
         )
 
-    def extractor(self, collection: CollectionName) -> EvidenceExtractor:
+    def extractor(self, collection: str) -> EvidenceExtractor:
+        """The extractor for a collection's chunks. Raises as `extractor_of` and `classification`."""
+        return self.extractor_of(self.classification(collection))
+
+    def extractor_of(self, classification: Classification) -> EvidenceExtractor:
         """The extractor for the chunks. Raises ConfigurationError if a model is wanted but none may see them."""
         graph = self._settings.graph
-        classification = self.classification(collection)
         if not self._by_model(graph.extractor, TaskType.ENTITY_EXTRACTION, classification):
             return StatisticalExtractor(
                 max_entities=graph.max_entities_per_chunk, max_relations=graph.max_relations_per_chunk
@@ -113,10 +119,10 @@ class Models:
         if name == MODEL:
             return self._minilm()
         provider, model = self._embedding_model(name)
-        confidential = [name for name, policy in self._settings.collections.items() if policy.local_only]
+        confidential = self._settings.confidential
         if confidential and not provider.local:
             raise ConfigurationError(
-                f"Collection {confidential[0]} is local_only, but embed.model {name} is not a local model.",
+                f"embed.model {name} is not a local model, but some collections are local_only: {confidential}.",
                 remedy="choose a local embedding model: one vector store cannot mix two models.",
             )
         return self._by_provider(provider, model)
@@ -126,7 +132,7 @@ class Models:
         yield self.embedder
         if self._settings.embed.model != MODEL:
             yield self._minilm()
-        confidential = any(policy.local_only for policy in self._settings.collections.values())
+        confidential = self._settings.confidential
         for provider in self.providers:
             for model in provider.models.values():
                 if confidential and not provider.local:  # a question may reveal confidential content
@@ -149,8 +155,8 @@ class Models:
             texts_per_call=model.texts_per_call,
         )
 
-    def classification(self, collection: CollectionName) -> Classification:
-        """Which models may see a collection's content."""
+    def classification(self, collection: str) -> Classification:
+        """Which models may see a collection's content. Raises ConfigurationError if `collections` nearly names it."""
         local_only = self._settings.policy(collection).local_only
         return Classification.CONFIDENTIAL if local_only else Classification.INTERNAL
 

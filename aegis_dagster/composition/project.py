@@ -4,6 +4,7 @@ The layers above (`defs/`, `cli/`, `pipeline/`) take what they need from here an
 """
 
 import logging
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache, cached_property
@@ -14,7 +15,8 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition.models import Models
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, CollectionName, DocumentId
+from aegis_dagster.domain.llm import Classification
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import tokenizer_file
@@ -25,7 +27,8 @@ from aegis_dagster.pins import pinned
 from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress, TaskRunner
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.progress import Silent
-from aegis_dagster.settings import Settings, as_url, load_settings, normalized
+from aegis_dagster.settings import Settings, as_url, load_settings, normalized, refuse_secrets
+from aegis_dagster.settings.stages import CollectionPolicy
 from aegis_dagster.sources.hang_guard import Patience, PatientSource
 from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
@@ -66,6 +69,7 @@ class Project:
     ) -> None:
         """engine: an open engine on the settings' database. tasks: used instead of worker processes."""
         self.settings = settings or load_settings()
+        _warn_if_open(self.settings.home)
         self.clock = clock or SystemClock()
         self._engine, self._tasks = engine, tasks
 
@@ -189,8 +193,8 @@ class Project:
         return Identities(
             by_stage={
                 Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
-                Stage.ENRICH: self._identity_by_model(Stage.ENRICH, CollectionName("")),
-                Stage.GRAPH: self._identity_by_model(Stage.GRAPH, CollectionName("")),
+                Stage.ENRICH: self._identity_by_model(Stage.ENRICH, Classification.INTERNAL),
+                Stage.GRAPH: self._identity_by_model(Stage.GRAPH, Classification.INTERNAL),
                 Stage.CHUNK: (
                     f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
                     f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
@@ -200,30 +204,40 @@ class Project:
             local_only=self._identities_of_confidential(),
             rules={
                 CollectionName(name): CollectionRules(
-                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, policy.local_only
+                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, bool(policy.local_only)
                 )
-                for name, policy in settings.collections.items()
+                for name, policy in settings.policies.items()
             },
-            default_rules=CollectionRules(enrich.enabled, settings.graph.enabled),
+            default_rules=CollectionRules(enrich.enabled, settings.graph.enabled, settings.local_only_by_default),
         )
 
     def _identities_of_confidential(self) -> dict[Stage, str]:
         """The identities of stages for confidential collections."""
-        found: dict[Stage, str] = {}
-        for name, policy in self.settings.collections.items():
-            wanted = {Stage.ENRICH: policy.enrich, Stage.GRAPH: policy.graph}
-            for stage in wanted:
-                if policy.local_only and wanted[stage] and stage not in found:
-                    found[stage] = self._identity_by_model(stage, CollectionName(name))
-        return found
+        everybody = [CollectionPolicy(local_only=True)] if self.settings.local_only_by_default else []
+        confidential = [policy for policy in (*self.settings.policies.values(), *everybody) if policy.local_only]
+        wanted = {
+            Stage.ENRICH: any(policy.enrich for policy in confidential),
+            Stage.GRAPH: any(policy.graph for policy in confidential),
+        }
+        return {stage: self._identity_by_model(stage, Classification.CONFIDENTIAL) for stage in wanted if wanted[stage]}
 
-    def _identity_by_model(self, stage: Stage, collection: CollectionName) -> str:
-        """The identity of a stage whose model depends on the collection's classification."""
+    def _identity_by_model(self, stage: Stage, classification: Classification) -> str:
+        """The identity of a stage whose model depends on who may see the content."""
         if stage is Stage.GRAPH:
-            return self.choices.extractor(collection).name
+            return self.choices.extractor_of(classification).name
         enrich = self.settings.enrich
         limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
-        return f"{ENRICH_VERSION}/{self.choices.describer(collection, self._ocr(self._pool())).name}/{limits}"
+        return f"{ENRICH_VERSION}/{self.choices.describer_of(classification, self._ocr(self._pool())).name}/{limits}"
+
+    def require_exact_names(self) -> None:
+        """Raises ConfigurationError if the settings nearly name a collection: no policy may miss its folder."""
+        self.settings.require_exact_names(self.documents.collections())
+
+    def names_without_folder(self) -> list[str]:
+        """The collections that the settings name and the root does not have. Raises RootUnreadable."""
+        named = {*self.settings.collections, *self.settings.llm.budgets.collections}
+        absent = named - {DEFAULT_COLLECTION, *self.documents.collections()}  # that of files at the root has no folder
+        return sorted(name for name in absent if "/" in name or not self.source.holds(name))
 
     @property
     def watched_root(self) -> str | Path:
@@ -250,6 +264,7 @@ class Project:
 
         Raises OutsideRoot with the command that would accept it.
         """
+        refuse_secrets(path)
         root = self.watched_root
         if isinstance(root, str):
             return self._scope_of_url(path, root)
@@ -327,6 +342,7 @@ class Project:
 
         run_id: written to the ledger rows of the calls.
         """
+        self.require_exact_names()
         pool, models = self._pool(), self.models(run_id or new_owner())
         self.artifacts.clean_staging()
         async with AsyncExitStack() as closing:
@@ -389,6 +405,30 @@ class Project:
                 "tokenizer": str(tokenizer_file(self.settings.model_cache)),
             },
         )
+
+
+def open_to_others(home: Path) -> str:
+    """What to do about a home that other users of the machine can read; "" if they cannot, or there is none yet."""
+    try:
+        mode = home.stat().st_mode
+    except OSError:
+        return ""
+    command = f"chmod -R go-rwx {shlex.quote(str(home))}"
+    return f"Other users of this machine can read {home}: run `{command}`." if mode & 0o077 else ""
+
+
+@cache
+def _warn_if_open(home: Path) -> None:
+    """Say it once a process."""
+    if told := open_to_others(home):
+        logger.warning(told)
+
+
+def open_project(settings: Settings | None = None) -> Project:
+    """The project, for a command that shows or works on documents. Raises as `load_settings`, `require_exact_names`."""
+    project = Project(settings)
+    project.require_exact_names()
+    return project
 
 
 def _below(path: Path, folder: Path) -> str | None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aegis_dagster.domain.collection_names import require_exact
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
 
@@ -43,8 +44,11 @@ class Identities:
         return self.local_only.get(stage, self.by_stage[stage]) if confidential else self.by_stage[stage]
 
     def rules_for(self, collection: CollectionName) -> CollectionRules:
-        """The rules of a collection."""
-        return self.rules.get(collection, self.default_rules)
+        """The rules of a collection. Raises ConfigurationError if rules are stated for nearly its name."""
+        found = self.rules.get(collection)
+        if found is None:
+            require_exact(collection, self.rules, setting="collections")
+        return found or self.default_rules
 
     def framed(self, collection: CollectionName) -> tuple[bytes, ...]:
         """What each stage of a collection depends on besides its input, encoded for hashing; "off" if it is skipped.

@@ -29,7 +29,7 @@ class PassedOver:
     """A path that was seen but is not a document now, and why."""
 
     path: str  # ends with "/" for a folder with everything below it
-    reason: str  # "unreadable", "still_growing", "link_leaves_root", "broken_link", "not_a_file", "bad_name"
+    reason: str  # "unreadable", "still_growing", "link_leaves_root", "link_leaves_collection", "bad_name", ...
     remedy: str
     keeps_document: bool  # a document known under this path is kept as it is
 

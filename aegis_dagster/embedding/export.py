@@ -39,6 +39,9 @@ def export_minilm(target: Path) -> None:
         model = _model(json.loads((source / "config.json").read_text("utf-8")), _weights(source / "model.safetensors"))
         onnx.save(model, str(complete / MODEL_FILE))
         shutil.copyfile(source / TOKENIZER_FILE, complete / TOKENIZER_FILE)
+        complete.chmod(0o755)  # a cache may serve several users, and a model is no secret
+        for file in complete.iterdir():
+            file.chmod(0o644)
         complete.rename(target)
 
 

@@ -7,12 +7,12 @@ Concurrency, requests and tokens per minute are limited per process; money is li
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation
-from aegis_dagster.domain.llm import LLMResponse, LLMTask, TaskType
+from aegis_dagster.domain.llm import Classification, LLMResponse, LLMTask, TaskType
 from aegis_dagster.domain.prices import FREE, Price, highest_cost
 from aegis_dagster.domain.routing import Candidate, candidates
 from aegis_dagster.llm.attempts import Trail, error_after, nobody_may, route, unpriced
@@ -40,6 +40,7 @@ class GatewayOptions:
     max_wait_seconds: float = 60.0  # after a longer Retry-After the provider rests and the next tier is asked
     rest_after_failures: int = 5  # in a row
     rest_seconds: float = 60.0  # doubles while probes fail, up to LONGEST_REST times
+    classification: Callable[[str], Classification] | None = None  # of a collection's content, whatever a task says
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Gateway:
         """
         if task.max_tokens < 1 and task.task_type is not TaskType.EMBEDDING:
             raise ValueError("A task needs max_tokens: without it the highest cost of the answer is unknown.")
+        task = self._classified(task)
         found = self.candidates(task)
         if not found:
             raise nobody_may(task, self._tiers)
@@ -101,6 +103,13 @@ class Gateway:
             if response is not None:
                 return response
         raise error_after(trail, self._clock.now())
+
+    def _classified(self, task: LLMTask) -> LLMTask:
+        """The task, confidential if the collection it is asked for is, also where the caller forgot to say so."""
+        classify, collection = self._options.classification, task.asked_for.collection
+        if classify is None or not collection or classify(collection) is not Classification.CONFIDENTIAL:
+            return task
+        return replace(task, classification=Classification.CONFIDENTIAL)
 
     async def aclose(self) -> None:
         """Close the connections. The gateway can be used again afterwards, also in another event loop."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from aegis_dagster.composition.project import Project
+from aegis_dagster.composition.project import Project, open_project
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.errors import UnknownDocument
@@ -40,7 +40,7 @@ def project_for(path: Path) -> Project:
         root = normalized(path).parent
         remember_root(settings.home, root)
         settings = settings.model_copy(update={"root": root})
-    return Project(settings)
+    return open_project(settings)
 
 
 @asynccontextmanager

@@ -6,12 +6,14 @@ Order, first wins: environment (`AEGIS_PARSE__WORKERS=4`: two underscores go one
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +23,8 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
+from aegis_dagster.domain.addresses import holds_secret
+from aegis_dagster.domain.collection_names import require_exact
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings.llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings.monitoring import AlertSettings, MetricsSettings, Neo4jSettings
@@ -36,7 +40,16 @@ from aegis_dagster.settings.stages import (
     QdrantSettings,
 )
 
+_POLICIES = ("AEGIS_COLLECTIONS", "AEGIS_DEFAULT_POLICY")
+
 RootUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://")]
+
+
+def _with_one_at(url: str) -> str:
+    """Refuses a password with an unescaped @: its end would be read as the host, and errors name the host."""
+    if url.partition("://")[2].partition("/")[0].count("@") > 1:
+        raise ValueError("its user or password holds an @: write it as %40")
+    return url
 
 
 class Settings(BaseSettings):
@@ -73,7 +86,7 @@ class Settings(BaseSettings):
         ge=0,
         description="`aegis ingest FILE` and `IngestionPipeline` refuse to start with less free memory.",
     )
-    database: str | None = Field(
+    database: Annotated[str, AfterValidator(_with_one_at)] | None = Field(
         default=None,
         repr=False,
         description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`.",
@@ -90,6 +103,10 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
     neo4j: Neo4jSettings = Neo4jSettings()
+    default_policy: Literal["open", "local_only"] = Field(
+        default="open",
+        description="Whether a collection that does not say `local_only` itself is confidential. `local_only`: every collection is, also a new folder, except those with `collections.NAME.local_only: false`.",
+    )
     collections: dict[str, CollectionPolicy] = Field(
         default_factory=dict, description="Policy by collection name; a collection without a policy has the defaults."
     )
@@ -132,9 +149,40 @@ class Settings(BaseSettings):
         """Folder where docling's weights are looked for."""
         return self.parse.docling_models or self.home / "models" / "docling"
 
+    @property
+    def local_only_by_default(self) -> bool:
+        """Whether a collection without a policy of its own is confidential."""
+        return self.default_policy == "local_only"
+
+    @property
+    def policies(self) -> dict[str, CollectionPolicy]:
+        """The policies by collection name, with what each leaves to `default_policy`."""
+        return {name: self._complete(policy) for name, policy in self.collections.items()}
+
     def policy(self, collection: str) -> CollectionPolicy:
-        """The policy of a collection."""
-        return self.collections.get(collection, CollectionPolicy())
+        """The policy of a collection. Raises ConfigurationError if `collections` nearly names it."""
+        require_exact(collection, self.collections, setting="collections")
+        return self._complete(self.collections.get(collection, CollectionPolicy()))
+
+    @property
+    def confidential(self) -> str:
+        """Which collections are local_only, in words; "" if none is."""
+        policies = self.policies
+        if not self.local_only_by_default:
+            return ", ".join(name for name, policy in policies.items() if policy.local_only)
+        opened = ", ".join(name for name, policy in policies.items() if not policy.local_only)
+        return f"all but {opened}" if opened else "all"
+
+    def require_exact_names(self, collections: Iterable[str]) -> None:
+        """Raises ConfigurationError if a setting nearly names one of these collections."""
+        for collection in collections:
+            require_exact(collection, self.collections, setting="collections")
+            require_exact(collection, self.llm.budgets.collections, setting="llm.budgets.collections")
+
+    def _complete(self, policy: CollectionPolicy) -> CollectionPolicy:
+        if policy.local_only is not None:
+            return policy
+        return policy.model_copy(update={"local_only": self.local_only_by_default})
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +261,15 @@ def _refuse_misread_variables() -> None:
     """Refuse variables that would set something else than they say, or nothing.
 
     pydantic-settings makes their names small letters and passes over sections that it does not know. Those of one word
-    may be another program's, and are let be.
+    may be another program's, and are let be, unless one is nearly the name of a policy.
     """
     for name in os.environ:
-        first, *rest = name.upper().removeprefix("AEGIS_").split("__")
-        if not name.upper().startswith("AEGIS_") or not rest:
+        upper = name.upper()
+        if not upper.startswith("AEGIS_"):
+            continue
+        first, *rest = upper.removeprefix("AEGIS_").split("__")
+        if not rest:
+            _refuse_misspelt_policy(name)
             continue
         if first.lower() not in Settings.model_fields:
             known = ", ".join(f"AEGIS_{each.upper()}" for each in Settings.model_fields)
@@ -234,13 +286,33 @@ def _refuse_misread_variables() -> None:
             )
 
 
+def _refuse_misspelt_policy(name: str) -> None:
+    meant = get_close_matches(name.upper(), _POLICIES, 1, cutoff=0.85)
+    if meant and name.upper() not in _POLICIES:
+        raise ConfigurationError(
+            f"The variable {name} is no setting, and would protect nothing.", remedy=f"write it as {meant[0]}."
+        )
+
+
 def watched_root(written: str | Path) -> str | Path:
     """A root as somebody wrote it: a URL without its last slash, or an absolute path."""
+    refuse_secrets(written)
     text = str(written)
-    if text.startswith("file:"):
+    if text.startswith(("file:", "local:")):
         return normalized(Path(unquote(urlsplit(text).path)))
     url = as_url(text)
     return url.rstrip("/") if url else normalized(Path(text))
+
+
+def refuse_secrets(written: str | Path) -> None:
+    """Raises ConfigurationError if an address of documents holds a credential; the error does not repeat it."""
+    if holds_secret(str(written)):
+        raise ConfigurationError(
+            "The address of the watched root holds a user, a password, a key or a token; it would be stored and shown.",
+            remedy="write it without, in `root`, AEGIS_ROOT or the file `root` of AEGIS_HOME, and put the credential "
+            "into the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or into fsspec's configuration "
+            "(~/.config/fsspec/*.json). If it was stored or shown before, replace it.",
+        )
 
 
 def as_url(written: str | Path) -> str | None:
@@ -264,5 +336,5 @@ def remembered_root(home: Path) -> str | None:
 
 def remember_root(home: Path, root: str | Path) -> None:
     """Make `root` this home's watched root from now on."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "root").write_text(f"{root}\n", "utf-8")

@@ -1,18 +1,18 @@
 """The sections `metrics`, `alerts` and `neo4j` of the settings."""
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from aegis_dagster.domain.addresses import holds_secret
 from aegis_dagster.settings.stages import Section
 
 
 def _without_secret(address: str) -> str:
-    """Refuses `user:password@` before the host: addresses stand in logs, errors and pages."""
-    if re.match(r"[^:/?#]*://[^/?#]*@", address):
+    """Refuses `user:password@` and `?token=`: addresses stand in logs, errors and pages."""
+    if holds_secret(address):
         raise ValueError(
-            "it holds a user or a password, and addresses are written into logs: leave out what stands before the @. "
+            "it holds a user, a password or a token, and addresses are written into logs: leave out what stands before the @ or after the ?. "
             "Neo4j has neo4j.user and the variable AEGIS_NEO4J_PASSWORD; before the others put a proxy on this "
             "machine that adds the password"
         )
@@ -52,7 +52,7 @@ class AlertSettings(Section):
     dagster_url: HttpUrl = Field(
         default="http://127.0.0.1:3000", description="Address at which people open Dagster; pages link to runs there."
     )
-    runbook_url: str = Field(
+    runbook_url: Annotated[str, AfterValidator(_without_secret)] = Field(
         default="docs/guides/MONITORING.md",
         min_length=1,
         description="Address of the monitoring guide, to which pages link.",

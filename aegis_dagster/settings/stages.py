@@ -147,6 +147,15 @@ class QdrantSettings(Section):
 class CollectionPolicy(Section):
     """The policy of one collection."""
 
-    local_only: bool = Field(default=False, description="Send its content only to providers with `local: true`.")
+    local_only: bool | None = Field(
+        default=None,
+        description="Send its content only to providers with `local: true`. Default: see `default_policy`.",
+    )
     enrich: bool = Field(default=True, description="Describe its pictures.")
     graph: bool = Field(default=True, description="Extract entities and relations from it.")
+
+    @property
+    def words(self) -> str:
+        """The policy in words, e.g. "local_only" or "open, no graph"."""
+        off = [f"no {name}" for name, on in (("pictures", self.enrich), ("graph", self.graph)) if not on]
+        return ", ".join(["local_only" if self.local_only else "open", *off])

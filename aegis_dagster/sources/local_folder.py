@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aegis_dagster.domain.identifiers import DocumentId, Revision
+from aegis_dagster.domain.identifiers import DocumentId, Revision, collection_of
 from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, RootUnreadable
@@ -212,7 +212,10 @@ class WatchedFolder:
             pending.append(name + "/")
 
     def _follow(self, entry: os.DirEntry[str], name: str, found: _Scan) -> None:
-        """Follow a link to a file. A linked folder could form a cycle; one inside the root is found by its own path."""
+        """Follow a link to a file of the same collection: the policy of a collection must hold for all that lies in it.
+
+        A linked folder could form a cycle; one inside the root is found by its own path.
+        """
         target, root = os.path.realpath(self.root / name), os.path.realpath(self.root)
         if target == self._home:
             found.ignored += 1
@@ -226,6 +229,9 @@ class WatchedFolder:
         if not Path(target).is_relative_to(root):
             remedy = "copy the file into the watched root: links that leave it are not followed."
             found.passed_over.append(PassedOver(name, "link_leaves_root", remedy, False))
+        elif target != root and _collection_at(target, root, status) != collection_of(DocumentId(name)):
+            remedy = "copy the file into this collection: a file is treated by the policy of the folder it lies in."
+            found.passed_over.append(PassedOver(name, "link_leaves_collection", remedy, False))
         elif not stat.S_ISDIR(status.st_mode):
             _take(name, status, found)
             found.targets[DocumentId(name)] = os.path.relpath(target, root)
@@ -299,6 +305,12 @@ def _each(root: int, prefix: str) -> Iterator[os.DirEntry[str]]:
                 yield entry
     finally:
         os.close(folder)
+
+
+def _collection_at(path: str, root: str, status: os.stat_result) -> str:
+    """The collection of what lies at a path below the root: a top-level folder is one itself."""
+    relative = Path(path).relative_to(root)
+    return relative.parts[0] if stat.S_ISDIR(status.st_mode) else collection_of(DocumentId(relative.as_posix()))
 
 
 def _take(name: str, status: os.stat_result, found: _Scan) -> None:

@@ -219,6 +219,10 @@ class RemoteFolder:
             if self._names.ignored(part):
                 found.ignored.add("/".join(parts[:number]))
                 return
+        if info.get("type") == "link" or info.get("islink"):  # of SFTP and SMB; where it leads is not known
+            remedy = "copy the file to its place: links on a server are not followed."
+            found.passed_over.append(PassedOver(name, "link_not_followed", remedy, False))
+            return
         found.files[DocumentId(name)] = remote_file(info)
 
     def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile], scope: str) -> None:

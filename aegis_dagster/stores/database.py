@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from aegis_dagster.domain.addresses import without_secrets
 from aegis_dagster.errors import ServiceError
 
 metadata = sa.MetaData(
@@ -41,7 +42,7 @@ _SERVER_LIMITS = {
 def open_database(url: str) -> Engine:
     """An engine on an up-to-date database; creates the SQLite file and runs migrations when needed."""
     if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     else:
@@ -142,10 +143,15 @@ def _existing_file(url: str) -> Engine:
 
 def no_database(url: str) -> ServiceError:
     """The error when the database does not exist."""
-    shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+    shown = shown_database(sa.engine.make_url(url))
     return ServiceError(
         f"There is no database {shown} yet.", remedy="run `aegis ingest`, or mount the disk that AEGIS_HOME is on."
     )
+
+
+def shown_database(url: sa.URL) -> str:
+    """A database's address without user, password and options, which may hold a password, too."""
+    return without_secrets(url.render_as_string())
 
 
 def _check_revision(url: str, revision: str | None) -> None:

@@ -106,6 +106,7 @@ class _Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                umask=0o077,  # what it writes, e.g. the text of a document, is for this user alone
                 limit=_LINE_LIMIT,
             ),
             errors,

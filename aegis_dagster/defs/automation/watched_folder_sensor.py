@@ -84,6 +84,7 @@ def list_root(instance: dg.DagsterInstance, project: Project, log: Log, *, read_
         record(instance, project, ROOT_READABLE, str(error))
         raise
     record(instance, project, ROOT_READABLE, "")
+    project.require_exact_names()
     if not report.undecided and record(instance, project, DELETIONS_HELD, report.held_message) and report.held_message:
         log(report.held_message)
     put_partitions_right(instance, project)

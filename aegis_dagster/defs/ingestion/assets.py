@@ -15,6 +15,7 @@ from aegis_dagster.defs.ingestion.previews import preview_of
 from aegis_dagster.defs.ingestion.run_gauges import Gateway, label_of, run_gauges
 from aegis_dagster.defs.ingestion.run_outcome import failure_noted, note_outcome
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.domain.collection_names import as_written
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.stages import Document, Stage
@@ -159,6 +160,9 @@ async def parsed_documents(
         with project.dagster_errors(), failure_noted(context, Stage.PARSE):
             confirmed = ingest_options.confirm_deletions
             await scan_and_remove(project.open(), project, confirmed, context.op_execution_context)
+    with project.dagster_errors():
+        for name in project.open().names_without_folder():
+            context.log.warning(f"The settings name a collection {as_written(name)}; no folder has this name.")
     return await _run_stage(context, Stage.PARSE, ingest_options, project)
 
 

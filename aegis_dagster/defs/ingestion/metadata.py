@@ -13,6 +13,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage, Status
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.catalog.reports import FailedDocument
+from aegis_dagster.stores.database import shown_database
 
 # Views can be deleted: they are published again from the source of truth without any paid call.
 _HOLDS: Mapping[Stage, str] = dict.fromkeys(Stage, "truth") | {Stage.EMBED: "view"}
@@ -114,7 +115,7 @@ def uri_of(project: Project, stage: Stage) -> str:
         return (project.artifacts.root / stage).absolute().as_uri()
     if stage is Stage.EMBED:
         return project.settings.qdrant_dir.absolute().as_uri()
-    return project.engine.url.render_as_string(hide_password=True)
+    return shown_database(project.engine.url)
 
 
 _ROWS = 50  # of a table; the catalog has all: `aegis status --failed`
