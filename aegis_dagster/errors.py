@@ -2,6 +2,7 @@
 
 AegisError
 ├── DocumentError        one document cannot be processed; the others go on
+│   └── OverLimit            it needs more than the settings allow one document
 ├── Deferred             cannot be done now, is nobody's fault, and is tried again by every run
 │   ├── BudgetExhausted      no tier that may answer has a budget left
 │   └── ModelsUnavailable    every provider that may answer is down, resting or refuses the key
@@ -15,6 +16,7 @@ AegisError
     └── UnknownDocument      no such document, entity or collection
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +34,7 @@ class FailureCode(StrEnum):
     NO_TEXT = "no_text"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_LARGE = "too_large"
+    OVER_LIMIT = "over_limit"
     TIMEOUT = "timeout"
     MEMORY_LIMIT = "memory_limit"
     WORKER_CRASHED = "worker_crashed"
@@ -65,6 +68,19 @@ class DocumentError(AegisError):
         super().__init__(message, remedy=remedy)
         self.code = code
         self.retryable = retryable
+
+
+class OverLimit(DocumentError):
+    """One document needs more than the settings allow. When they allow enough, every run tries it again.
+
+    needs: what it needs, by setting; amounts of money in nano-USD.
+    """
+
+    FACT = "needs"  # key in the facts of a document that was refused
+
+    def __init__(self, message: str, *, remedy: str, needs: Mapping[str, int]) -> None:
+        super().__init__(FailureCode.OVER_LIMIT, message, remedy=remedy)
+        self.needs = dict(needs)
 
 
 class Deferred(AegisError):

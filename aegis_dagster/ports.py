@@ -22,6 +22,7 @@ from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff
 from aegis_dagster.domain.llm import AskedFor, LLMResponse, LLMTask
 from aegis_dagster.domain.routing import Candidate
 from aegis_dagster.domain.stages import Document, Outcome, Stage
+from aegis_dagster.errors import OverLimit
 
 if TYPE_CHECKING:  # numpy takes 0.2 s to import, and most commands need none
     import numpy as np
@@ -285,6 +286,21 @@ class EvidenceStore(Protocol):
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Delete the evidence of these documents."""
+        ...
+
+
+class DocumentLimiter(Protocol):
+    """Holds documents to the limits of one document; see `composition.document_limits.DocumentLimiter`."""
+
+    def refused(
+        self,
+        stage: Stage,
+        states: Sequence[DocumentState],
+        *,
+        force: bool = False,
+        pictures: Mapping[DocumentId, int] | None = None,
+    ) -> dict[DocumentId, OverLimit]:
+        """The documents whose remaining work is not begun. pictures: how many are to be described, if known."""
         ...
 
 

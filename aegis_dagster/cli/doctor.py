@@ -19,7 +19,6 @@ from aegis_dagster.cli.doctor_models import (
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.project import Project, open_to_others
-from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 

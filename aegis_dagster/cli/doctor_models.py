@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from aegis_dagster.composition.call_estimates import NobodyDescribes
 from aegis_dagster.composition.models import Models, own_prices
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import AccountKind
@@ -18,7 +19,6 @@ from aegis_dagster.extraction.by_model import ModelExtractor
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.pictures.vision import VisionDescriber
-from aegis_dagster.planning.forecast import NobodyDescribes
 from aegis_dagster.settings import ProviderAccess, provider_access
 from aegis_dagster.settings.llm import ProviderSettings
 

@@ -8,10 +8,11 @@ from rich.table import Table
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape
+from aegis_dagster.composition.call_estimates import ENOUGH_CALLS
 from aegis_dagster.composition.project import Project, open_project
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.errors import UnknownDocument
-from aegis_dagster.planning.forecast import ENOUGH_CALLS, Forecast, forecast
+from aegis_dagster.planning.forecast import Forecast, forecast
 from aegis_dagster.planning.plan import Sight, look
 from aegis_dagster.settings import load_settings, normalized
 
@@ -55,6 +56,8 @@ def print_forecast(shown: Forecast) -> None:
             f"{shown.estimated_documents} of {shown.documents} documents are not parsed or not chunked yet: how many "
             "calls they need is estimated from files like them."
         )
+    for name, error in sorted(shown.over_limit.items()):
+        out.print(f"[yellow]over a limit:[/] {escape(name)}: {error.message} {error.remedy}")
     for note in shown.notes:
         out.print(f"[yellow]note:[/] {escape(note)}")
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition.document_limits import DocumentLimiter
 from aegis_dagster.composition.models import Models
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
 from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, CollectionName, DocumentId
+from aegis_dagster.domain.limits import DocumentLimits
 from aegis_dagster.domain.llm import Classification
+from aegis_dagster.domain.money import nano_usd
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import tokenizer_file
@@ -209,6 +212,9 @@ class Project:
                 for name, policy in settings.policies.items()
             },
             default_rules=CollectionRules(enrich.enabled, settings.graph.enabled, settings.local_only_by_default),
+            limits=DocumentLimits(
+                settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)
+            ),
         )
 
     def _identities_of_confidential(self) -> dict[Stage, str]:
@@ -375,6 +381,7 @@ class Project:
             embedding_cache=EmbeddingCache(self.engine),
             picture_cache=PictureCache(self.engine),
             extraction_cache=ExtractionCache(self.engine),
+            limiter=DocumentLimiter(self),
             identities=self.identities,
             options=self._options(models),
             progress=progress,

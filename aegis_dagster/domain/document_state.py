@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from aegis_dagster.domain.limits import NO_LIMITS, DocumentLimits
 from aegis_dagster.domain.stages import (
     ARTIFACT_STAGES,
     UPSTREAM,
@@ -37,6 +38,7 @@ class Why(StrEnum):
     BYTES = "bytes changed"
     SETTINGS = "settings, model or code changed"
     RETRY = "earlier failure, tried again"
+    RAISED = "the limit that it went over was raised"
     PUT_OFF = "was put off, tried again"
     UNFINISHED = "not finished yet"
     LOST = "its result is gone from the store"
@@ -60,6 +62,7 @@ class DocumentState:
     wanted: Mapping[Stage, str]
     changed_ms: int = 0  # when the catalog recorded its revision
     edited: bool = False  # the catalog knows only another revision so far
+    limits: DocumentLimits = NO_LIMITS  # of one document, as the settings have them now
 
     def is_current(self, stage: Stage) -> bool:
         """Whether it needs no work at a stage, according to its recorded state."""
@@ -120,6 +123,8 @@ class DocumentState:
             return Why.LOST if made and not exists(stage, wanted) else None
         if ready is Readiness.CLEAR:
             return Why.CLEARED
+        if self.fits_now(stage):
+            return Why.RAISED
         if state is not None and state.fingerprint == wanted:
             return {Status.FAILED: Why.RETRY, Status.DEFERRED: Why.PUT_OFF}.get(state.status, Why.UNFINISHED)
         if stage in ARTIFACT_STAGES and exists(stage, wanted):
@@ -145,7 +150,7 @@ class DocumentState:
             why = Why.FOLLOWS if ready is None else self.work(stage, exists, ready)
             if stage in forced and ready is not Readiness.CLEAR:
                 why = Why.FORCED
-            if why in (Why.RETRY, Why.PUT_OFF, Why.FOLLOWS):
+            if why in (Why.RETRY, Why.RAISED, Why.PUT_OFF, Why.FOLLOWS):
                 leaves[stage] = None
             elif ready is Readiness.CLEAR:
                 leaves[stage] = Readiness.CLEAR
@@ -195,9 +200,16 @@ class DocumentState:
             return False
         return embedded.status is not Status.SKIPPED or UPSTREAM_FAILED not in embedded.facts
 
+    def fits_now(self, stage: Stage) -> bool:
+        """Whether it was refused at a stage for a limit, and the settings allow enough now."""
+        state = self.recorded.get(stage)
+        refused = state is not None and state.status is Status.FAILED and state.fingerprint == self.wanted[stage]
+        return refused and state is not None and self.limits.allows(state.facts)
+
     def _settled(self, stage: Stage, ready: Readiness) -> bool:
         state = self.recorded.get(stage)
-        return state is not None and state.settled(self.wanted[stage], clear=ready is Readiness.CLEAR)
+        settled = state is not None and state.settled(self.wanted[stage], clear=ready is Readiness.CLEAR)
+        return settled and not self.fits_now(stage)
 
     def _allows_below(self, stage: Stage) -> Readiness:
         """The readiness that its state at a stage gives to the stages below."""
@@ -210,7 +222,7 @@ class DocumentState:
             return Readiness.CLEAR if UPSTREAM_FAILED in state.facts else Readiness.READY
         if state.status in (Status.FAILED, Status.DEFERRED) and stage is Stage.ENRICH:
             return Readiness.READY
-        if state.status is Status.FAILED and not state.worth_retrying():
+        if state.status is Status.FAILED and not state.worth_retrying() and not self.fits_now(stage):
             return Readiness.CLEAR
         return Readiness.BLOCKED
 
@@ -225,7 +237,7 @@ class DocumentState:
         if state is None or state.fingerprint != self.wanted[stage]:
             return False
         if state.status is Status.FAILED:
-            return now_ms < (state.finished_ms or 0) + RETRY_AFTER_MS
+            return not self.fits_now(stage) and now_ms < (state.finished_ms or 0) + RETRY_AFTER_MS
         return state.status is Status.DEFERRED and not _money_is_back(state, now_ms)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from aegis_dagster.domain.collection_names import require_exact
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.limits import NO_LIMITS, DocumentLimits
 from aegis_dagster.domain.stages import Document, Stage, StageState, Status
 
 
@@ -28,12 +29,14 @@ class Identities:
     """Code version, settings and model of each stage as strings, and how they differ by collection.
 
     local_only: the identities for stages that use other models if content must not leave the company.
+    limits: of one document; no result depends on them, but whether it is made.
     """
 
     by_stage: Mapping[Stage, str]
     rules: Mapping[CollectionName, CollectionRules]
     default_rules: CollectionRules = CollectionRules()
     local_only: Mapping[Stage, str] = field(default_factory=dict)
+    limits: DocumentLimits = NO_LIMITS
     _framed: dict[CollectionName, tuple[bytes, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode
+from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode, OverLimit
 
 MAX_ATTEMPTS = 3  # automatic attempts after a retryable failure; then `aegis retry` starts over
 
@@ -77,6 +77,11 @@ class Failure:
     remedy: str
     retryable: bool
 
+    @property
+    def passing(self) -> bool:
+        """Whether it says nothing against what was published of the document before."""
+        return self.retryable or self.code is FailureCode.OVER_LIMIT
+
     @staticmethod
     def of(error: Exception) -> "Failure":
         """The failure for an exception."""
@@ -100,6 +105,12 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)  # JSON values: counts, coverage, route, why skipped
     failure: Failure | None = None
     seconds: float = 0.0
+
+
+def failed(error: Exception) -> Outcome:
+    """The outcome of a document that cannot be processed."""
+    facts = {OverLimit.FACT: error.needs} if isinstance(error, OverLimit) else {}
+    return Outcome(Status.FAILED, facts, Failure.of(error))
 
 
 def put_off(error: Deferred) -> Outcome:

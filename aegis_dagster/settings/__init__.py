@@ -35,6 +35,7 @@ from aegis_dagster.settings.stages import (
     EmbedSettings,
     EnrichSettings,
     GraphSettings,
+    LimitSettings,
     ListingSettings,
     ParseSettings,
     QdrantSettings,
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     chunk: ChunkSettings = ChunkSettings()
     embed: EmbedSettings = EmbedSettings()
     graph: GraphSettings = GraphSettings()
+    limits: LimitSettings = LimitSettings()
     qdrant: QdrantSettings = QdrantSettings()
     llm: LlmSettings = LlmSettings()
     schedules: ScheduleSettings = ScheduleSettings()

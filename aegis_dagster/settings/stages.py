@@ -1,5 +1,6 @@
 """Settings of the stages: listing, parsing, pictures, chunks, embeddings, graph, vector store, and of one collection."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -114,7 +115,11 @@ class EmbedSettings(Section):
         description="The embedding model: `all-MiniLM-L6-v2`, which runs locally, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
     )
     batch_size: int = Field(default=32, ge=1, description="Texts per call of MiniLM.")
-    window_chunks: int = Field(default=4096, ge=1, description="Chunks held in memory together, sorted by length.")
+    window_chunks: int = Field(
+        default=4096,
+        ge=1,
+        description="Chunks held in memory together, sorted by length; a document of more than an eighth of this is embedded by itself, after the smaller ones.",
+    )
     threads: int = Field(default=0, ge=0, description="Threads of MiniLM; 0: one for each core.")
 
 
@@ -130,6 +135,27 @@ class GraphSettings(Section):
     enabled: bool = Field(default=True, description="Extract entities and relations; a collection can turn it off.")
     max_entities_per_chunk: int = Field(default=10, ge=1, description="Most entities per chunk (statistical).")
     max_relations_per_chunk: int = Field(default=15, ge=0, description="Most relations per chunk (statistical).")
+
+
+class LimitSettings(Section):
+    """What one document may take. It is judged before anything is paid for it, as `aegis forecast` would count it."""
+
+    max_chunks: int = Field(
+        default=5_000,
+        ge=1,
+        description="Most passages of one document; with more it is neither embedded nor read for the graph.",
+    )
+    max_calls: int = Field(
+        default=6_000,
+        ge=0,
+        description="Most model calls for one document, of all stages together; local models count too. Those since its bytes last changed, in this month, are counted in.",
+    )
+    max_usd: Decimal = Field(
+        default=Decimal(2),
+        ge=0,
+        le=1_000_000,
+        description="Most USD for one document, of all stages together. What was spent on it since its bytes last changed, in this month, is counted in.",
+    )
 
 
 class QdrantSettings(Section):

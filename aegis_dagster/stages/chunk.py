@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_dagster.domain.chunks import Chunk, LocatedChunk, locate
+from aegis_dagster.domain.limits import Demand
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.stages.context import StageReport, Workbench
@@ -37,6 +38,8 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
                 for published in (Stage.EMBED, Stage.GRAPH):
                     bench.catalog.reset_stage(published, work.document.id)
         facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
+        if (refusal := bench.identities.limits.refusal(Demand(chunks=facts["chunks"]))) is not None:
+            raise refusal
         facts["marked"] = facts["coverage"] < bench.options.min_coverage
         return Outcome(Status.DONE, facts)
 

@@ -13,6 +13,7 @@ from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Statu
 from aegis_dagster.ports import (
     Artifacts,
     Catalog,
+    DocumentLimiter,
     DocumentStates,
     Embedder,
     EmbeddingCache,
@@ -89,6 +90,7 @@ class Workbench:
     embedding_cache: EmbeddingCache
     picture_cache: PictureCache
     extraction_cache: ExtractionCache
+    limiter: DocumentLimiter
     identities: Identities
     options: StageOptions
     progress: Progress

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.llm import AskedFor
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, keeping_points, put_off
+from aegis_dagster.domain.stages import Document, Outcome, Stage, Status, failed, keeping_points, put_off
 from aegis_dagster.errors import BudgetExhausted, Deferred, DocumentError, ModelsUnavailable
 from aegis_dagster.ports import VectorPoint, Vectors
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
+from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, upstream_failed
 
 CHUNKS = "chunk vectors"  # progress label for chunks
+_LARGE = 8  # a document of more than this part of a window is embedded by itself, after the smaller ones
 
 
 class Embedding:
@@ -27,10 +28,15 @@ class Embedding:
         self._report = report
         self.vectors: dict[str, Vectors] = {}
         self.refused: dict[str, DocumentError] = {}  # texts that the model rejects, by hash
+        self._label = CHUNKS
         self.waits: Deferred | None = None  # if set, texts with neither vector nor error must wait
 
     async def embed(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
-        """Embed what the cache does not hold. Raises ServiceError; vectors computed before that are cached."""
+        """Embed what the cache does not hold.
+
+        Each part is cached as soon as it is there: a kill loses at most the parts that are under way. Raises
+        ServiceError.
+        """
         bench, embedder = self._bench, self._bench.embedder
         owners = {chunk.content_hash: document for document, chunk in chunks}
         texts = {chunk.content_hash: chunk.chunk.embedded_text for _, chunk in chunks}
@@ -46,9 +52,11 @@ class Embedding:
             await self._part({key: texts[key] for key in keys}, AskedFor(first.collection, first.id, Stage.EMBED))
 
         if parts:
-            bench.progress.start(CHUNKS, len(missing))
+            of = {document.id for document, _ in chunks}
+            self._label = f"{CHUNKS} of {min(of)}" if len(of) == 1 else CHUNKS
+            bench.progress.start(self._label, len(missing))
             await each(parts, one, at_once=min(embedder.calls_at_once, bench.options.calls_at_once))
-            bench.progress.finish(CHUNKS)
+            bench.progress.finish(self._label)
 
     async def _part(self, texts: Mapping[str, str], asked_for: AskedFor) -> None:
         """One call. If the model rejects it, the texts are sent one by one, and only the rejected ones fail."""
@@ -63,7 +71,7 @@ class Embedding:
         self._bench.embedding_cache.put(self._bench.embedder.model, new)
         self.vectors.update(new)
         self._report.work["chunks_embedded"] += len(new)
-        self._bench.progress.advance(CHUNKS, len(new))
+        self._bench.progress.advance(self._label, len(new))
 
     async def _without(self, texts: Mapping[str, str], asked_for: AskedFor, error: Deferred | DocumentError) -> None:
         """Record that the texts must wait, or find those that the model rejects."""
@@ -90,13 +98,17 @@ async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force
 
 
 def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
-    """Documents in groups of about `embed_window_chunks` chunks."""
+    """Documents in groups of about `embed_window_chunks` chunks, the smallest first.
+
+    A group is published when all of it is embedded; so a large document is a group of its own, which the smaller ones
+    do not wait for.
+    """
+    most = bench.options.embed_window_chunks
     windows: list[list[Work]] = []
     size = math.inf
-    for work in todo:
-        state = work.state.recorded.get(Stage.CHUNK)
-        chunks = int(state.facts.get("chunks", 0)) if state else 0
-        if size + chunks > bench.options.embed_window_chunks:
+    for work in sorted(todo, key=lambda work: (_chunks(work), work.document.id)):
+        chunks = _chunks(work)
+        if size + chunks > most or chunks * _LARGE > most:
             windows.append([])
             size = 0
         windows[-1].append(work)
@@ -104,14 +116,22 @@ def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
     return windows
 
 
+def _chunks(work: Work) -> int:
+    state = work.state.recorded.get(Stage.CHUNK)
+    return int(state.facts.get("chunks", 0)) if state else 0
+
+
 async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
     outcomes: dict[DocumentId, Outcome] = {}
     chunks: dict[DocumentId, list[LocatedChunk]] = {}
+    over_limit = refused_for_limits(Stage.EMBED, works, bench)
     for work in works:
         try:
+            if work.document.id in over_limit:
+                raise over_limit[work.document.id]
             chunks[work.document.id] = [] if work.clear else located_chunks(work, bench)
         except DocumentError as error:
-            outcomes[work.document.id] = Outcome(Status.FAILED, failure=Failure.of(error))
+            outcomes[work.document.id] = failed(error)
     embedding = Embedding(bench, report)
     await embedding.embed([(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])])
     for work in works:
@@ -137,7 +157,7 @@ async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -
 
 def _is_settled(outcome: Outcome) -> bool:
     """Whether to replace the document's present points; after a permanent failure, by none."""
-    passing = outcome.failure is not None and outcome.failure.retryable
+    passing = outcome.failure is not None and outcome.failure.passing
     return outcome.status in (Status.DONE, Status.SKIPPED) or (outcome.status is Status.FAILED and not passing)
 
 
@@ -148,7 +168,7 @@ def _outcome(chunks: Sequence[LocatedChunk], embedding: Embedding, bench: Workbe
     if embedding.waits is not None and points + len(refused) < len(chunks):
         return put_off(embedding.waits)
     if refused and not points:
-        return Outcome(Status.FAILED, failure=Failure.of(refused[0]))
+        return failed(refused[0])
     codes = Counter(error.code for error in refused)
     facts = {"points": points, "model": bench.embedder.model}
     return Outcome(Status.DONE, facts | ({"refused": dict(sorted(codes.items()))} if codes else {}))

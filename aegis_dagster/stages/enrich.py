@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
@@ -43,7 +44,7 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
             before = work.state.recorded.get(Stage.ENRICH)
             last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
-            looking = _Looking(work.document, bench, report, looks, last_attempt=last, force=work.force)
+            looking = _Looking(work.state, bench, report, looks, last_attempt=last, force=work.force)
             entries = await looking.describe_all(parsed, pictures)
             with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
                 (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
@@ -79,7 +80,7 @@ def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
 class _Looking:
     """Describes the pictures of one document concurrently."""
 
-    document: Document
+    state: DocumentState
     bench: Workbench
     report: StageReport
     looks: dict[str, asyncio.Lock]
@@ -92,6 +93,7 @@ class _Looking:
         answer = await self.bench.tasks.run(
             "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
         )
+        self._hold_to_limits(answer["facts"])
         entries: list[dict[str, Any]] = [{} for _ in pictures]
         put_off: list[Deferred] = []
 
@@ -105,6 +107,18 @@ class _Looking:
         if put_off:
             raise put_off[0]
         return entries
+
+    def _hold_to_limits(self, facts: list[dict[str, Any] | None]) -> None:
+        """Raise OverLimit before the first picture is looked at; equal pictures and known ones need no call."""
+        wanted = {each["content_hash"] for each in facts if each is not None and _reason(each, self.bench) is None}
+        pictures = sum(self._known(content_hash) is None for content_hash in wanted)
+        document = self.state.document.id
+        if pictures:
+            refused = self.bench.limiter.refused(
+                Stage.ENRICH, [self.state], force=self.force, pictures={document: pictures}
+            )
+            if document in refused:
+                raise refused[document]
 
     async def _entry(self, path: Path, values: dict[str, Any] | None) -> dict[str, Any]:
         seen, skipped = PictureDescription("", ""), _reason(values, self.bench)
@@ -128,7 +142,20 @@ class _Looking:
         }
 
     async def _look(self, path: Path, content_hash: str) -> PictureDescription:
-        describer = self.bench.describer(self.document.collection)
+        describer, document = self.bench.describer(self.state.document.collection), self.state.document
+        known = self._known(content_hash)
+        if known is not None:
+            return known
+        asked_for = AskedFor(document.collection, document.id, Stage.ENRICH)
+        description = await describer.describe(path, asked_for)
+        said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
+        self.bench.picture_cache.put(said_by, content_hash, description)
+        self.report.work["pictures_described"] += 1
+        return description
+
+    def _known(self, content_hash: str) -> PictureDescription | None:
+        """The cached description of a picture, if any."""
+        describer = self.bench.describer(self.state.document.collection)
         known = self.bench.picture_cache.get(describer.accepted, content_hash)
         if known is not None:
             return known
@@ -136,12 +163,7 @@ class _Looking:
             known = self.bench.picture_cache.get([f"{describer.name}!{code}"], content_hash)
             if known is not None:
                 return replace(known, fallback=code)
-        asked_for = AskedFor(self.document.collection, self.document.id, Stage.ENRICH)
-        description = await describer.describe(path, asked_for)
-        said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
-        self.bench.picture_cache.put(said_by, content_hash, description)
-        self.report.work["pictures_described"] += 1
-        return description
+        return None
 
 
 def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:

@@ -9,7 +9,7 @@ from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId
 from aegis_dagster.domain.llm import AskedFor
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, put_off
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, failed, put_off
 from aegis_dagster.errors import (
     BudgetExhausted,
     Deferred,
@@ -22,7 +22,7 @@ from aegis_dagster.errors import (
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.runner import Work, run_batches, upstream_failed
+from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, upstream_failed
 
 logger = logging.getLogger(__name__)
 
@@ -140,17 +140,20 @@ def _batches(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
 async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
     outcomes: dict[DocumentId, Outcome] = {}
     chunks: dict[DocumentId, list[LocatedChunk]] = {}
+    over_limit = refused_for_limits(Stage.GRAPH, works, bench)
     for work in works:
         document_id = work.document.id
         if work.clear:
             outcomes[document_id] = upstream_failed()
         elif not bench.identities.rules_for(work.document.collection).graph:
             outcomes[document_id] = Outcome(Status.SKIPPED, {"why": "the graph is off for this collection"})
+        elif document_id in over_limit:
+            outcomes[document_id] = failed(over_limit[document_id])
         else:
             try:
                 chunks[document_id] = located_chunks(work, bench)
             except DocumentError as error:
-                outcomes[document_id] = Outcome(Status.FAILED, failure=Failure.of(error))
+                outcomes[document_id] = failed(error)
     reading = Reading(bench, report)
     await reading.read([(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])])
     said: list[DocumentEvidence] = []
@@ -169,5 +172,5 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
 
 def _is_silent(outcome: Outcome) -> bool:
     """Whether a document's evidence is removed; after a temporary failure it is kept."""
-    passing = outcome.status is Status.DEFERRED or (outcome.failure is not None and outcome.failure.retryable)
+    passing = outcome.status is Status.DEFERRED or (outcome.failure is not None and outcome.failure.passing)
     return outcome.status is not Status.DONE and not passing

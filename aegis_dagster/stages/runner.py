@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from aegis_dagster.domain.document_state import DocumentState, Readiness, Why
 from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Failure, Outcome, Stage, Status, put_off
-from aegis_dagster.errors import Deferred, OperatorError, ServiceError
+from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Outcome, Stage, Status, failed, put_off
+from aegis_dagster.errors import Deferred, OperatorError, OverLimit, ServiceError
 from aegis_dagster.stages.cleanup import sweep_artifacts
 from aegis_dagster.stages.concurrency import all_or_stop
 from aegis_dagster.stages.context import StageReport, Workbench
@@ -158,7 +158,8 @@ def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: 
 def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[DocumentId]:
     wanted = {work.document.id: (work.document.revision, work.fingerprint(stage)) for work in works}
     clear = {work.document.id for work in works if work.clear}
-    forced = {work.document.id for work in works if work.force}
+    # The catalog knows no limits: to it, a document that was refused for one is settled.
+    forced = {work.document.id for work in works if work.force or work.state.fits_now(stage)}
     return bench.catalog.claim(stage, wanted, force=forced, clear=clear)
 
 
@@ -193,11 +194,20 @@ def _single(handler: Handler) -> BatchHandler:
         except Deferred as error:
             outcome = put_off(error)
         except Exception as error:
-            outcome = Outcome(Status.FAILED, failure=Failure.of(error))
+            outcome = failed(error)
         seconds = round(time.perf_counter() - started, 3)
         return {work.document.id: Outcome(outcome.status, outcome.facts, outcome.failure, seconds)}
 
     return batch
+
+
+def refused_for_limits(stage: Stage, works: Sequence[Work], bench: Workbench) -> dict[DocumentId, OverLimit]:
+    """The claimed documents of a batch that go over a limit of one document: nothing is begun for them."""
+    found: dict[DocumentId, OverLimit] = {}
+    for force in (False, True):
+        states = [work.state for work in works if work.force is force and not work.clear]
+        found.update(bench.limiter.refused(stage, states, force=force) if states else {})
+    return found
 
 
 def upstream_failed() -> Outcome:

@@ -13,8 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.domain.accounts import AccountKind, LedgerTotals, UsageRow
+from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.limits import Spent
 from aegis_dagster.domain.llm import TaskType
 from aegis_dagster.domain.money import Month, NanoUsd
+from aegis_dagster.stores.catalog.claims import slices
+from aegis_dagster.stores.catalog.schema import documents as catalog_documents
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.ledger.rollups import OK, day_of
 from aegis_dagster.stores.ledger.schema import (
@@ -119,6 +123,30 @@ class LedgerReports:
                 ),
                 rollups=_sum(connection, sa.select(sa.func.sum(_U.cost_nanousd)).where(*_days_of(month))),
             )
+
+    def spent_on_documents(self, documents: Collection[DocumentId], *, since_ms: int) -> dict[DocumentId, Spent]:
+        """Calls for each document since its bytes last changed, and not before `since_ms`.
+
+        A call that has not ended counts with its reservation; one that failed and cost nothing does not count.
+        """
+        refused = sa.and_(_C.cost_nanousd == 0, _C.outcome != OK)
+        query = (
+            sa.select(
+                _C.document_id,
+                sa.func.count().label("calls"),
+                sa.func.sum(sa.func.coalesce(_C.cost_nanousd, _C.reserved_nanousd)).label("cost"),
+            )
+            .join(catalog_documents, catalog_documents.c.id == _C.document_id)
+            .where(_C.reserved_ms >= since_ms, _C.reserved_ms >= catalog_documents.c.changed_ms)
+            .where(sa.or_(_C.cost_nanousd.is_(None), ~refused))
+            .group_by(_C.document_id)
+        )
+        found: dict[DocumentId, Spent] = {}
+        with read(self._engine) as connection:
+            for part in slices(sorted(documents)):
+                for row in connection.execute(query.where(_C.document_id.in_(part))):
+                    found[DocumentId(row.document_id)] = Spent(row.calls, NanoUsd(int(row.cost)))
+        return found
 
     def open_reservations(self, month: Month) -> OpenReservations:
         """The calls of a month that have not ended yet."""

@@ -18,14 +18,17 @@ CHARACTERS_PER_CHUNK = 800  # of a parsed document: 240 tokens minus the heading
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """The work left on one document that may need models."""
+    """The work left on one document that may need models, or chunking."""
 
     document: Document
     pictures: int  # to describe
     reads: frozenset[Stage]  # which of embed and graph have work
     texts: Mapping[str, str] = field(default_factory=dict)  # hash to text of the known chunks; may be cached
     new_chunks: int = 0  # chunks whose texts are not known yet
+    chunks: int = 0  # that chunking will make; 0: it is chunked already
     estimated: bool = False  # whether its numbers are estimates
+    same: str = ""  # equal for documents with equal bytes, whose work is done once
+    edited: bool = False  # the catalog knows only another revision so far
 
 
 def experience_of(state: DocumentState) -> Done | None:
@@ -59,7 +62,7 @@ def all_remaining(
     asked: Callable[[CollectionName], Collection[Stage]],
     forced: Collection[Stage] = (),
 ) -> list[Remaining]:
-    """The work left on each of these documents; work shared by documents with equal bytes is listed with the first.
+    """The work left on each of these documents, as if it were alone: `each_once` for the work of all.
 
     everything: the documents that estimates are based on. asked: the stages that call a model for a collection.
     forced: the stages that are done again.
@@ -68,17 +71,34 @@ def all_remaining(
     states = {state.document.id: state for state in known.of(together.values())}
     done = (experience_of(state) for state in states.values())
     experience = Experience(one for one in done if one is not None)
-    found = []
+    found = (
+        remaining(
+            states[document.id],
+            artifacts=artifacts,
+            experience=experience,
+            asked=asked(document.collection),
+            forced=forced,
+        )
+        for document in documents
+    )
+    return [left for left in found if left is not None]
+
+
+def each_once(work: Sequence[Remaining]) -> list[Remaining]:
+    """The same work, with that which is shared by documents with equal bytes only at the first of them."""
     shared: set[str] = set()
-    for document in documents:
-        mine = states[document.id]
-        stages = asked(document.collection)
-        left = remaining(mine, artifacts=artifacts, experience=experience, asked=stages, forced=forced)
-        if left is not None:
-            again = mine.wanted[Stage.CHUNK] in shared
-            shared.add(mine.wanted[Stage.CHUNK])
-            found.append(replace(left, pictures=0, new_chunks=0) if again else left)
+    found = []
+    for left in work:
+        found.append(replace(left, pictures=0, new_chunks=0) if left.same in shared else left)
+        shared.add(left.same)
     return found
+
+
+def with_pictures(left: Remaining, pictures: int) -> Remaining:
+    """The same document with another number of pictures to describe; each becomes a chunk."""
+    more = pictures - left.pictures
+    new_chunks = max(0, left.new_chunks + more) if left.reads else 0
+    return replace(left, pictures=pictures, new_chunks=new_chunks, chunks=max(0, left.chunks + more))
 
 
 def remaining(
@@ -104,12 +124,17 @@ def remaining(
         for stage in (Stage.EMBED, Stage.GRAPH)
         if stage in asked and (pictures or stage in forced or not state.is_current(stage))
     )
-    if not reads:
-        return Remaining(document, pictures, reads, estimated=not look.parsed) if pictures else None
-    texts = look.texts(pictures)
+    cut = pictures or Stage.CHUNK in forced or not state.is_current(Stage.CHUNK)
+    if not reads and not pictures and not cut:
+        return None
+    left = Remaining(document, pictures, reads, same=state.wanted[Stage.CHUNK], edited=state.edited)
+    texts = look.texts(pictures) if reads else None
     if texts is not None:
-        return Remaining(document, pictures, reads, texts, new_chunks=pictures)
-    return Remaining(document, pictures, reads, new_chunks=look.chunks() + pictures, estimated=True)
+        return replace(left, texts=texts, new_chunks=pictures, chunks=len(texts) + pictures if cut else 0)
+    chunks = look.chunks() + pictures
+    if not reads:
+        return replace(left, chunks=chunks if cut else 0, estimated=not look.parsed)
+    return replace(left, new_chunks=chunks, chunks=chunks if cut else 0, estimated=True)
 
 
 @dataclass(frozen=True, slots=True)
