@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +25,13 @@ from aegis_dagster.cli.output import (
 from aegis_dagster.cli.terminal import VisibleGroup, escape, guard_streams
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.environment import keep_files_private
+from aegis_dagster.stages.concurrency import UNDER_WAY
 
 if TYPE_CHECKING:
     from aegis_dagster.cli.ingestion import Ingestion
     from aegis_dagster.composition.project import Project
+
+_INTERRUPTED_SECONDS = 60.0  # how long answers are waited for after Ctrl-C
 
 app = typer.Typer(
     cls=VisibleGroup,
@@ -39,7 +43,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it at once."""
+    """Run the command line. Ctrl-C ends it as soon as the calls under way are answered, a second one at once."""
     guard_streams()
     keep_files_private()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -48,12 +52,20 @@ def main() -> None:
 
 
 def _end_at_interrupt() -> None:
-    """Exit as soon as the user presses Ctrl-C.
+    """Exit when the user presses Ctrl-C.
 
     Every stage can be killed at any point, so nothing needs to be unwound; dagster and asyncio would turn an interrupt
-    into errors anywhere. Worker processes end with their parent.
+    into errors anywhere. Worker processes end with their parent. Only what models are computing now would be lost, and
+    paid again: it is waited for.
     """
     signal.sigwait({signal.SIGINT})
+    UNDER_WAY.close()
+    if UNDER_WAY.items:
+        err.print("\nFinishing what models are computing; nothing new is begun. Ctrl-C again ends at once.")
+    waiting_ends = time.monotonic() + _INTERRUPTED_SECONDS
+    while UNDER_WAY.items and time.monotonic() < waiting_ends:
+        if signal.sigtimedwait({signal.SIGINT}, 0.1):
+            break
     err.print("\nInterrupted. The same command goes on where this one stopped.")
     os._exit(EXIT_INTERRUPTED)
 

@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aegis_dagster.cli.terminal import VisibleConsole, escape, escape_lines
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.domain.visible import visible, visible_json
 from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.ports import Progress as Reported
@@ -63,7 +64,7 @@ def errors_shown(as_json: bool) -> Iterator[None]:
 def progress_shown() -> Iterator[Reported]:
     """Show bars on a terminal; elsewhere a line on stderr every ten seconds."""
     if not err.is_terminal:
-        yield LoggedProgress(err.print)
+        yield LoggedProgress(lambda line: err.print(escape(line)))
         return
     with Bars() as bars:
         yield bars
@@ -93,7 +94,7 @@ class Bars:
             known = next(item.total or 0 for item in self._progress.tasks if item.id == task)
             self._progress.update(task, total=known + total, visible=True)
         else:
-            self._tasks[label] = self._progress.add_task(label, total=total)
+            self._tasks[label] = self._progress.add_task(escape(label), total=total)
 
     def advance(self, label: str, done: int = 1) -> None:
         """Move a bar."""
@@ -101,4 +102,6 @@ class Bars:
             self._progress.advance(self._tasks[label], done)
 
     def finish(self, label: str) -> None:
-        """Leave the bar as it ended."""
+        """Leave a stage's bar as it ended; those of parts of a stage make room for the next."""
+        if label in self._tasks and label not in set(Stage):
+            self._progress.update(self._tasks[label], visible=False)

@@ -1,7 +1,7 @@
 """The ports and options that the stages get from their caller."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ class StageOptions:
     parse_timeout_seconds: float
     chunk_timeout_seconds: float
     min_coverage: float
-    embed_window_chunks: int  # chunks held in memory and sorted by length as one group
+    embed_window_chunks: int  # chunks held in memory as one batch, and sorted by length to embed them
     graph_batch_documents: int = 32
     calls_at_once: int = 8  # concurrent model calls; the gateway limits each provider further
     min_side_pixels: int = 48
@@ -95,3 +95,9 @@ class Workbench:
     options: StageOptions
     progress: Progress
     reports: list[StageReport] = field(default_factory=list)  # one per stage run so far, including interrupted ones
+
+
+def part_of_stage(what: str, documents: Sequence[Document]) -> str:
+    """The label of the progress within a stage; it names the document that is worked on by itself."""
+    names = {document.id for document in documents}
+    return f"{what} of {min(names)}" if len(names) == 1 else what

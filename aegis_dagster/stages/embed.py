@@ -1,7 +1,6 @@
 """The embed stage: turns chunks into points of the vector store."""
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +12,10 @@ from aegis_dagster.errors import BudgetExhausted, Deferred, DocumentError, Model
 from aegis_dagster.ports import VectorPoint, Vectors
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.concurrency import each
-from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, upstream_failed
+from aegis_dagster.stages.context import StageReport, Workbench, part_of_stage
+from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, smallest_first, upstream_failed
 
 CHUNKS = "chunk vectors"  # progress label for chunks
-_LARGE = 8  # a document of more than this part of a window is embedded by itself, after the smaller ones
 
 
 class Embedding:
@@ -52,8 +50,7 @@ class Embedding:
             await self._part({key: texts[key] for key in keys}, AskedFor(first.collection, first.id, Stage.EMBED))
 
         if parts:
-            of = {document.id for document, _ in chunks}
-            self._label = f"{CHUNKS} of {min(of)}" if len(of) == 1 else CHUNKS
+            self._label = part_of_stage(CHUNKS, [document for document, _ in chunks])
             bench.progress.start(self._label, len(missing))
             await each(parts, one, at_once=min(embedder.calls_at_once, bench.options.calls_at_once))
             bench.progress.finish(self._label)
@@ -98,27 +95,7 @@ async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force
 
 
 def _windows(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
-    """Documents in groups of about `embed_window_chunks` chunks, the smallest first.
-
-    A group is published when all of it is embedded; so a large document is a group of its own, which the smaller ones
-    do not wait for.
-    """
-    most = bench.options.embed_window_chunks
-    windows: list[list[Work]] = []
-    size = math.inf
-    for work in sorted(todo, key=lambda work: (_chunks(work), work.document.id)):
-        chunks = _chunks(work)
-        if size + chunks > most or chunks * _LARGE > most:
-            windows.append([])
-            size = 0
-        windows[-1].append(work)
-        size += chunks
-    return windows
-
-
-def _chunks(work: Work) -> int:
-    state = work.state.recorded.get(Stage.CHUNK)
-    return int(state.facts.get("chunks", 0)) if state else 0
+    return smallest_first(todo, most_chunks=bench.options.embed_window_chunks)
 
 
 async def _embed(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:

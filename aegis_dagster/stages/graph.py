@@ -21,8 +21,8 @@ from aegis_dagster.errors import (
 )
 from aegis_dagster.stages.chunk import located_chunks
 from aegis_dagster.stages.concurrency import each
-from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, upstream_failed
+from aegis_dagster.stages.context import StageReport, Workbench, part_of_stage
+from aegis_dagster.stages.runner import Work, refused_for_limits, run_batches, smallest_first, upstream_failed
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,13 @@ class Reading:
             texts.setdefault(key, (document, chunk.chunk.embedded_text))
         self._look_up(texts)
         missing = [key for key in texts if key not in self._found]
+        label = part_of_stage("chunks read", [document for document, _ in chunks])
 
         async def one(key: _Key) -> None:
+            await answer(key)
+            self._bench.progress.advance(label)
+
+        async def answer(key: _Key) -> None:
             document, text = texts[key]
             if self._broke is not None:  # the other texts would be refused as well
                 self._refused[key] = self._broke
@@ -74,7 +79,10 @@ class Reading:
             self._bench.extraction_cache.put(done.extracted_by, {key[1]: done.evidence})
             self._report.work["chunks_extracted"] += 1
 
-        await each(missing, one, at_once=self._bench.options.calls_at_once)
+        if missing:
+            self._bench.progress.start(label, len(missing))
+            await each(missing, one, at_once=self._bench.options.calls_at_once)
+            self._bench.progress.finish(label)
 
     def outcome(
         self, collection: CollectionName, chunks: Sequence[LocatedChunk]
@@ -133,8 +141,8 @@ async def extract_graph(documents: Sequence[Document], bench: Workbench, *, forc
 
 
 def _batches(todo: Sequence[Work], bench: Workbench) -> list[list[Work]]:
-    size = bench.options.graph_batch_documents
-    return [list(todo[start : start + size]) for start in range(0, len(todo), size)]
+    options = bench.options
+    return smallest_first(todo, most_chunks=options.embed_window_chunks, most_documents=options.graph_batch_documents)
 
 
 async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:

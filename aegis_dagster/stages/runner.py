@@ -5,6 +5,7 @@ and the error reaches the caller, which retries the step.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from aegis_dagster.stages.cleanup import sweep_artifacts
 from aegis_dagster.stages.concurrency import all_or_stop
 from aegis_dagster.stages.context import StageReport, Workbench
 
+_LARGE = 8  # a document of more than this part of a batch's chunks is a batch of its own
 _POLL_SECONDS = 0.5  # how often to check a document that another process is working on
 
 
@@ -199,6 +201,29 @@ def _single(handler: Handler) -> BatchHandler:
         return {work.document.id: Outcome(outcome.status, outcome.facts, outcome.failure, seconds)}
 
     return batch
+
+
+def smallest_first(todo: Sequence[Work], *, most_chunks: int, most_documents: float = math.inf) -> list[list[Work]]:
+    """Chunked documents in batches of about `most_chunks` chunks, the smallest first.
+
+    A batch is published when all of it is done; so a large document is a batch of its own, which the smaller ones do
+    not wait for.
+    """
+    batches: list[list[Work]] = []
+    size = math.inf
+    for work in sorted(todo, key=lambda work: (_chunks(work), work.document.id)):
+        chunks = _chunks(work)
+        if size + chunks > most_chunks or chunks * _LARGE > most_chunks or len(batches[-1]) >= most_documents:
+            batches.append([])
+            size = 0
+        batches[-1].append(work)
+        size += chunks
+    return batches
+
+
+def _chunks(work: Work) -> int:
+    state = work.state.recorded.get(Stage.CHUNK)
+    return int(state.facts.get("chunks", 0)) if state else 0
 
 
 def refused_for_limits(stage: Stage, works: Sequence[Work], bench: Workbench) -> dict[DocumentId, OverLimit]:
