@@ -20,7 +20,8 @@ import aiohttp
 from aegis_dagster.domain.accounts import AccountLimits, BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
 from aegis_dagster.domain.money import NanoUsd
-from aegis_dagster.llm.client import Answer, Wire
+from aegis_dagster.llm.answer import Answer
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Model, Provider

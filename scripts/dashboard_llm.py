@@ -170,10 +170,15 @@ _TOKENS = (
     ),
     Panel(
         "Cached and reasoning tokens",
-        "Cached input tokens and reasoning output tokens per second; both are included in the panels beside.",
+        "Input tokens read from and written to the providers' caches, and reasoning output tokens, per second; all are "
+        "included in the panels beside.",
         [
             Query(f"sum by (provider) (rate(llm_cached_tokens_total{_MODEL}{_RATE}))", "{{provider}} cached input"),
             Query(f"sum by (provider) (rate(llm_reasoning_tokens_total{_MODEL}{_RATE}))", "{{provider}} reasoning"),
+            Query(
+                f"sum by (provider) (rate(llm_cache_write_tokens_total{_MODEL}{_RATE}))",
+                "{{provider}} cache writes",
+            ),
         ],
         "short",
     ),

@@ -16,6 +16,7 @@ from aegis_dagster.domain.money import month_of, shown_usd
 from aegis_dagster.embedding.model_files import MODEL, model_dir
 from aegis_dagster.errors import AegisError, ConfigurationError
 from aegis_dagster.extraction.by_model import ModelExtractor
+from aegis_dagster.llm.price_slips import REMEDY, slips
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.pictures.vision import VisionDescriber
@@ -64,8 +65,17 @@ def provider_findings(project: Project) -> list[Finding]:
         elif access is not None:
             findings.append(tried(component, partial(_provider, project, name, chosen, access)))
     if findings:
-        return findings
+        return [*findings, *_price_findings(project)]
     return [Finding("providers", True, "none: no model is called, nothing is spent", f"To ask models, {_CONFIGURE}.")]
+
+
+def _price_findings(project: Project) -> list[Finding]:
+    """A finding if a price in aegis.yaml is hardly meant as it is written."""
+    try:
+        slipped = slips(own_prices(project.settings))
+    except ConfigurationError as error:
+        return [Finding("prices", False, error.message, error.remedy)]
+    return [Finding("prices", False, " ".join(slipped), REMEDY)] if slipped else []
 
 
 def pictures_finding(project: Project) -> Finding:

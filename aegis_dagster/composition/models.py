@@ -1,5 +1,6 @@
 """Builds everything that calls models: gateway, ledger, describers, extractors and embedders."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -18,7 +19,8 @@ from aegis_dagster.extraction.by_model import ModelExtractor
 from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway, GatewayOptions
-from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, tier
+from aegis_dagster.llm.price_slips import REMEDY, slips
+from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, REASONING_FOR_ALL, tier
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
 from aegis_dagster.pictures.vision import VisionDescriber
@@ -26,6 +28,8 @@ from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, PictureDescr
 from aegis_dagster.settings import Settings, provider_access
 from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
 from aegis_dagster.stores.ledger.ledger import Ledger
+
+log = logging.getLogger(__name__)
 
 
 class Models:
@@ -50,10 +54,12 @@ class Models:
     @cached_property
     def gateway(self) -> Gateway:
         """The only way to a model."""
-        llm = self._settings.llm
+        llm, own = self._settings.llm, own_prices(self._settings)
+        for slip in slips(own):
+            log.warning("%s Remedy: %s", slip, REMEDY)
         return Gateway(
             self.providers,
-            PriceList(own_prices(self._settings)),
+            PriceList(own),
             self.ledger,
             Wire(),
             self._clock,
@@ -239,13 +245,20 @@ def own_prices(settings: Settings) -> Mapping[tuple[str, str], Price]:
             raise ConfigurationError(
                 f"llm.prices: {name!r} is not of the form provider/model.", remedy="write it as openai/gpt-4.1."
             )
-        found[provider, model] = _price(price)
+        found[provider, model] = _price(provider, price)
     return found
 
 
-def _price(price: PriceSettings) -> Price:
+def _price(provider: str, price: PriceSettings) -> Price:
     def of(rates: RateSettings) -> Tier:
-        return tier(rates.input, rates.output, cached=rates.cached, reasoning=rates.reasoning, up_to=rates.up_to)
+        return tier(
+            rates.input,
+            rates.output,
+            cached=rates.cached,
+            reasoning=rates.reasoning,
+            cache_write=rates.cache_write,
+            up_to=rates.up_to,
+        )
 
     return Price(
         tuple(of(rates) for rates in price.tiers),
@@ -253,6 +266,7 @@ def _price(price: PriceSettings) -> Price:
         source=price.source,
         as_of=price.as_of,
         per_picture=nano_usd(price.per_picture),
+        reasoning_for_all=provider in REASONING_FOR_ALL if price.reasoning_for_all is None else price.reasoning_for_all,
     )
 
 

@@ -114,6 +114,7 @@ class Settlement:
     usage: Usage | None  # None: the provider reported none, and it is unknown
     cost: NanoUsd | None  # None: may have been billed, charged with its reservation (status "unknown")
     latency_seconds: float
+    reason: str = ""  # why it failed, in words, without content and keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class UsageRow:
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int
     estimated_calls: int
     unknown_calls: int  # lost or perhaps billed: charged with their reservation
     over_reservation_calls: int  # cost more than was reserved

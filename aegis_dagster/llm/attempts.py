@@ -3,6 +3,7 @@
 Pure.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,7 @@ _CHECK = {
     ErrorType.AUTH: "it refuses the key: check the variable that holds it",
     ErrorType.NOT_FOUND: "it has no such model: check the model's name",
 }
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _RESTING_CHECK = "it failed several times and rests: it is tried again automatically"
 
 
@@ -54,6 +56,7 @@ class Trail:
     attempts: list[Attempt] = field(default_factory=list)
     refusals: list[BudgetRefusal] = field(default_factory=list)
     failures: dict[Candidate, ErrorType] = field(default_factory=dict)  # the last error of each candidate that failed
+    said: dict[Candidate, str] = field(default_factory=dict)  # and the provider's words about it
     resting: list[Candidate] = field(default_factory=list)
     calls: int = 0  # reserved so far, over all tiers
 
@@ -74,6 +77,7 @@ class Trail:
     def failed(self, candidate: Candidate, failure: CallFailed) -> None:
         """Record that a call failed."""
         self.failures[candidate] = failure.error_type
+        self.said[candidate] = failure.said
         self._add(candidate, failure.error_type)
 
     def answered(self, candidate: Candidate) -> None:
@@ -192,7 +196,9 @@ def _content_at_fault(trail: Trail, content: Sequence[ErrorType]) -> DocumentErr
         ErrorType.BAD_REQUEST: "check the model's `parameters` in aegis.yaml and those that the provider supports.",
     }
     return DocumentError(
-        _CONTENT[worst], f"Every model that may answer rejected this content: {tried}.", remedy=remedies[worst]
+        _CONTENT[worst],
+        f"Every model that may answer rejected this content: {tried}.{_words(trail)}",
+        remedy=remedies[worst],
     )
 
 
@@ -203,8 +209,16 @@ def _unavailable(trail: Trail) -> ModelsUnavailable:
     checks = dict.fromkeys(f"{candidate.provider}: {check}" for candidate, (_, check) in states.items())
     perhaps_content = not trail.resting and set(trail.failures.values()) <= _BY_CONTENT_PERHAPS
     return ModelsUnavailable(
-        f"No model could answer: {listed}.", remedy="; ".join(checks) + ".", perhaps_content=perhaps_content
+        f"No model could answer: {listed}.{_NUMBER.sub('#', _words(trail))}",  # so that equal ones are counted together
+        remedy="; ".join(checks) + ".",
+        perhaps_content=perhaps_content,
     )
+
+
+def _words(trail: Trail) -> str:
+    """What the providers say about the failures, each once."""
+    said = {words: candidate.provider for candidate, words in reversed(trail.said.items()) if words}
+    return "".join(f" {provider} said: “{words}”" for words, provider in reversed(said.items()))
 
 
 def _check(error: ErrorType) -> str:

@@ -2,19 +2,19 @@
 
 import asyncio
 import base64
-import json
-import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.llm import LLMTask
-from aegis_dagster.llm.error_mapping import broken, refused
+from aegis_dagster.llm.answer import Answer
+from aegis_dagster.llm.answer_bodies import read_response
+from aegis_dagster.llm.error_mapping import broken
 from aegis_dagster.llm.litellm_chat import chat, hooks, litellm_is_loaded, load_litellm
+from aegis_dagster.llm.provider_words import fit_to_tell
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
@@ -25,27 +25,9 @@ CONNECT_SECONDS = 10.0  # time limit for connecting to a provider
 KEEP_ALIVE_SECONDS = 15.0  # shorter than servers use, so that a call rarely gets a connection that is being closed
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One successful HTTP answer."""
-
-    content: str = field(repr=False)
-    finish_reason: str  # "stop", "length", "content_filter", ...
-    usage: Mapping[str, Any] | None  # as the provider sent it; None: not in the body
-    vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
-
-
 SEND_DIMENSIONS = "send_dimensions"  # ours, in a model's parameters: {"send_dimensions": True}
 # A model's parameters must not set these: they would change the request or its highest possible cost.
 NOT_OF_A_MODEL = {SEND_DIMENSIONS, "model", "messages", "input", "stream", "n", "max_tokens", "max_completion_tokens"}
-
-
-class RefusedAnswer(CallFailed):
-    """A 200 response whose content the provider filtered. It may be billed: its usage is in `answer`."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(ErrorType.CONTENT_REFUSED, "The provider filtered the answer (finish_reason content_filter).")
-        self.answer = answer
 
 
 class Wire:
@@ -72,10 +54,11 @@ class Wire:
             raise CallFailed(ErrorType.TIMEOUT, f"No full answer within {seconds:g} s.") from None
         except Exception as error:
             raise broken(error) from None
-        if not response.is_success:
-            raise refused(response)
-        parsed = _parsed(response.content)
-        return _chat_answer(parsed) if task.messages else _embedding_answer(parsed, len(task.texts))
+        try:
+            return read_response(response, task)
+        except CallFailed as failure:
+            failure.said = fit_to_tell(failure.said, task, key=provider.api_key, model=model.name)
+            raise
 
     async def aclose(self) -> None:
         """Close all connections. The wire can be used again afterwards, in this event loop or another."""
@@ -172,46 +155,3 @@ def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
 
 def _own(model: Model) -> dict[str, Any]:
     return {name: value for name, value in model.parameters.items() if name not in NOT_OF_A_MODEL}
-
-
-def _chat_answer(parsed: Mapping[str, Any]) -> Answer:
-    choices = parsed.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no choices.")
-    message = choices[0].get("message")
-    content = message.get("content") if isinstance(message, Mapping) else None
-    if not isinstance(message, Mapping) or not isinstance(content, str | None):
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no text.")
-    answer = Answer(content or "", str(choices[0].get("finish_reason") or "stop"), _usage(parsed))
-    if answer.finish_reason == "content_filter":
-        raise RefusedAnswer(answer)
-    return answer
-
-
-def _embedding_answer(parsed: Mapping[str, Any], texts: int) -> Answer:
-    try:
-        data = sorted(parsed["data"], key=lambda each: each.get("index", 0))
-        vectors = tuple(tuple(each["embedding"]) for each in data)
-        finite = all(map(math.isfinite, chain.from_iterable(vectors)))  # TypeError: not a number
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no vectors.") from None
-    if len(vectors) != texts or not all(vectors):
-        raise CallFailed(ErrorType.BAD_RESPONSE, f"{len(vectors)} vectors for {texts} texts.")
-    if not finite:
-        raise CallFailed(ErrorType.BAD_RESPONSE, "A vector contains a value that is not a finite number.")
-    return Answer("", "stop", _usage(parsed), vectors)
-
-
-def _parsed(body: bytes) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is not JSON.") from None
-    if not isinstance(parsed, Mapping):
-        raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is not a JSON object.")
-    return parsed
-
-
-def _usage(parsed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage = parsed.get("usage")
-    return usage if isinstance(usage, Mapping) and usage else None

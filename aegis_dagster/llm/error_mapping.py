@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from aegis_dagster.llm.json_bodies import read_json
+from aegis_dagster.llm.provider_words import page_words
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
 if TYPE_CHECKING:
@@ -27,6 +29,21 @@ CODES: Mapping[str, ErrorType] = {
     "model_not_found": ErrorType.NOT_FOUND,
     "modelnotfound": ErrorType.NOT_FOUND,
 }
+
+# The same for an error without a status, in the body of a 200. Beside a status they may say too little.
+_WITHOUT_STATUS: Mapping[str, ErrorType] = {
+    **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "too_many_requests"), ErrorType.RATE_LIMIT),
+    **dict.fromkeys(("throttling", "throttling.ratequota", "throttling.allocationquota"), ErrorType.RATE_LIMIT),
+    **dict.fromkeys(("authentication_error", "permission_error", "unauthorized"), ErrorType.AUTH),
+    **dict.fromkeys(("server_error", "api_error", "overloaded_error", "internalerror"), ErrorType.SERVER_ERROR),
+    **dict.fromkeys(("internal_error", "internal_server_error", "service_unavailable"), ErrorType.SERVER_ERROR),
+    **dict.fromkeys(("invalid_request_error", "invalidparameter", "bad_request"), ErrorType.BAD_REQUEST),
+    "insufficient_credits": ErrorType.QUOTA_EXHAUSTED,
+    "not_found_error": ErrorType.NOT_FOUND,
+}
+_STATUSES = ("code", "status", "status_code", "http_status")  # where an error in a body may have its status
+_MESSAGES = ("message", "msg", "detail", "error_description", "error")
+_NO_ERROR = (0, "0", 200, "200", "ok", "success")
 
 # For providers whose codes are less specific: DashScope and Ollama.
 _CONTEXT = re.compile(
@@ -59,38 +76,89 @@ def broken(error: Exception) -> Exception:
 
 
 def refused(response: "httpx.Response") -> CallFailed:
-    """The CallFailed for a response with an error status.
-
-    The message is our own; from the provider's response it takes only the status and the code.
-    """
-    status = response.status_code
+    """The CallFailed for a response with an error status."""
     try:
-        body = response.json()
+        body = read_json(response.content)
     except ValueError:  # e.g. a proxy's HTML page
         body = {}
     body = body if isinstance(body, Mapping) else {}
-    inner = body.get("error", body)
-    fields = inner if isinstance(inner, Mapping) else {"message": inner}
+    error, status = body.get("error"), response.status_code
+    failure = _failure(status, _fields(error or body), body, response.headers, f"HTTP {status}")
+    failure.said = failure.said or page_words(response.text if not body else "")
+    return failure
+
+
+def error_within(body: Mapping[str, Any], headers: Mapping[str, str]) -> CallFailed | None:
+    """The CallFailed for an error in the body of a 200: as if its code were the status; None: it holds no error."""
+    error = _told_error(body)
+    if error is None:
+        return None
+    fields = _fields(error)
+    codes = [value for of in (fields, body) for value in map(of.get, _STATUSES)]
+    status = next((found for found in map(_status, codes) if found), None)
+    return _failure(status, fields, body, headers, f"HTTP 200 with error {status or ''}".rstrip())
+
+
+def _told_error(body: Mapping[str, Any]) -> object:
+    """The error in a body, if it says anything; None: there is none."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    error = body.get("error") or (first.get("error") if isinstance(first, Mapping) else None)
+    if not error and "choices" not in body and "data" not in body and body.get("message"):
+        error = {name: body.get(name) for name in ("code", "type", "message")}
+    if isinstance(error, Mapping) and not any(value for value in error.values() if value not in _NO_ERROR):
+        return None
+    return error or None
+
+
+def _fields(error: object) -> Mapping[str, Any]:
+    return error if isinstance(error, Mapping) else {"message": error}
+
+
+def _words(fields: Mapping[str, Any]) -> str:
+    """What an error says, raw."""
+    told = next((fields[name] for name in _MESSAGES if fields.get(name)), "")
+    if isinstance(told, list):  # FastAPI: what is wrong with each field; beside it stands what was sent
+        told = "; ".join(str(each.get("msg", "")) for each in told if isinstance(each, Mapping))
+    return told if isinstance(told, str) else ""
+
+
+def _status(code: object) -> int | None:
+    """The HTTP status that a code is, if it is one of an error."""
+    text = str(code)
+    return int(text) if re.fullmatch("[45][0-9][0-9]", text) else None
+
+
+def _failure(
+    status: int | None, fields: Mapping[str, Any], body: Mapping[str, Any], headers: Mapping[str, str], what: str
+) -> CallFailed:
+    """The message is our own; from the provider's response it takes only the status and the code. `said` is raw."""
+    said = _words(fields)
     codes = [str(fields[name]).lower() for name in ("code", "type") if fields.get(name)]
-    kind = _kind(status, codes, str(fields.get("message") or ""), body, response.headers)
-    shown = _CODE_SHOWN.sub("", codes[0])[:_LONGEST_CODE] if codes else ""
+    kind = _kind(status, codes, said, body, headers)
+    named = [code for code in codes if code != str(status)]
+    shown = _CODE_SHOWN.sub("", named[0])[:_LONGEST_CODE] if named else ""
+    wait = retry_after(headers) if kind in {ErrorType.RATE_LIMIT, ErrorType.SERVER_ERROR} else None
     return CallFailed(
         kind,
-        f"HTTP {status}{f' ({shown})' if shown else ''}.",
-        retry_after_seconds=retry_after(response.headers) if status in {429, 503} else None,
+        f"{what}{f' ({shown})' if shown else ''}.",
+        retry_after_seconds=wait if status in {429, 503} else None,
+        said=said,
     )
 
 
 def _kind(
-    status: int, codes: list[str], message: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    status: int | None, codes: list[str], message: str, body: Mapping[str, Any], headers: Mapping[str, str]
 ) -> ErrorType:
     known = next((CODES[code] for code in codes if code in CODES), None)
     if known is ErrorType.QUOTA_EXHAUSTED and "insufficient_quota" in codes and _is_dashscope(body, headers):
         return ErrorType.RATE_LIMIT  # same wording, but it means tokens per minute, and recovers by itself
     if known is not None:
         return known
-    if status in {400, 413, 422, 500} and _CONTEXT.search(message):
+    if status in {None, 400, 413, 422, 500} and _CONTEXT.search(message):
         return ErrorType.CONTEXT_WINDOW
+    if status is None:
+        return next((_WITHOUT_STATUS[code] for code in codes if code in _WITHOUT_STATUS), ErrorType.BAD_RESPONSE)
     by_status = {401: ErrorType.AUTH, 402: ErrorType.QUOTA_EXHAUSTED, 403: ErrorType.AUTH, 404: ErrorType.NOT_FOUND}
     if status in by_status:
         return by_status[status]

@@ -16,7 +16,8 @@ from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.domain.prices import Price, Usage, cost
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.client import Answer, RefusedAnswer, Wire
+from aegis_dagster.llm.answer import Answer
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.rate_limits import Sleep, Turn
 from aegis_dagster.llm.retry_policy import DECISIONS, CallFailed
@@ -109,9 +110,10 @@ class PaidCalls:
         A reservation that fits the budget except for pending calls waits for them: a reservation is several times the
         final cost, so many concurrent calls would otherwise be refused by an account that has hardly spent anything.
 
-        Raises CallFailed (settled with 0, or kept as unknown if the provider may bill it), ServiceError (the ledger
-        did not record the reservation: nothing was sent). An answer that the ledger fails to settle is returned all
-        the same: its reservation stays and counts as spent when it expires.
+        Raises CallFailed (settled with the reported usage; if none is reported, with 0, or kept as unknown if the
+        provider may bill it), ServiceError (the ledger did not record the reservation: nothing was sent). An answer
+        that the ledger fails to settle is returned all the same: its reservation stays and counts as spent when it
+        expires.
         """
         await self.wire.prepare(call.task)  # before money is reserved: who gives up meanwhile pays nothing
         others = self.on_their_way
@@ -127,11 +129,12 @@ class PaidCalls:
     async def _send_and_settle(self, call: Call) -> Paid:
         sent: float | None = None
 
-        async def settle(outcome: str, usage: Usage | None, paid: NanoUsd | None) -> float:
+        async def settle(outcome: str, usage: Usage | None, paid: NanoUsd | None, reason: str = "") -> float:
             """paid: None if the billed amount is unknown. Returns the seconds since the call was sent."""
             seconds = 0.0 if sent is None else time.perf_counter() - sent
             paid = NanoUsd(0) if sent is None else paid
-            await uninterrupted(self._settle(Settlement(call.reservation.call_id, outcome, usage, paid, seconds)))
+            ending = Settlement(call.reservation.call_id, outcome, usage, paid, seconds, reason)
+            await uninterrupted(self._settle(ending))
             return seconds
 
         try:
@@ -141,15 +144,15 @@ class PaidCalls:
                 answer = await self.wire.call(call.provider, call.model, call.task)
             finally:
                 call.turn.done()
-            usage = read_usage(call.task, answer, free=call.price.free)
+            usage = read_usage(call.task, answer, call.price)
             paid = call.cost(usage)
-        except RefusedAnswer as failure:  # a 200: the model ran, and the provider bills the reported usage
-            usage = read_usage(call.task, failure.answer, free=call.price.free)
-            await settle(failure.error_type, usage, call.cost(usage))
-            raise
         except CallFailed as failure:
-            billed = DECISIONS[failure.error_type].billed
-            await settle(failure.error_type, None, None if billed else NanoUsd(0))
+            if failure.answer is not None:  # the model ran, and the provider bills the reported usage
+                usage = read_usage(call.task, failure.answer, call.price)
+                await settle(failure.error_type, usage, call.cost(usage), failure.reason)
+            else:
+                billed = DECISIONS[failure.error_type].billed
+                await settle(failure.error_type, None, None if billed else NanoUsd(0), failure.reason)
             raise
         except asyncio.CancelledError:
             await settle(CANCELLED, None, None)

@@ -1,13 +1,14 @@
 """Our own prices by provider and model, each with its source and the date it was read.
 
-If sources disagree, the higher rate is used. Without a published cached rate the input rate applies, without a
-published reasoning rate the output rate. Every new reading of the price pages gets a new VERSION.
+If sources disagree, the higher rate is used. Without a published rate for cached input or for writing to the cache
+the input rate applies, without a published reasoning rate the output rate. Every new reading of the price pages gets
+a new VERSION.
 
 Not priced, because never requested: DashScope's explicit cache (writing costs 125 % of the input rate), OpenAI's
 priority, flex, batch and regional processing (10 % extra). If a model's `parameters` enable one of them, its price
-must be set in aegis.yaml.
-With thinking enabled, DashScope bills the whole answer at the reasoning rate: keep thinking disabled
-(`enable_thinking: false`) for models whose reasoning rate differs. Reservations assume that rate.
+must be set in aegis.yaml. A call that reports tokens written to a cache without a rate for that is flagged.
+With thinking enabled, DashScope bills the whole answer, not only the thoughts, at the reasoning rate. Thinking is
+disabled by default (`enable_thinking: false`); reservations assume that rate.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ def tier(
     *,
     cached: str | Decimal | None = None,
     reasoning: str | Decimal | None = None,
+    cache_write: str | Decimal | None = None,
     up_to: int | None = None,
 ) -> Tier:
     """A tier from rates in USD per million tokens; rates not given default to those of input or output."""
@@ -51,11 +53,17 @@ def tier(
         cached=rate(input if cached is None else cached),
         output=rate(output),
         reasoning=rate(output if reasoning is None else reasoning),
+        cache_write=None if cache_write is None else rate(cache_write),
     )
 
 
+# They bill the whole answer at the reasoning rate once a model thinks; the last two are names of litellm's.
+REASONING_FOR_ALL = frozenset({"dashscope", "qwencloud", "qwen_ai_platform"})
+
+
 def _price(source: str, *tiers: Tier) -> Price:
-    return Price(tiers=tiers, version=VERSION, source=source, as_of=AS_OF)
+    for_all = source in {_QWEN, _QWEN_OPEN}
+    return Price(tiers=tiers, version=VERSION, source=source, as_of=AS_OF, reasoning_for_all=for_all)
 
 
 TABLE: Mapping[tuple[str, str], Price] = {

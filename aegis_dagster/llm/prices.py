@@ -60,7 +60,7 @@ def litellm_prices() -> Mapping[str, Mapping[str, Any]]:
 
 
 def price_of_entry(entry: Mapping[str, Any], *, version: str) -> Price | None:
-    """The price in an entry of litellm's map; None if a rate is missing or 0, which means "unknown" there.
+    """The price in an entry of litellm's map; None if a rate of input or output is missing or 0: "unknown" there.
 
     An embedding model needs no output rate. Both forms of tiers are read: `tiered_pricing`, and rates "above 128k
     tokens".
@@ -70,7 +70,13 @@ def price_of_entry(entry: Mapping[str, Any], *, version: str) -> Price | None:
     if tiers is None:
         return None
     per_picture = price_table.rate(_decimal(entry.get("input_cost_per_image")))
-    return Price(tiers=tiers, version=version, source=str(entry.get("source", "")), per_picture=per_picture)
+    return Price(
+        tiers=tiers,
+        version=version,
+        source=str(entry.get("source", "")),
+        per_picture=per_picture,
+        reasoning_for_all=entry.get("litellm_provider") in price_table.REASONING_FOR_ALL,
+    )
 
 
 def _listed_tiers(entry: Mapping[str, Any], embedding: bool) -> tuple[Tier, ...] | None:
@@ -105,6 +111,7 @@ def _tier(rates: Mapping[str, Any], suffix: str, embedding: bool, *, up_to: int 
         output_rate,
         cached=usd("cache_read_input_token_cost") or None,
         reasoning=usd("output_cost_per_reasoning_token") or None,
+        cache_write=usd("cache_creation_input_token_cost") or None,
         up_to=up_to,
     )
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aegis_dagster.llm.answer import Answer
+
 
 class ErrorType(StrEnum):
     """Written to ledger rows and counted by metrics. Stable."""
@@ -44,7 +46,7 @@ class Decision:
     retry: bool  # call again, after a wait, up to the provider's number of attempts
     then: Then
     rest: Rest
-    billed: bool  # the provider may bill it: the reservation is kept
+    billed: bool  # the provider may bill it: the reservation is kept if nothing tells what was used
 
 
 DECISIONS: Mapping[ErrorType, Decision] = {
@@ -64,9 +66,28 @@ DECISIONS: Mapping[ErrorType, Decision] = {
 
 
 class CallFailed(Exception):
-    """A call without an answer. The message contains no key, no prompt and no document text."""
+    """A call without an answer. The message is ours: it contains no key, no prompt and no document text.
 
-    def __init__(self, error_type: ErrorType, message: str, *, retry_after_seconds: float | None = None) -> None:
+    said: the provider's own words about it. `Wire.call` makes them fit to be stored and shown.
+    """
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        answer: Answer | None = None,
+        said: str = "",
+    ) -> None:
+        """answer: what the provider reports as used all the same; None: nothing."""
         super().__init__(message)
         self.error_type = error_type
         self.retry_after_seconds = retry_after_seconds
+        self.answer = answer
+        self.said = said
+
+    @property
+    def reason(self) -> str:
+        """Our message with the provider's words."""
+        return f"{self} {self.said}".rstrip()

@@ -1,26 +1,17 @@
-"""Tokens of a call: as reported by the provider, in any known format; counted by us only if it reports none."""
+"""Tokens of a call: as reported by the provider; counted by us only if it reports none."""
 
 import logging
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from aegis_dagster.domain.llm import LLMTask, Picture
-from aegis_dagster.domain.prices import Usage
-from aegis_dagster.llm.client import Answer
+from aegis_dagster.domain.prices import Price, Usage
+from aegis_dagster.llm.answer import Answer
 from aegis_dagster.llm.providers import Model
+from aegis_dagster.llm.reported_usage import ReportedUsage
 
 _log = logging.getLogger(__name__)
-
-# Names of the same number: OpenAI's chat API and compatible ones, OpenAI's newer API, Ollama's native API.
-_INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
-_OUTPUT = ("completion_tokens", "output_tokens", "eval_count")
-_TOTAL = ("total_tokens",)
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 # A chat template's tokens per message, for estimate and bound: "<|im_start|>user\n...<|im_end|>\n" takes 5 tokens.
 _MESSAGE_TOKENS = 5
@@ -28,82 +19,82 @@ _MOST_MESSAGE_TOKENS = 16
 _MOST_REQUEST_TOKENS = 64  # the template's own words: Qwen 2.5 adds a system prompt, Llama 3 today's date
 _MOST_TEXT_TOKENS = 8  # added to a text to embed: begin, end, a prefix
 _PICTURE_SIDE = 28  # pixels: Qwen2.5-VL counts a token for each 28 x 28, and two around the picture
+_THOUGHT = re.compile(r"\s*<think", re.IGNORECASE)
 _WIDE = re.compile(r"[\u2e80-\U0010ffff]+")  # Chinese, Japanese, Korean, emoji: a character is about a token
 
 
-@dataclass(slots=True)
-class _Reading:
-    """The numbers of one usage object, and what was wrong with them."""
-
-    given: Mapping[str, Any]
-    wrong: list[str] = field(default_factory=list)
-
-    def number(self, names: tuple[str, ...]) -> int | None:
-        """The first of these that is a number of tokens. Null counts as absent; any other value is noted as wrong."""
-        return self._first(self.given, names)
-
-    def detail(self, groups: tuple[str, ...], name: str, *, most: int) -> int:
-        """A part of another number; 0 if absent."""
-        for group in groups:
-            details = self.given.get(group)
-            if isinstance(details, Mapping):
-                value = self._first(details, (name,)) or 0
-                if value > most:
-                    self.wrong.append(f"more {name} than tokens")
-                return min(value, most)
-        return 0
-
-    def _first(self, of: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-        for name in names:
-            value = of.get(name)
-            if value is None:
-                continue
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-                return value
-            self.wrong.append(f"{name} is no number of tokens")
-        return None
-
-
-def read_usage(task: LLMTask, answer: Answer, *, free: bool = False) -> Usage:
+def read_usage(task: LLMTask, answer: Answer, price: Price) -> Usage:
     """Tokens of an answered call.
 
     Numbers that the provider does not report are counted by us and flagged. A zero for an input or an answer that is
     not empty counts as not reported. A total alone is split in proportion to our counts. Numbers that contradict each
-    other are reduced to what is possible, and flagged. Each flagged call is logged once, as a warning if it costs
-    money. free: whether the provider is free.
+    other are reduced to what is possible, and flagged. So is a call whose price depends on tokens that the provider
+    does not tell: written to its cache, or spent on visible reasoning. Each flagged call is logged once, as a warning
+    if it costs money.
     """
-    reading = _Reading(answer.usage or {})
-    embeds = bool(task.texts) and not task.messages
-    if embeds:
-        tokens_in, tokens_out = _embedded(reading, counted_input(task)), 0
+    told = ReportedUsage(answer.usage or {})
+    if task.texts and not task.messages:
+        tokens_in, tokens_out = _embedded(told, counted_input(task)), 0
     else:
-        tokens_in, tokens_out = _halves(reading, counted_input(task), count_tokens(answer.content))
-    cached = reading.detail(_INPUT_DETAILS, "cached_tokens", most=tokens_in)
-    reasoning = reading.detail(_OUTPUT_DETAILS, "reasoning_tokens", most=tokens_out)
-    if reading.wrong:
-        why = "; ".join(dict.fromkeys(reading.wrong))
-        _log.log(logging.INFO if free else logging.WARNING, "usage of a call for %s: %s", task.task_type, why)
-    return Usage(tokens_in, cached, tokens_out, reasoning, estimated=bool(reading.wrong))
+        tokens_in, tokens_out = _halves(told, counted_input(task), *_counted_output(task, answer))
+    written = _part(told, "cache write tokens", told.written or 0, most=tokens_in)
+    cached = _part(told, "cached tokens", told.cached or 0, most=tokens_in - written)
+    reasoning = _part(told, "reasoning tokens", _reasoning(told, answer, price), most=tokens_out)
+    if written and not price.free and not price.cache_writes_priced:
+        told.wrong.append("tokens were written to a cache, at a rate that is not known")
+    if told.written is None and task.messages and price.writes_cost_more(tokens_in):
+        told.wrong.append("writing to the cache costs more, and nothing was told about it")
+    if told.wrong:
+        why = "; ".join(dict.fromkeys(told.wrong))
+        _log.log(logging.INFO if price.free else logging.WARNING, "usage of a call for %s: %s", task.task_type, why)
+    return Usage(tokens_in, cached, tokens_out, reasoning, bool(told.wrong), written)
 
 
-def _embedded(reading: _Reading, counted: int) -> int:
+def _counted_output(task: LLMTask, answer: Answer) -> tuple[int, bool]:
+    """Output tokens as we count them, and whether a zero of the provider's would be wrong."""
+    if answer.unread:  # they cannot be counted: if nothing is told, as many as were allowed
+        return task.max_tokens, False
+    counted = count_tokens(answer.content) + count_tokens(answer.reasoning)
+    return counted, counted > 0
+
+
+def _part(told: ReportedUsage, what: str, tokens: int, *, most: int) -> int:
+    """A part of another number, which it cannot exceed."""
+    if tokens > most:
+        told.wrong.append(f"more {what} than tokens")
+    return min(tokens, most)
+
+
+def _reasoning(told: ReportedUsage, answer: Answer, price: Price) -> int:
+    """Reasoning tokens; counted by us if they have their own rate and the answer shows reasoning that is not told."""
+    if told.reasoning or not price.reasoning_priced:
+        return told.reasoning or 0
+    shown = answer.reasoning or _THOUGHT.match(answer.content)
+    if not shown:
+        return 0
+    told.wrong.append("no reasoning tokens were given, they are counted")
+    text = answer.reasoning or answer.content.partition("</think")[0]
+    return min(count_tokens(text), told.output or count_tokens(text))
+
+
+def _embedded(told: ReportedUsage, counted: int) -> int:
     """Input tokens of an embedding, which has no output: a total is the input."""
-    tokens_in = reading.number(_INPUT) or reading.number(_TOTAL)
+    tokens_in = told.input or told.total
     if not tokens_in and counted:
-        reading.wrong.append("no input tokens were given, they are counted")
+        told.wrong.append("no input tokens were given, they are counted")
     return tokens_in or counted
 
 
-def _halves(reading: _Reading, counted_in: int, counted_out: int) -> tuple[int, int]:
-    """Input and output tokens of a chat."""
-    tokens_in, tokens_out, total = reading.number(_INPUT), reading.number(_OUTPUT), reading.number(_TOTAL)
+def _halves(told: ReportedUsage, counted_in: int, counted_out: int, answered: bool) -> tuple[int, int]:
+    """Input and output tokens of a chat. answered: an output of zero tokens counts as not reported."""
+    tokens_in, tokens_out, total = told.input, told.output, told.total
     # Zeros that cannot be true count as not reported.
     tokens_in = tokens_in if tokens_in or not counted_in else None
-    tokens_out = tokens_out if tokens_out or not counted_out else None
+    tokens_out = tokens_out if tokens_out or not answered else None
     if tokens_in is not None and tokens_out is not None:
-        return tokens_in, _with_total(reading, tokens_in, tokens_out, total)
+        return tokens_in, _with_total(told, tokens_in, tokens_out, total)
     if tokens_in is None and tokens_out is None and total:
-        reading.wrong.append("only a total was given, it is divided")
+        told.wrong.append("only a total was given, it is divided")
         share = max(1, round(total * counted_in / (counted_in + counted_out)))
         return share, total - share
     if tokens_in is None:
@@ -111,9 +102,9 @@ def _halves(reading: _Reading, counted_in: int, counted_out: int) -> tuple[int, 
     elif tokens_out is None:
         tokens_out = _rest(total, tokens_in)
     if tokens_in is None:
-        reading.wrong.append("no input tokens were given, they are counted")
+        told.wrong.append("no input tokens were given, they are counted")
     if tokens_out is None:
-        reading.wrong.append("no output tokens were given, they are counted")
+        told.wrong.append("no output tokens were given, they are counted")
     return counted_in if tokens_in is None else tokens_in, counted_out if tokens_out is None else tokens_out
 
 
@@ -122,14 +113,13 @@ def _rest(total: int | None, half: int | None) -> int | None:
     return total - half if total is not None and half is not None and total > half else None
 
 
-def _with_total(reading: _Reading, tokens_in: int, tokens_out: int, total: int | None) -> int:
+def _with_total(told: ReportedUsage, tokens_in: int, tokens_out: int, total: int | None) -> int:
     """The output tokens. Some providers (xAI, Gemini) count reasoning only in the total: it is output as well."""
     if total is None or total == tokens_in + tokens_out:
         return tokens_out
     beyond = total - tokens_in - tokens_out
-    reasoning = reading.detail(_OUTPUT_DETAILS, "reasoning_tokens", most=max(beyond, tokens_out))
-    if beyond != reasoning:
-        reading.wrong.append("the total is not the sum")
+    if beyond != min(told.reasoning or 0, max(beyond, tokens_out)):
+        told.wrong.append("the total is not the sum")
     return tokens_out + max(0, beyond)
 
 

@@ -70,6 +70,9 @@ class RateSettings(Section):
     output: Decimal = Field(ge=0, description="`0` for an embedding model.")
     cached: Decimal | None = Field(default=None, ge=0, description="Rate of cached input; none: the input rate.")
     reasoning: Decimal | None = Field(default=None, ge=0, description="Rate of reasoning; none: the output rate.")
+    cache_write: Decimal | None = Field(
+        default=None, ge=0, description="Rate of input that is written to the provider's cache; none: the input rate."
+    )
     up_to: int | None = Field(default=None, ge=1, description="Most input tokens of a call at these rates; none: any.")
 
 
@@ -80,6 +83,10 @@ class PriceSettings(Section):
         min_length=1, description="Rates by ascending `up_to`; one without `up_to` holds for any call."
     )
     per_picture: Decimal = Field(default=Decimal(0), ge=0, description="USD added for each picture.")
+    reasoning_for_all: bool | None = Field(
+        default=None,
+        description="Whether a call that reasons pays the reasoning rate for its whole output. Default: for DashScope.",
+    )
     source: str = Field(default="", description="Where the rates come from.")
     as_of: date | None = None
 
@@ -88,7 +95,7 @@ class PriceSettings(Section):
     def _one_rate(cls, values: Any) -> Any:
         """`{input: 0.4, output: 1.6}` is short for one tier."""
         if isinstance(values, dict) and "tiers" not in values:
-            outside = {"per_picture", "source", "as_of"}
+            outside = {"per_picture", "reasoning_for_all", "source", "as_of"}
             rates = {key: value for key, value in values.items() if key not in outside}
             return {"tiers": [rates], **{key: value for key, value in values.items() if key in outside}}
         return values
@@ -189,7 +196,7 @@ class LlmSettings(Section):
     )
     prices: dict[str, PriceSettings] = Field(
         default_factory=dict,
-        description="USD per million tokens by `provider/model`: `{input, output, cached, reasoning, per_picture}` or `{tiers: [...]}`. Takes precedence over our own table and litellm's.",
+        description="USD per million tokens by `provider/model`: `{input, output, cached, cache_write, reasoning, per_picture}` or `{tiers: [...]}`. Takes precedence over our own table and litellm's.",
     )
     budgets: BudgetSettings = BudgetSettings()
     max_wait_seconds: float = Field(default=60.0, ge=0, description="A provider that asks for a longer wait rests.")

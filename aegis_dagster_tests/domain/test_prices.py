@@ -1,5 +1,7 @@
 """What a call costs, to the nano-USD, and that it never costs more than its reservation."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,20 @@ def test_free_is_free() -> None:
     assert cost(Usage(input_tokens=10**9, output_tokens=10**9), FREE) == 0
 
 
+def test_input_that_is_written_to_the_cache_has_its_rate_and_that_of_input_if_it_has_none() -> None:
+    usage = Usage(input_tokens=1000, cached_tokens=400, cache_write_tokens=500)
+    assert cost(usage, FLAT) == 600 * 400 + 400 * 100
+    priced = Price(tiers=(replace(FLAT.tiers[0], cache_write=500 * 10**6),), version="t")
+    assert cost(usage, priced) == 100 * 400 + 400 * 100 + 500 * 500
+    assert highest_cost(1000, 0, priced) == 1000 * 500
+
+
+def test_one_token_of_reasoning_can_put_the_whole_output_at_that_rate() -> None:
+    thinks = replace(FLAT, reasoning_for_all=True)
+    assert cost(Usage(output_tokens=100, reasoning_tokens=1), thinks) == 100 * 2000
+    assert cost(Usage(output_tokens=100), thinks) == 100 * 1600
+
+
 def test_the_highest_cost_counts_every_answer_at_its_dearest_rate() -> None:
     assert highest_cost(1000, 100, FLAT) == 1000 * 400 + 100 * 2000
 
@@ -66,7 +82,15 @@ def test_tokens_that_contradict_each_other_are_refused(usage: tuple[int, int, in
 
 
 rates = st.integers(min_value=0, max_value=10**11)
-tiers = st.builds(Tier, up_to=st.none(), input=rates, cached=rates, output=rates, reasoning=rates)
+tiers = st.builds(
+    Tier,
+    up_to=st.none(),
+    input=rates,
+    cached=rates,
+    output=rates,
+    reasoning=rates,
+    cache_write=st.none() | rates,
+)
 
 
 @st.composite
@@ -76,11 +100,12 @@ def prices(draw: st.DrawFn) -> Price:
     ends: list[int | None] = [*bounds, None]
     return Price(
         tiers=tuple(
-            Tier(end, tier.input, tier.cached, tier.output, tier.reasoning)
+            Tier(end, tier.input, tier.cached, tier.output, tier.reasoning, tier.cache_write)
             for end, tier in zip(ends, made, strict=True)
         ),
         version="t",
         per_picture=draw(st.integers(0, 1000)),
+        reasoning_for_all=draw(st.booleans()),
     )
 
 
@@ -90,9 +115,11 @@ def test_no_call_costs_more_than_the_highest_cost_of_its_bounds(
 ) -> None:
     input_tokens = data.draw(st.integers(0, most[0]))
     output_tokens = data.draw(st.integers(0, most[1]))
+    cached_tokens = data.draw(st.integers(0, input_tokens))
     usage = Usage(
         input_tokens=input_tokens,
-        cached_tokens=data.draw(st.integers(0, input_tokens)),
+        cached_tokens=cached_tokens,
+        cache_write_tokens=data.draw(st.integers(0, input_tokens - cached_tokens)),
         output_tokens=output_tokens,
         reasoning_tokens=data.draw(st.integers(0, output_tokens)),
     )

@@ -49,7 +49,7 @@ MISHAPS = (
     Behaviour(usage=UsageShape.ABSENT),  # is estimated
     Behaviour(kind=Kind.BAD_REQUEST),  # the next tier is asked
 )
-USUAL = Rule(Behaviour(cached_tokens=20, reasoning_tokens=5, latency_seconds=0.15))
+USUAL = Rule(Behaviour(cached_tokens=20, cache_write_tokens=3, reasoning_tokens=5, latency_seconds=0.15))
 COUNTERS = {  # of the ledger, and the sum that its calls give. Roll-ups, which the exporter reads, are other tables.
     "llm_requests_total": "count(*)",
     "llm_latency_seconds_count": "count(*)",
@@ -58,6 +58,7 @@ COUNTERS = {  # of the ledger, and the sum that its calls give. Roll-ups, which 
     'llm_tokens_used_total{token_type="output"}': "sum(output_tokens)",
     "llm_cached_tokens_total": "sum(cached_tokens)",
     "llm_reasoning_tokens_total": "sum(reasoning_tokens)",
+    "llm_cache_write_tokens_total": "sum(cache_write_tokens)",
     "llm_errors_total": "sum(outcome <> 'ok')",
 }
 

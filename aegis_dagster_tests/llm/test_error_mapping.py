@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from aegis_dagster.domain.llm import LLMTask, Message, TaskType
-from aegis_dagster.llm.client import RefusedAnswer, Wire
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.error_mapping import broken, refused, retry_after
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
@@ -137,7 +137,7 @@ async def test_a_reset_of_a_connection_that_was_in_use_may_be_billed(wire: Wire,
 async def test_a_filtered_answer_keeps_its_usage(wire: Wire, server: LLMServer) -> None:
     server.script([Behaviour(Kind.FILTERED)])
     error = await failure(wire, server.v1)
-    assert isinstance(error, RefusedAnswer)
+    assert error.answer is not None
     assert error.error_type is ErrorType.CONTENT_REFUSED
     assert error.answer.usage is not None
     assert error.answer.usage["prompt_tokens"] == len(SECRET.split())

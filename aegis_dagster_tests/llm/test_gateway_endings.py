@@ -8,7 +8,8 @@ import pytest
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation, Settlement
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.llm.client import Answer, Wire
+from aegis_dagster.llm.answer import Answer
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.paid_call import CANCELLED, INTERNAL_ERROR, SETTLE_TRIES
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.ports import Ledger

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from aegis_dagster.domain.llm import LLMTask, Message, Picture, TaskType
-from aegis_dagster.domain.prices import Usage
-from aegis_dagster.llm.client import Answer, Wire
+from aegis_dagster.domain.prices import FREE, Price, Tier, Usage
+from aegis_dagster.llm.answer import Answer
+from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.token_usage import count_tokens, counted_input, most_tokens, read_usage
 from aegis_dagster_tests.support.asking import PATIENCE
@@ -18,6 +19,7 @@ PROMPT = "What do the documents say about confidential bridges, and who signed t
 REPLY = "Nobody signed any of them, as far as these documents tell."  # 11 words
 # The wire switches it off for the process; pytest switches it on again for each test.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+ONE_RATE = Price(tiers=(Tier(None, 1000, 1000, 1000, 1000),), version="t")
 MODEL = Model("scripted", frozenset())
 CHAT = LLMTask(TaskType.SUMMARY, messages=(Message("user", PROMPT),), max_tokens=100)
 EMBEDDING = LLMTask(TaskType.EMBEDDING, texts=("one two three", "four five"))
@@ -32,7 +34,8 @@ def server() -> Iterator[LLMServer]:
 
 async def asked(wire: Wire, server: LLMServer, behaviour: Behaviour, task: LLMTask = CHAT) -> Usage:
     server.script([behaviour])
-    return read_usage(task, await wire.call(Provider("p", server.v1, "key", timeout_seconds=PATIENCE), MODEL, task))
+    provider = Provider("p", server.v1, "key", timeout_seconds=PATIENCE)
+    return read_usage(task, await wire.call(provider, MODEL, task), ONE_RATE)
 
 
 def reply(dialect: Dialect, **more: Any) -> Behaviour:
@@ -133,12 +136,15 @@ async def test_the_usage_of_embeddings_over_http(
             Usage(14, 0, 11, 11, estimated=True),
         ),
         ({"prompt_tokens": -14, "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
-        ({"prompt_tokens": "14", "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
-        ({"prompt_tokens": 14.0, "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
+        # a whole number in another form is what the provider says, and flagged
+        ({"prompt_tokens": "14", "completion_tokens": 11}, Usage(14, 0, 11, 0, estimated=True)),
+        ({"prompt_tokens": 14.0, "completion_tokens": 11}, Usage(14, 0, 11, 0, estimated=True)),
+        ({"prompt_tokens": 14.5, "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
+        ({"prompt_tokens": "many", "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
         ({"prompt_tokens": True, "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
         (
             {"prompt_tokens": 14, "completion_tokens": 11, "prompt_tokens_details": {"cached_tokens": "6"}},
-            Usage(14, 0, 11, 0, estimated=True),
+            Usage(14, 6, 11, 0, estimated=True),
         ),
         # what is null or no object says nothing
         (
@@ -155,14 +161,14 @@ async def test_other_shapes_and_contradictions_over_http(
 
 def test_an_empty_answer_may_have_taken_no_output() -> None:
     told = {"prompt_tokens": 14, "completion_tokens": 0, "total_tokens": 14}
-    assert read_usage(CHAT, Answer("", "stop", told)) == Usage(14, 0, 0, 0)
+    assert read_usage(CHAT, Answer("", "stop", told), ONE_RATE) == Usage(14, 0, 0, 0)
 
 
 def test_estimated_usage_is_logged_once_and_without_content(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "aegis_dagster")
-    read_usage(CHAT, Answer(REPLY, "stop", None))
-    read_usage(CHAT, Answer(REPLY, "stop", None), free=True)
-    read_usage(CHAT, Answer(REPLY, "stop", {"prompt_tokens": 14, "completion_tokens": 11}))
+    read_usage(CHAT, Answer(REPLY, "stop", None), ONE_RATE)
+    read_usage(CHAT, Answer(REPLY, "stop", None), FREE)
+    read_usage(CHAT, Answer(REPLY, "stop", {"prompt_tokens": 14, "completion_tokens": 11}), ONE_RATE)
     why = "no input tokens were given, they are counted; no output tokens were given, they are counted"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", f"usage of a call for summary: {why}"),

@@ -54,7 +54,9 @@ def add_calls(database: Path, count: int) -> None:
             {"count": count},
         )
         connection.execute(
-            f"INSERT INTO llm_usage SELECT {day}, "
+            "INSERT INTO llm_usage (day, provider, model, task_type, stage, collection, calls, failed_calls, "
+            "input_tokens, cached_tokens, output_tokens, reasoning_tokens, estimated_calls, unknown_calls, "
+            f"over_reservation_calls, cost_nanousd) SELECT {day}, "
             "provider, model, task_type, stage, collection, count(*), 0, sum(input_tokens), sum(cached_tokens), "
             "sum(output_tokens), sum(reasoning_tokens), 0, 0, 0, sum(cost_nanousd) FROM llm_calls "
             "GROUP BY 1, 2, 3, 4, 5, 6"

@@ -17,7 +17,7 @@ from aegis_dagster.stores.ledger.schema import IS_RESERVED, llm_accounts, llm_ca
 JANUARY, FEBRUARY = Month("2026-01"), Month("2026-02")  # SetClock begins at noon of January 31
 OPENAI = AccountKey(AccountKind.PROVIDER, "openai", JANUARY)
 LIMITS = AccountLimits(providers={"openai": NanoUsd(1000), "local": None})
-USAGE = Usage(input_tokens=100, cached_tokens=40, output_tokens=20, reasoning_tokens=5)
+USAGE = Usage(input_tokens=100, cached_tokens=40, output_tokens=20, reasoning_tokens=5, cache_write_tokens=7)
 
 
 def reservation(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GROUPED_BY = ("month", "provider", "model", "task_type", "collection")
 COUNTED = (
     *("calls", "failed_calls", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
-    *("estimated_calls", "unknown_calls", "over_reservation_calls", "cost_nanousd"),
+    *("cache_write_tokens", "estimated_calls", "unknown_calls", "over_reservation_calls", "cost_nanousd"),
 )
 MEANING: Mapping[str, str] = {
     "month": "UTC calendar month in which the calls were reserved",
@@ -26,7 +26,8 @@ MEANING: Mapping[str, str] = {
     "calls": "attempts, failed ones too",
     "cached_tokens": "part of the input",
     "reasoning_tokens": "part of the output",
-    "estimated_calls": "the provider did not say what it used",
+    "cache_write_tokens": "part of the input",
+    "estimated_calls": "the provider did not say all that the cost depends on",
     "unknown_calls": "lost, or perhaps billed: they cost their reservation",
     "over_reservation_calls": "cost more than was reserved",
     "cost_nanousd": "exact; 1 USD is 1,000,000,000",

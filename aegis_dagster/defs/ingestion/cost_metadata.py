@@ -71,17 +71,19 @@ def call_table(rows: Sequence[UsageRow]) -> str:
     """Calls by provider, model and task type as a Markdown table, with a last line of sums."""
     heads = (
         *("provider", "model", "task", "calls", "failed"),
-        *("input tokens", "of them cached", "output tokens", "of them reasoning", "usage estimated", "USD"),
+        *("input tokens", "of them cached", "of them written to a cache", "output tokens", "of them reasoning"),
+        *("usage estimated", "USD"),
     )
     lines = [
         (
             *(row.provider, row.model, row.task_type, row.calls, row.failed_calls),
-            *(row.input_tokens, row.cached_tokens, row.output_tokens, row.reasoning_tokens, row.estimated_calls),
+            *(row.input_tokens, row.cached_tokens, row.cache_write_tokens, row.output_tokens, row.reasoning_tokens),
+            row.estimated_calls,
             shown_usd(row.cost),
         )
         for row in rows
     ]
-    sums = [sum(int(line[column]) for line in lines) for column in range(3, 10)]
+    sums = [sum(int(line[column]) for line in lines) for column in range(3, 11)]
     return markdown_table(heads, [*lines, ("**all**", "", "", *sums, shown_usd(sum(row.cost for row in rows)))])
 
 

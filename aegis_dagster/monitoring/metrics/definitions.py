@@ -79,6 +79,12 @@ _LEDGER: tuple[_Row, ...] = (
         "Output tokens spent on reasoning; included in token_type output.",
     ),
     (
+        "llm_cache_write_tokens_total",
+        "provider model",
+        "tokens",
+        "Input tokens that were written to the provider's cache; included in token_type input.",
+    ),
+    (
         "llm_errors_total",
         "provider error_type",
         "calls",

@@ -113,6 +113,7 @@ _BY_MODEL = (
     "llm_cost_usd_total",
     "llm_cached_tokens_total",
     "llm_reasoning_tokens_total",
+    "llm_cache_write_tokens_total",
     "llm_usage_estimated_total",
     "llm_usage_unknown_total",
     "llm_cost_above_reservation_total",
@@ -129,6 +130,7 @@ def _add_usage(samples: Samples, rows: Sequence[UsageRow]) -> None:
             as_usd(row.cost),  # exact, as all sums are until they are shown
             row.cached_tokens,
             row.reasoning_tokens,
+            row.cache_write_tokens,
             row.estimated_calls,
             row.unknown_calls,
             row.over_reservation_calls,

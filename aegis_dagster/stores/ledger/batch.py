@@ -43,7 +43,7 @@ _EXPIRED_ALREADY = sa.select(_C.call_id, _C.provider).where(
 _INSERT = sa.insert(llm_calls)
 _ENDED_COLUMNS = (
     *("status", "outcome", "settled_ms", "cost_nanousd", "latency_ms", "estimated"),
-    *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
+    *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cache_write_tokens", "reason"),
 )
 _END = (
     sa.update(llm_calls)
@@ -111,6 +111,7 @@ class Batch:
                     usage=settlement.usage,
                     cost=settlement.cost if settlement.cost is not None else NanoUsd(row.reserved_nanousd),
                     latency_ms=round(settlement.latency_seconds * 1000),
+                    reason=settlement.reason,
                 )
             )
         if first:
@@ -167,11 +168,13 @@ class Batch:
             "cached_tokens": 0,
             "output_tokens": 0,
             "reasoning_tokens": 0,
+            "cache_write_tokens": 0,
             "estimated": False,
             "reserved_nanousd": reservation.amount,
             "cost_nanousd": None,
             "price_version": reservation.price_version,
             "latency_ms": None,
+            "reason": "",
             "charged_run": bool(reservation.run_id) and self._limits.per_run is not None,
         }
 
@@ -189,6 +192,8 @@ class Batch:
             "new_cached_tokens": usage.cached_tokens if usage else 0,
             "new_output_tokens": usage.output_tokens if usage else 0,
             "new_reasoning_tokens": usage.reasoning_tokens if usage else 0,
+            "new_cache_write_tokens": usage.cache_write_tokens if usage else 0,
+            "new_reason": call.reason,
         }
 
 

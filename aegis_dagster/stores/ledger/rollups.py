@@ -50,6 +50,7 @@ class EndedCall:
     usage: Usage | None
     cost: NanoUsd
     latency_ms: int | None  # None: unknown
+    reason: str = ""  # why it failed, in words
 
     @property
     def failed(self) -> bool:
@@ -77,6 +78,7 @@ class RollUps:
                 usage.cached_tokens,
                 usage.output_tokens,
                 usage.reasoning_tokens,
+                usage.cache_write_tokens,
                 int(usage.estimated),
                 int(not known),
                 int(call.cost > row.reserved_nanousd),

@@ -2,7 +2,8 @@
 
 Times are milliseconds since 1970-01-01 UTC, money is nano-USD.
 
-No prompt, answer or key is ever stored. Day and month are always those of the reservation.
+No prompt, answer or key is ever stored; a provider's words about a failure are masked before they come here. Day and
+month are always those of the reservation.
 """
 
 from enum import StrEnum
@@ -31,6 +32,11 @@ BEYOND = "+Inf"
 
 def _count(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _later_count(name: str) -> sa.Column[int]:
+    """A count that older rows do not have."""
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
 
 
 llm_accounts = sa.Table(
@@ -67,12 +73,14 @@ llm_calls = sa.Table(
     _count("cached_tokens"),
     _count("output_tokens"),
     _count("reasoning_tokens"),
+    _later_count("cache_write_tokens"),
     sa.Column("estimated", sa.Boolean, nullable=False),
     _count("reserved_nanousd"),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=True),  # NULL while reserved
     sa.Column("price_version", sa.Text, nullable=False),
     sa.Column("latency_ms", sa.BigInteger, nullable=True),  # NULL while reserved, and for a lost call
     sa.Column("charged_run", sa.Boolean, nullable=False),  # whether runs had a limit when it was reserved
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),  # why it failed, in words
 )
 
 # A literal, not a parameter: the partial index is used only by queries that repeat it exactly.
@@ -95,6 +103,7 @@ llm_usage = sa.Table(
     _count("cached_tokens"),
     _count("output_tokens"),
     _count("reasoning_tokens"),
+    _later_count("cache_write_tokens"),
     _count("estimated_calls"),
     _count("unknown_calls"),
     _count("over_reservation_calls"),

@@ -101,6 +101,7 @@ async def test_calls_are_counted_once_and_their_parts_add_up(
     assert calls_with_usage == 5 * ONE_CALL.input_tokens
     assert found.value("llm_cached_tokens_total", **PAID) == 5 * ONE_CALL.cached_tokens
     assert found.value("llm_reasoning_tokens_total", **PAID) == 5 * ONE_CALL.reasoning_tokens
+    assert found.value("llm_cache_write_tokens_total", **PAID) == 5 * ONE_CALL.cache_write_tokens
     assert found.value("llm_errors_total", provider="openai", error_type="timeout") == 1
     assert found.value("llm_usage_unknown_total", **PAID) == 1
     assert found.value("llm_usage_estimated_total", **PAID) == 1

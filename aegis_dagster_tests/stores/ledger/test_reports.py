@@ -138,6 +138,7 @@ async def test_one_call_is_written_down_with_all_that_is_known_of_it(ledger: Led
             cached_tokens=40,
             output_tokens=20,
             reasoning_tokens=5,
+            cache_write_tokens=7,
             estimated_calls=1,
             unknown_calls=0,
             over_reservation_calls=0,

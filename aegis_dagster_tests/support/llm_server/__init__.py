@@ -5,7 +5,7 @@ tests can compare it with the ledger.
 """
 
 from aegis_dagster_tests.support.llm_server.behaviours import Behaviour, Dialect, Kind, Rule, UsageShape
-from aegis_dagster_tests.support.llm_server.counting import PICTURE_TOKENS, Tokens, count_words, vector
+from aegis_dagster_tests.support.llm_server.counting import PICTURE_TOKENS, Tokens, count_words, packed, vector
 from aegis_dagster_tests.support.llm_server.running import LLMServer, Unscripted, scripted_server
 from aegis_dagster_tests.support.llm_server.script import Record
 
@@ -21,6 +21,7 @@ __all__ = [
     "Unscripted",
     "UsageShape",
     "count_words",
+    "packed",
     "scripted_server",
     "vector",
 ]

@@ -79,7 +79,8 @@ class ScriptedApp:
         if await _sent(request, prepared):
             record.status = prepared.status
             record.answered = behaviour.kind in _ANSWERS
-            record.reported = reported(behaviour, answer.tokens) if record.answered else None
+            states = record.answered or behaviour.kind is Kind.EMPTY_CHOICES
+            record.reported = reported(behaviour, answer.tokens) if states else None
         return prepared
 
     async def _set_script(self, request: web.Request) -> web.Response:
@@ -120,7 +121,8 @@ def _prepared(record: Record, asked: Asked, behaviour: Behaviour, answer: Said) 
     if behaviour.kind is Kind.MALFORMED_JSON:
         text = text[: len(text) // 2]
     headers = {} if behaviour.retry_after is None else {"Retry-After": behaviour.retry_after}
-    return web.Response(status=status, text=text, content_type=kind, headers=headers)
+    sent = text.encode() if behaviour.raw is None else behaviour.raw.encode("latin-1")
+    return web.Response(status=behaviour.status or status, body=sent, content_type=kind, headers=headers)
 
 
 async def _sent(request: web.Request, response: web.Response) -> bool:

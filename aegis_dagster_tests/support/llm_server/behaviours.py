@@ -83,7 +83,11 @@ class Behaviour:
     finish_reason: str | None = None
     usage: UsageShape = UsageShape.FULL
     usage_fields: Mapping[str, Any] | None = None  # this as "usage", word for word
+    body_fields: Mapping[str, Any] | None = None  # these in the body, word for word
+    raw: str | None = None  # this as the body, word for word; latin-1
+    status: int | None = None  # this instead of the status of the kind
     cached_tokens: int = 0  # of the input, at most all of it
+    cache_write_tokens: int = 0  # of the input that is not cached
     reasoning_tokens: int = 0  # on top of the words of the answer
     latency_seconds: float = 0.0  # before the first byte
     retry_after: str | None = None  # header: seconds, or an HTTP date

@@ -22,7 +22,7 @@ def body(asked: Asked, behaviour: Behaviour, answer: Said, number: int) -> dict[
         full["usage"] = dict(behaviour.usage_fields)
     elif behaviour.usage is not UsageShape.ABSENT:
         full["usage"] = _usage(behaviour, answer.tokens, asked)
-    return full
+    return {**full, **(behaviour.body_fields or {})}
 
 
 def reported(behaviour: Behaviour, tokens: Tokens) -> Tokens | None:
@@ -90,7 +90,11 @@ def _details(dialect: Dialect, tokens: Tokens) -> dict[str, Any]:
             **({"completion_tokens_details": reasoning} if reasoning else {}),
         }
     return {
-        "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": tokens.cached,
+            "cache_write_tokens": tokens.written,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": tokens.reasoning,
             "audio_tokens": 0,

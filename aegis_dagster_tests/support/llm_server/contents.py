@@ -32,9 +32,11 @@ def said(asked: Asked, behaviour: Behaviour) -> Said:
     reason = "content_filter" if behaviour.kind is Kind.FILTERED else "stop"
     if limit is not None and count_words(text) > limit - reasoning:
         text, reason = " ".join(text.split()[: limit - reasoning]), "length"
+    cached = min(behaviour.cached_tokens, asked.input_tokens)
     tokens = Tokens(
         input=asked.input_tokens,
-        cached=min(behaviour.cached_tokens, asked.input_tokens),
+        cached=cached,
+        written=min(behaviour.cache_write_tokens, asked.input_tokens - cached),
         output=count_words(text) + reasoning,
         reasoning=reasoning,
     )

@@ -21,12 +21,13 @@ def count_words(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Cached is part of the input, reasoning part of the output."""
+    """Cached and written are parts of the input, reasoning part of the output."""
 
     input: int = 0
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    written: int = 0
 
     def __add__(self, other: "Tokens") -> "Tokens":
         return Tokens(
@@ -34,6 +35,7 @@ class Tokens:
             self.cached + other.cached,
             self.output + other.output,
             self.reasoning + other.reasoning,
+            self.written + other.written,
         )
 
 

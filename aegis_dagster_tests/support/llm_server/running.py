@@ -37,7 +37,7 @@ class LLMServer:
 
         "kinds" and "models" hold the first five by kind and by model.
 
-        Tokens are {"input", "cached", "output", "reasoning"}: `answered_tokens` of answers sent in full,
+        Tokens are {"input", "cached", "output", "reasoning", "written"}: `answered_tokens` of answers sent in full,
         `reported` of those among them that told their usage in full, `billed` what the provider would bill.
         """
         found: dict[str, Any] = self._control("counts")
