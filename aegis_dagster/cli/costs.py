@@ -7,10 +7,12 @@ from rich.table import Table
 
 from aegis_dagster.cli.output import out, print_csv
 from aegis_dagster.cli.terminal import escape
+from aegis_dagster.composition.models import own_prices
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import Account, AccountKind, UsageRow
 from aegis_dagster.domain.money import Month, is_month, month_of, shown_usd
 from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.llm.prices import PriceList
 
 # What `--by` knows, and the field of a row. Rows for programs always have the first five.
 GROUPS = {
@@ -31,9 +33,12 @@ _NUMBERS = (
     "cached_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "cache_write_tokens",
     "estimated_calls",
 )
 _BAR = 8  # characters
+_ENOUGH_CALLS = 20
+_CACHED_FROM = 1024  # tokens: no provider caches a shorter input
 
 
 def chosen_groups(by: Sequence[str]) -> tuple[str, ...]:
@@ -96,7 +101,7 @@ def print_costs(project: Project, by: Sequence[str], month: Month | None) -> Non
         return
     out.print(_usage_table(rows, groups, f"Model calls and their tokens, {when} (UTC)"))
     out.print(_account_table(provider_accounts(project, month)))
-    for note in _notes(rows):
+    for note in [*_notes(rows), *_silent_about_caches(project, month)]:
         out.print(f"[yellow]note:[/] {note}")
 
 
@@ -187,12 +192,30 @@ def _notes(rows: Sequence[UsageRow]) -> list[str]:
     unknown = sum(row.unknown_calls for row in rows)
     if unknown:
         notes.append(f"{unknown:,} calls ended without an answer and may have been billed; each cost its reservation.")
+    if failed := sum(row.failed_calls for row in rows):
+        notes.append(f"{failed:,} calls brought no answer; `aegis costs --failed` says why.")
     estimated = sum(row.estimated_calls for row in rows)
     if estimated:
         notes.append(
-            f"{estimated:,} calls have estimated tokens, which the provider did not report; compare with its bill."
+            f"{estimated:,} calls have estimated tokens, because the provider did not report them all; compare with "
+            "its bill."
         )
     over = sum(row.over_reservation_calls for row in rows)
     if over:
         notes.append(f"{over:,} calls cost more than was reserved; set a higher price or picture_tokens in aegis.yaml.")
     return notes
+
+
+def _silent_about_caches(project: Project, month: Month | None) -> list[str]:
+    """Models with a rate for cached input that never reported any, though their inputs are long enough for a cache."""
+    prices = PriceList(own_prices(project.settings))
+    silent = [
+        f"{row.provider}/{row.model}"
+        for row in project.ledger_reports.usage(("provider", "model"), month=month)
+        if row.calls >= _ENOUGH_CALLS and row.input_tokens >= row.calls * _CACHED_FROM and not row.cached_tokens
+        if row.cost and (price := prices.price(row.provider, row.model)) and price.cache_reads_priced
+    ]
+    return [
+        f"{name} has a rate of its own for cached input, and no call reported any; compare with its bill."
+        for name in silent
+    ]

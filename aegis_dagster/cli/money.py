@@ -33,11 +33,13 @@ def costs(
     ] = None,
     month: Annotated[str | None, typer.Option(help="As 2026-11 (UTC); default: this month.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All months.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="The calls without an answer, and why.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV on stdout.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what was spent, on what, and what is left."""
     from aegis_dagster.cli import costs as work
+    from aegis_dagster.cli import failed_calls
     from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
@@ -46,7 +48,15 @@ def costs(
         project = open_project()
         groups = work.chosen_groups(by or [])
         chosen = work.chosen_month(project, month, every=every)
-        if as_json:
+        if failed and groups:
+            raise ConfigurationError("--failed and --by exclude each other.", remedy="give one of them.")
+        if failed and as_json:
+            print_json(failed_calls.failed_values(project, chosen))
+        elif failed and as_csv:
+            failed_calls.print_failed_rows(failed_calls.failed_values(project, chosen))
+        elif failed:
+            failed_calls.print_failed(project, chosen)
+        elif as_json:
             print_json(work.cost_values(project, groups, chosen))
         elif as_csv:
             work.print_rows(work.cost_values(project, groups, chosen), groups)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
@@ -99,8 +99,9 @@ class Reading:
                 return put_off(error), []
         codes = Counter(error.code for error in refused if isinstance(error, DocumentError))
         self._report.work["chunks_unread"] += codes.total()
+        why = {error.code: error.message for error in reversed(refused) if isinstance(error, DocumentError)}
         if chunks and codes.total() == len(chunks):
-            return Outcome(Status.FAILED, failure=_nothing_read(codes)), []
+            return Outcome(Status.FAILED, failure=_nothing_read(codes, why)), []
         evidence = [
             (chunk.id, self._found[name, chunk.content_hash])
             for chunk in chunks
@@ -111,7 +112,9 @@ class Reading:
             "mentions": sum(len(found.mentions) for _, found in evidence),
             "relations": sum(len(found.relations) for _, found in evidence),
         }
-        return Outcome(Status.DONE, facts | ({"unread": dict(sorted(codes.items()))} if codes else {})), evidence
+        if codes:
+            facts |= {"unread": dict(sorted(codes.items())), "unread_why": dict(sorted(why.items()))}
+        return Outcome(Status.DONE, facts), evidence
 
     def _look_up(self, texts: dict[_Key, tuple[Document, str]]) -> None:
         by_extractor: dict[str, CollectionName] = {name: doc.collection for (name, _), (doc, _) in texts.items()}
@@ -122,12 +125,12 @@ class Reading:
             self._found.update({(name, text_hash): evidence for text_hash, evidence in known.items()})
 
 
-def _nothing_read(codes: Counter[FailureCode]) -> Failure:
-    why = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
+def _nothing_read(codes: Counter[FailureCode], why: Mapping[FailureCode, str]) -> Failure:
+    counts = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     return Failure(
         FailureCode.EXTRACTION_FAILED,
-        f"No chunk could be read by the model: {why}.",
-        "`aegis costs --by model` shows how its calls ended; try another model, then `aegis retry`.",
+        f"No chunk could be read by the model: {counts}. {' '.join(dict.fromkeys(why.values()))}",
+        "`aegis costs --failed` shows how its calls ended; try another model, then `aegis retry`.",
         retryable=True,
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.clock import SetClock
-from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule, scripted_server
 from aegis_dagster_tests.support.projects import write_documents
 
 MONTH = month_of(SystemClock().now())
@@ -39,6 +40,7 @@ COLUMNS = (
     "cached_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "cache_write_tokens",
     "estimated_calls",
     "cost_nanousd",
 )
@@ -71,6 +73,7 @@ def call(
     usage: Usage | None = None,
     cost: int | None = 0,
     outcome: str = "ok",
+    reason: str = "",
     amount: int = USD,
     task_type: TaskType = TaskType.ENTITY_EXTRACTION,
     seconds_to_live: float = 600,
@@ -81,7 +84,7 @@ def call(
         name, provider, model, task_type, asked_for, "run", 1, NanoUsd(amount), "v", seconds_to_live
     )
     settled = None if cost is None else NanoUsd(cost)
-    return reservation, Settlement(name, outcome, usage, settled, 0.2)
+    return reservation, Settlement(name, outcome, usage, settled, 0.2, reason)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         project,
         call(1, "openai", "gpt-4.1", lease, usage=Usage(1000, 200, 50, 20), cost=2_400_000),
         call(2, "openai", "gpt-4.1", note, usage=Usage(500, 0, 10, estimated=True), cost=1_080_000),
-        call(3, "openai", "gpt-4.1", note, cost=0, outcome="rate_limit"),
+        call(3, "openai", "gpt-4.1", note, cost=0, outcome="rate_limit", reason="HTTP 429. Slow [down], wait 3 s."),
         call(4, "dashscope", "qwen3-vl-flash", chart, cost=None, outcome="timeout", amount=30_000_000),
         call(5, "local", "qwen3:8b", note, usage=Usage(300, 0, 40), cost=0, amount=0),
         (call(6, "dashscope", "qwen3-vl-flash", chart, amount=5_000_000)[0], None),  # under way
@@ -120,10 +123,10 @@ def test_json_has_the_agreed_rows_their_sum_and_the_accounts(aegis: InProcess) -
     assert all(tuple(row) == COLUMNS for row in values["rows"])
     rows = {tuple(row[key] for key in KEYS): [row[name] for name in COLUMNS[5:]] for row in values["rows"]}
     assert rows == {
-        # calls, failed, input, cached, output, reasoning, estimated, cost
-        ("openai", "gpt-4.1", "entity_extraction", "graph", "legal"): [3, 1, 1500, 200, 60, 20, 1, 3_480_000],
-        ("dashscope", "qwen3-vl-flash", "entity_extraction", "enrich", "reports"): [2, 2, 0, 0, 0, 0, 0, 37_000_000],
-        ("local", "qwen3:8b", "entity_extraction", "graph", "legal"): [1, 0, 300, 0, 40, 0, 0, 0],
+        # calls, failed, input, cached, output, reasoning, written, estimated, cost
+        ("openai", "gpt-4.1", "entity_extraction", "graph", "legal"): [3, 1, 1500, 200, 60, 20, 0, 1, 3_480_000],
+        ("dashscope", "qwen3-vl-flash", "entity_extraction", "enrich", "reports"): [2, 2, 0, 0, 0, 0, 0, 0, 37_000_000],
+        ("local", "qwen3:8b", "entity_extraction", "graph", "legal"): [1, 0, 300, 0, 40, 0, 0, 0, 0],
     }
     assert values["total_nanousd"] == 40_480_000
     assert values["accounts"] == [
@@ -177,6 +180,37 @@ def test_people_see_usd_and_what_somebody_should_look_into(aegis: InProcess) -> 
     assert "2 calls ended without an answer" in shown
     assert "1 calls have estimated tokens" in shown
     assert "dashscope" in shown and "10.00" in shown and "no limit" in shown
+    assert "3 calls brought no answer; `aegis costs --failed` says why." in shown
+
+
+def test_why_calls_failed_is_told_the_latest_first(aegis: InProcess) -> None:
+    values = aegis.json("costs", "--failed")
+    assert set(values) == {"failed"}
+    rows = {row["outcome"]: row for row in values["failed"]}
+    assert list(rows) == ["lost", "timeout", "rate_limit"]
+    limited = rows["rate_limit"]
+    assert (limited["provider"], limited["model"], limited["calls"], limited["cost_nanousd"]) == (
+        *("openai", "gpt-4.1"),
+        *(1, 0),
+    )
+    assert (limited["reason"], limited["document"]) == ("HTTP 429. Slow [down], wait 3 s.", "legal/note.txt")
+    assert rows["timeout"]["cost_nanousd"] == 30_000_000
+    shown = aegis("costs", "--failed").stdout
+    assert "openai/gpt-4.1 entity_extraction: rate_limit, 1 calls" in shown
+    assert "HTTP 429. Slow [down], wait 3 s." in shown and "no reason is known" in shown
+    table = list(csv.DictReader(io.StringIO(aegis("costs", "--failed", "--csv").stdout)))
+    assert table == [{key: str(value) for key, value in row.items()} for row in values["failed"]]
+
+
+def test_reasons_that_differ_in_numbers_are_one_with_the_last_of_them(fresh: InProcess, tmp_path: Path) -> None:
+    project = Project(Settings(home=tmp_path / "home"))
+    note = asked("legal", "legal/note.txt", Stage.GRAPH)
+    for number in (1, 2):
+        reason = f"HTTP 429. Wait {number} s."
+        book(project, call(number, "openai", "gpt-4.1", note, cost=0, outcome="rate_limit", reason=reason))
+    [row] = fresh.json("costs", "--failed", "--all")["failed"]
+    assert (row["calls"], row["reason"]) == (2, "HTTP 429. Wait 2 s.")
+    assert "No model call failed in 2001-01." in fresh("costs", "--failed", "--month", "2001-01").stdout
 
 
 @pytest.mark.parametrize(
@@ -187,6 +221,7 @@ def test_people_see_usd_and_what_somebody_should_look_into(aegis: InProcess) -> 
         (["--month", "november"], "2026-11"),
         (["--month", "2026-11", "--all"], "one of them"),
         (["--csv"], "one of them"),
+        (["--failed", "--by", "day"], "one of them"),
     ],
 )
 def test_what_costs_cannot_show_is_refused_with_what_it_can(aegis: InProcess, arguments: list[str], said: str) -> None:
@@ -326,3 +361,40 @@ def test_an_ingestion_costs_what_the_provider_counted_and_the_forecast_follows_i
     assert costs["total_nanousd"] == row["cost_nanousd"] == wanted  # gpt-4.1-mini: 0.40 and 1.60 USD a million
     assert aegis("forecast", "--json", OPENAI_API_KEY="sk-scripted").json["calls"] == 0
     assert "sk-scripted" not in done.stdout + done.stderr
+
+
+def test_why_a_provider_refuses_reaches_the_person_without_the_text_and_the_key(
+    server: LLMServer, tmp_path: Path
+) -> None:
+    server.reset()
+    write_documents(tmp_path / "root", ["letters/one.txt", "letters/two.txt"], paragraphs=1)
+    text = (tmp_path / "root" / "letters" / "one.txt").read_text()
+    told = {"error": {"message": f"Project closed for sk-scripted-1 while reading {text[:300]}", "code": "x"}}
+    server.script([Rule(Behaviour(raw=json.dumps(told).encode().decode("latin-1"), status=401))])
+    (tmp_path / "aegis.yaml").write_text(f"llm: {{providers: {{openai: {{base_url: '{server.v1}'}}}}}}\n")
+    aegis = Aegis(tmp_path / "home", tmp_path / "root")
+    aegis("ingest", "--json", OPENAI_API_KEY="sk-scripted-1")
+    waiting = aegis("status", "--json", OPENAI_API_KEY="sk-scripted-1").json["waiting"]
+    assert [(one["documents"], "Project closed for […]" in one["why"]) for one in waiting] == [(2, True)]
+    failed = aegis("costs", "--failed", "--json", OPENAI_API_KEY="sk-scripted-1").json["failed"]
+    assert [row["reason"][:40] for row in failed] == ["HTTP 401 (x). Project closed for […] whi"]
+    held = (tmp_path / "home" / "aegis.db").read_bytes()
+    assert b"sk-scripted-1" not in held
+    assert text[:60].encode() not in json.dumps([waiting, failed], ensure_ascii=False).encode()
+
+
+def test_a_model_that_never_tells_of_its_cache_is_named(fresh: InProcess, tmp_path: Path) -> None:
+    project = Project(Settings(home=tmp_path / "home"))
+    note = asked("legal", "legal/note.txt", Stage.GRAPH)
+    long, short = Usage(2000, 0, 50), Usage(900, 0, 50)
+    calls = [call(n, "openai", "gpt-4.1", note, usage=long, cost=4_400_000) for n in range(20)]
+    calls += [call(100 + n, "openai", "gpt-4.1-mini", note, usage=short, cost=440_000) for n in range(20)]
+    book(project, *calls[:-21])
+    said = "openai/gpt-4.1 has a rate of its own for cached input, and no call reported any"
+    assert said not in fresh("costs").stdout
+    book(project, *calls[-21:])
+    shown = fresh("costs").stdout
+    assert said in shown and "openai/gpt-4.1-mini has" not in shown
+    cached = Usage(2000, 1024, 50)
+    book(project, call(300, "openai", "gpt-4.1", note, usage=cached, cost=4_000_000))
+    assert said not in fresh("costs").stdout

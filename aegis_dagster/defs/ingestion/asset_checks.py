@@ -152,6 +152,9 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
     by_code: Counter[str] = Counter()
     for codes in unread.values():
         by_code.update(codes)
+    why = Counter(
+        f"{code}: {reason}" for found in facts.values() for code, reason in found.get("unread_why", {}).items()
+    )
     lines = [f"- `{name}`: " + ", ".join(f"{n} {code}" for code, n in codes.items()) for name, codes in unread.items()]
     return dg.AssetCheckResult(
         passed=not unread and not failed,
@@ -167,6 +170,7 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
             **{f"unread/{code}": count for code, count in sorted(by_code.items())},
             "documents": dg.MetadataValue.md("\n".join(lines[:_SAMPLE])),
             "failures": dg.MetadataValue.md(failure_table(failed)),
+            "reasons": dg.MetadataValue.text("\n".join(f"{n} documents: {reason}" for reason, n in why.most_common(5))),
         },
     )
 

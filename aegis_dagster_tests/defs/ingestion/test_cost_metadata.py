@@ -137,6 +137,8 @@ def test_chunks_that_no_model_could_read_warn_until_it_can(
     assert not check.passed and check.severity is dg.AssetCheckSeverity.WARN
     assert check.metadata["chunks_unread"].value == check.metadata["unread/content_refused"].value == 1
     assert "`c/a.txt`: 1 content_refused" in str(check.metadata["documents"].value)
+    reason = "said: “The response was filtered due to the prompt triggering our content management policy.”"
+    assert reason in str(check.metadata["reasons"].value)
     asked = len(server.records())
     assert checks(run(instance, force_from="parse"))["chunks_read"].passed
     assert len(server.records()) == asked + 1  # only what was missing
