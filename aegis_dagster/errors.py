@@ -47,6 +47,7 @@ class FailureCode(StrEnum):
     CONTENT_REFUSED = "content_refused"
     CONTEXT_TOO_LONG = "context_too_long"
     BAD_ANSWER = "bad_answer"
+    CUT = "cut"  # a model's answer was cut twice
     INTERNAL_ERROR = "internal_error"
 
 

@@ -73,6 +73,7 @@ class PictureDescription:
     text: str  # empty: nothing worth describing
     described_by: str  # "ocr/rapidocr-3.10.0", or "vision-1/dashscope/qwen3-vl-flash": key of the cache
     fallback: str = ""  # why OCR replaced a vision model: an error code
+    cut: bool = False  # the model's answers were cut: this is a part, and not kept in the cache
 
 
 class PictureDescriber(Protocol):
@@ -106,6 +107,7 @@ class Extraction:
 
     evidence: ChunkEvidence
     extracted_by: str  # key of the cache
+    cut: bool = False  # the model's answers were cut: this is a part, and not kept in the cache
 
 
 class EvidenceExtractor(Protocol):

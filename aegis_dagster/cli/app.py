@@ -112,10 +112,12 @@ def _show_plan(paths: list[Path], confirm_deletions: bool, force_from: Stage | N
 
 @app.command()
 def retry(
-    documents: Annotated[list[str] | None, typer.Argument(help="Document ids; default: all failed ones.")] = None,
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Document ids; default: all that failed or were not read to the end.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Try failed documents again, also after permanent failures or too many attempts."""
+    """Try failed documents again, also after permanent failures or too many attempts, and what no model read."""
     from aegis_dagster.cli import ingestion as ingesting
 
     with errors_shown(as_json):
@@ -123,11 +125,12 @@ def retry(
         if documents:
             chosen = [project.reports.find(name) for name in documents]
         else:
-            chosen = project.documents.get({item.document_id for item in project.reports.failures()})
+            failed = {item.document_id for item in project.reports.failures()}
+            chosen = project.documents.get(failed | {item.document_id for item in project.reports.incomplete()})
         ingesting.forget_damaged(project, chosen)
         project.catalog.reset_failures([document.id for document in chosen])
         with progress_shown() as progress:
-            done = ingesting.run_documents(project, chosen, progress)
+            done = ingesting.retry(project, chosen, progress)
         _finish(project, done, as_json)
 
 

@@ -136,14 +136,19 @@ def ingest(
     return done
 
 
-def run_documents(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
-    """Bring only these documents up to date."""
+def retry(project: Project, documents: Sequence[Document], progress: Progress) -> Ingestion:
+    """Bring only these documents up to date, and ask again for what no model read to its end."""
     done, since = Ingestion(progress), project.clock.now()
     done.cover(documents)
-    by_collection: dict[CollectionName, list[str]] = {}
+    first: dict[DocumentId, Stage] = {}
+    for item in project.reports.incomplete(documents):  # pictures before chunks
+        first.setdefault(item.document_id, item.stage)
+    groups: dict[Stage | None, dict[CollectionName, list[str]]] = {}
     for document in documents:
-        by_collection.setdefault(document.collection, []).append(document.id)
-    _run_jobs(project, by_collection, done)
+        group = groups.setdefault(first.get(document.id), {})
+        group.setdefault(document.collection, []).append(document.id)
+    for force_from, by_collection in groups.items():
+        _run_jobs(project, by_collection, done, force_from)
     _check_costs(project, since, done)
     return done
 

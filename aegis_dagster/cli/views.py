@@ -11,7 +11,7 @@ from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
-from aegis_dagster.domain.stages import Document, Stage, Status
+from aegis_dagster.domain.stages import CUT_AT, Document, Stage, Status
 from aegis_dagster.search import PassageHit, passages_of
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
@@ -59,6 +59,10 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             {"document": document, "coverage": coverage, "missing_sample": sample}
             for document, coverage, sample in project.reports.marked(only)
         ],
+        "incomplete": [
+            {"document": item.document_id, "stage": str(item.stage), "unread": dict(item.unread)}
+            for item in project.reports.incomplete(only)
+        ],
         "passed_over": [item.to_json() for item in project.documents.passed_over()],
     }
 
@@ -73,6 +77,7 @@ def print_status(project: Project, failed: bool) -> None:
         out.print(f"passed over: {escape(item['path'])} ({item['reason']}): {escape(item['remedy'])}")
     for item in values["marked"]:
         out.print(f"text missing in chunks: {escape(item['document'])} ({item['coverage']:.1%} found)")
+    _print_incomplete(values["incomplete"])
     if failed:
         _print_failures(values["failures"])
     elif values["failures"]:
@@ -96,6 +101,7 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
         out.print(f"[yellow]{item['documents']} documents wait at {item['stage']}:[/] {escape(item['why'])}")
     for check in summary["failed_checks"]:
         out.print(f"[yellow]check failed:[/] {escape(check)}")
+    _print_incomplete(values["incomplete"])
     _print_failures(values["failures"])
 
 
@@ -140,6 +146,7 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
                 "description": entry["text"],
                 "described_by": entry["described_by"],
                 "skipped": entry["skipped"],
+                "cut": CUT_AT in entry,
                 "file": str(parsed / entry["file"]),
             }
             for entry in read_descriptions(enriched)
@@ -173,7 +180,8 @@ def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pict
     if pictures:
         for picture in values["pictures"]:
             said = picture["description"] or f"({picture['skipped'] or 'no text found'})"
-            out.print(f"\n[bold]picture[/] page {picture['page']} {escape(picture['file'])}\n{escape_lines(said)}")
+            cut = " [yellow](cut)[/]" if picture["cut"] else ""
+            out.print(f"\n[bold]picture[/] page {picture['page']} {escape(picture['file'])}{cut}\n{escape_lines(said)}")
 
 
 def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
@@ -255,6 +263,16 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
     for item in failures:
         out.print(f"[red]failed[/] {escape(item['document'])} at {item['stage']}: [bold]{item['code']}[/]")
         out.print(f"   {escape(item['message'])}\n   remedy: {escape_lines(item['remedy'])}")
+
+
+def _print_incomplete(incomplete: Sequence[dict[str, Any]]) -> None:
+    for item in incomplete:
+        what = "pictures" if item["stage"] == Stage.ENRICH else "chunks"
+        counts = ", ".join(f"{count} {code}" for code, count in item["unread"].items())
+        out.print(
+            f"[yellow]{what} not read to the end:[/] {escape(item['document'])} ({counts}). "
+            "`aegis retry` asks for them again."
+        )
 
 
 def _shortened(text: str) -> str:

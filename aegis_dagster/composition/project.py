@@ -215,6 +215,10 @@ class Project:
             limits=DocumentLimits(
                 settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)
             ),
+            answer_tokens={
+                Stage.ENRICH: enrich.max_answer_tokens,
+                Stage.GRAPH: settings.graph.max_answer_tokens,
+            },
         )
 
     def _identities_of_confidential(self) -> dict[Stage, str]:

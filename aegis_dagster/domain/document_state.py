@@ -1,7 +1,7 @@
 """A document with its states: what is up to date, what can be processed, and what needs work, with the reason."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ class Why(StrEnum):
     PUT_OFF = "was put off, tried again"
     UNFINISHED = "not finished yet"
     LOST = "its result is gone from the store"
+    MORE_ROOM = "answers were cut, and may be longer now"
     KNOWN = "equal content is done already: only recorded"
     FORCED = "forced"
     FOLLOWS = "depends on how an earlier stage ends"
@@ -63,6 +64,7 @@ class DocumentState:
     changed_ms: int = 0  # when the catalog recorded its revision
     edited: bool = False  # the catalog knows only another revision so far
     limits: DocumentLimits = NO_LIMITS  # of one document, as the settings have them now
+    answer_tokens: Mapping[Stage, int] = field(default_factory=dict)  # the most of a model's answer, now
 
     def is_current(self, stage: Stage) -> bool:
         """Whether it needs no work at a stage, according to its recorded state."""
@@ -79,7 +81,12 @@ class DocumentState:
                 return False
             if state.status is not _DONE and (state.status is not Status.SKIPPED or UPSTREAM_FAILED in state.facts):
                 return False
-        return True
+        return not any(self.has_more_room(stage) for stage in self.answer_tokens)
+
+    def has_more_room(self, stage: Stage) -> bool:
+        """Whether answers of a model were cut at a stage that may be longer now."""
+        state = self.recorded.get(stage)
+        return state is not None and state.has_more_room(self.answer_tokens.get(stage, 0))
 
     def is_done_at(self, stage: Stage) -> bool:
         """Whether the wanted result of a stage was made."""
@@ -118,6 +125,8 @@ class DocumentState:
         if ready is Readiness.BLOCKED:
             return None
         state, wanted = self.recorded.get(stage), self.wanted[stage]
+        if ready is Readiness.READY and self.has_more_room(stage) and state is not None and state.fingerprint == wanted:
+            return Why.MORE_ROOM
         if self._settled(stage, ready):
             made = stage in ARTIFACT_STAGES and self.is_done_at(stage)
             return Why.LOST if made and not exists(stage, wanted) else None
@@ -208,8 +217,9 @@ class DocumentState:
 
     def _settled(self, stage: Stage, ready: Readiness) -> bool:
         state = self.recorded.get(stage)
-        settled = state is not None and state.settled(self.wanted[stage], clear=ready is Readiness.CLEAR)
-        return settled and not self.fits_now(stage)
+        if state is None or (ready is Readiness.READY and self.has_more_room(stage)):
+            return False
+        return state.settled(self.wanted[stage], clear=ready is Readiness.CLEAR) and not self.fits_now(stage)
 
     def _allows_below(self, stage: Stage) -> Readiness:
         """The readiness that its state at a stage gives to the stages below."""

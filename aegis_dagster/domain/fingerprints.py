@@ -30,6 +30,7 @@ class Identities:
 
     local_only: the identities for stages that use other models if content must not leave the company.
     limits: of one document; no result depends on them, but whether it is made.
+    answer_tokens: the most tokens of a model's answer, by stage; only results with cut answers depend on it.
     """
 
     by_stage: Mapping[Stage, str]
@@ -37,6 +38,7 @@ class Identities:
     default_rules: CollectionRules = CollectionRules()
     local_only: Mapping[Stage, str] = field(default_factory=dict)
     limits: DocumentLimits = NO_LIMITS
+    answer_tokens: Mapping[Stage, int] = field(default_factory=dict)
     _framed: dict[CollectionName, tuple[bytes, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -3,9 +3,10 @@
 Plain values.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from aegis_dagster.domain.answers import MORE_ROOM, Cut, why_cut
 from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.domain.prices import Usage
 from aegis_dagster.domain.stages import Stage
@@ -76,6 +77,10 @@ class LLMTask:
     asked_for: AskedFor = AskedFor()
     only: tuple[str, str] | None = None  # (provider, model): allow no other; embeddings must not mix models
 
+    def with_more_room(self) -> "LLMTask":
+        """The task with a longer answer, after one that was cut."""
+        return replace(self, max_tokens=MORE_ROOM * self.max_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -90,7 +95,7 @@ class Attempt:
 class LLMResponse:
     """The answer to a task."""
 
-    content: str = field(repr=False)
+    content: str = field(repr=False)  # `storable`
     provider: str
     model: str
     usage: Usage
@@ -99,5 +104,11 @@ class LLMResponse:
     route: str  # why this model: "standard image_description: local refused (no_budget), then dashscope"
     attempts: tuple[Attempt, ...]  # in order; the last one answered
     call_id: str  # ledger row
-    finish_reason: str = "stop"  # "length": cut off at max_tokens
+    finish_reason: str = "stop"
     vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # of an embedding, one per text, as received
+    max_tokens: int = 0  # that the answer was allowed
+
+    @property
+    def cut(self) -> Cut | None:
+        """What was cut, so that the answer is neither complete nor kept; None: nothing that the provider tells."""
+        return why_cut(self.finish_reason, self.usage, self.max_tokens)

@@ -14,6 +14,8 @@ MAX_ATTEMPTS = 3  # automatic attempts after a retryable failure; then `aegis re
 
 _POINTS_BEFORE = "points_before"  # key in the facts of a document that kept its earlier points
 UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage whose earlier stage failed
+UNREAD = "unread"  # key in the facts of a stage: what no model read to its end, a number by error code
+CUT_AT = "cut_at"  # key in the facts of a stage: the most tokens an answer was allowed when some were cut
 
 
 class Stage(StrEnum):
@@ -122,6 +124,13 @@ def put_off(error: Deferred) -> Outcome:
     return Outcome(Status.DEFERRED, facts)
 
 
+def unread_facts(codes: Mapping[str, int], most_tokens: int) -> dict[str, Any]:
+    """The facts about what no model read to its end. codes: how many, by error code. most_tokens: of an answer."""
+    counts = {str(code): count for code, count in sorted(codes.items()) if count}
+    facts: dict[str, Any] = {UNREAD: counts} if counts else {}
+    return facts | ({CUT_AT: most_tokens} if FailureCode.CUT in counts else {})
+
+
 def keeping_points(outcome: Outcome, before: "StageState | None") -> Outcome:
     """The outcome of a document whose points were not replaced, with the number of points it kept."""
     points = points_held(before.facts) if before is not None else 0
@@ -161,6 +170,10 @@ class StageState(NamedTuple):
         if self.status is Status.DONE:
             return not clear
         return self.status is Status.FAILED and not self.worth_retrying()
+
+    def has_more_room(self, most_tokens: int) -> bool:
+        """Whether answers were cut that may be longer now. most_tokens: of an answer now."""
+        return CUT_AT in self.facts and most_tokens > int(self.facts[CUT_AT])
 
     def worth_retrying(self) -> bool:
         """Whether a failure may be temporary and has attempts left."""

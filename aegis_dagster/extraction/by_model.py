@@ -3,9 +3,10 @@
 import logging
 from dataclasses import replace
 
+from aegis_dagster.domain.answers import Cut
 from aegis_dagster.domain.evidence import ChunkEvidence
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Quality, TaskType
-from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
+from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode
 from aegis_dagster.extraction.lightrag_answer import Unreadable, read_answer
 from aegis_dagster.extraction.lightrag_prompt import IDENTITY, messages
 from aegis_dagster.ports import Extraction, ModelGateway
@@ -43,23 +44,26 @@ class ModelExtractor:
     async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
         """The entities and relations in the text; a blank text has none and needs no call.
 
-        Raises DocumentError BAD_ANSWER after two unreadable answers, and the gateway's errors:
+        An unreadable answer is asked for once more, one that was cut with more room. If it is cut again, or there is no
+        money for it, the complete records are returned as `cut`.
+
+        Raises DocumentError BAD_ANSWER or CUT after two answers without a complete record, and the gateway's errors:
         DocumentError, Deferred, ServiceError, ConfigurationError.
         """
         if not text.strip():
             return Extraction(ChunkEvidence(), self.name)
         task = self.task_for(text, asked_for)
-        found = await self._asked(task)
-        if isinstance(found, Unreadable):
-            found = await self._asked(replace(task, messages=messages(text, stricter=True)))
-        if isinstance(found, Unreadable):
-            raise DocumentError(
-                FailureCode.BAD_ANSWER,
-                f"The model's answer about a passage could not be read, twice; the last was: {found.why}.",
-                remedy="set graph.quality to high or choose another model, then run `aegis retry`.",
-                retryable=True,
-            )
-        return found
+        first = await self._asked(task)
+        if isinstance(first, Extraction) and not first.cut:
+            return first
+        again = replace(task, messages=messages(text, stricter=True))
+        try:
+            second = await self._asked(again.with_more_room() if first.cut else again)
+        except (Deferred, DocumentError):
+            if isinstance(first, Unreadable):
+                raise
+            return first
+        return _better(first, second)
 
     def task_for(self, text: str, asked_for: AskedFor) -> LLMTask:
         """The task for a text; forecasts use it too. Raises ConfigurationError: LightRAG is not installed."""
@@ -67,7 +71,7 @@ class ModelExtractor:
 
     async def _asked(self, task: LLMTask) -> Extraction | Unreadable:
         response = await self._gateway.ask(task)
-        found = await read_answer(response.content, response.finish_reason)
+        found = await read_answer(response.content, cut=response.cut is not None)
         said_by = f"{response.provider}/{response.model}"
         if isinstance(found, Unreadable):
             logger.warning(
@@ -79,6 +83,36 @@ class ModelExtractor:
                 response.finish_reason,
             )
             return found
+        if found.cut:
+            logger.warning(
+                "Call %s: the %s of %s was cut (%d of %d tokens of output, %d of input, finish reason %s).",
+                *(response.call_id, response.cut or Cut.ANSWER, said_by, response.usage.output_tokens),
+                *(response.max_tokens, response.usage.input_tokens, response.finish_reason),
+            )
         if found.unusable:
             logger.info("Call %s: %d records of %s are not whole.", response.call_id, found.unusable, said_by)
-        return Extraction(found.evidence, f"{IDENTITY}/{said_by}")
+        return Extraction(found.evidence, f"{IDENTITY}/{said_by}", found.cut)
+
+
+def _better(first: Extraction | Unreadable, second: Extraction | Unreadable) -> Extraction:
+    """The one that says more; a complete one before one that was cut. Raises DocumentError: there is none."""
+    found = [one for one in (second, first) if isinstance(one, Extraction)]
+    if isinstance(second, Unreadable) and not found:
+        raise _unreadable(second)
+    return max(found, key=lambda one: (not one.cut, len(one.evidence.mentions) + len(one.evidence.relations)))
+
+
+def _unreadable(last: Unreadable) -> DocumentError:
+    if last.cut:
+        return DocumentError(
+            FailureCode.CUT,
+            "The model's answers about a passage were cut before the first complete record.",
+            remedy="raise graph.max_answer_tokens, or the context length of a local model; then run `aegis ingest`.",
+            retryable=True,
+        )
+    return DocumentError(
+        FailureCode.BAD_ANSWER,
+        f"The model's answer about a passage could not be read, twice; the last was: {last.why}.",
+        remedy="set graph.quality to high or choose another model, then run `aegis retry`.",
+        retryable=True,
+    )

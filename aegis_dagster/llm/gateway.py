@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from aegis_dagster.domain.accounts import BudgetRefusal, Reservation
+from aegis_dagster.domain.answers import storable
 from aegis_dagster.domain.llm import Classification, LLMResponse, LLMTask, TaskType
 from aegis_dagster.domain.prices import FREE, Price, highest_cost
 from aegis_dagster.domain.routing import Candidate, candidates
@@ -228,7 +229,7 @@ class Gateway:
 
 def _response(call: Call, trail: Trail, paid: Paid) -> LLMResponse:
     return LLMResponse(
-        content=paid.answer.content,
+        content=storable(paid.answer.content),
         provider=call.provider.name,
         model=call.model.name,
         usage=paid.usage,
@@ -239,4 +240,5 @@ def _response(call: Call, trail: Trail, paid: Paid) -> LLMResponse:
         call_id=call.reservation.call_id,
         finish_reason=paid.answer.finish_reason,
         vectors=paid.answer.vectors,
+        max_tokens=call.task.max_tokens,
     )

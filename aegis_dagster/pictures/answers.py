@@ -2,7 +2,7 @@
 
 import re
 
-from aegis_dagster.domain.thinking import without_thinking
+from aegis_dagster.domain.answers import without_thinking
 
 MAX_CHARACTERS = 4_000
 
@@ -38,17 +38,17 @@ _PATH = re.compile(
 )
 
 
-def description_in(answer: str, finish_reason: str) -> str | None:
+def description_in(answer: str, *, cut: bool) -> str | None:
     """The description in an answer, at most MAX_CHARACTERS; None: there is none.
 
-    Removes thinking. A text that was cut off or is too long ends with its last complete sentence, line or word.
+    Removes thinking. A text that was cut or is too long ends with its last complete sentence, line or word.
     None: an empty answer, a refusal, or a path instead of a description.
     """
     text = without_thinking(answer)
     if fenced := _FENCE.match(text):
         text = fenced[1].strip()
     text = re.sub(r"\n{3,}", "\n\n", text)
-    if finish_reason == "length" or len(text) > MAX_CHARACTERS:
+    if cut or len(text) > MAX_CHARACTERS:
         text = _whole_sentences(text[:MAX_CHARACTERS])
     return text if _describes(text) else None
 

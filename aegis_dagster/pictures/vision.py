@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Message, Picture, Quality, TaskType
-from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
+from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode
 from aegis_dagster.pictures.answers import description_in
 from aegis_dagster.pictures.shrinking import shrunk
 from aegis_dagster.ports import ModelGateway, PictureDescriber, PictureDescription
@@ -64,22 +64,25 @@ class VisionDescriber:
     async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
         """The model's description; after two bad answers, or if every model refuses, the text in the picture.
 
-        Then `fallback` says why. Raises Deferred, ServiceError, ConfigurationError; DocumentError
+        Then `fallback` says why. An answer that was cut is asked for once more with more room; if that does not help,
+        the whole sentences are returned as `cut`. Raises Deferred, ServiceError, ConfigurationError; DocumentError
         ENRICHMENT_FAILED when the file is no readable picture, and what the fallback raises.
         """
         small = await asyncio.to_thread(shrunk, picture, self._max_side_pixels)
         task = self.task_for(small, asked_for)
         try:
-            described = await self._asked(task) or await self._asked(_once_more(task))
+            described = await self._described(task)
         except DocumentError as error:
             if error.code not in _OCR_INSTEAD:
                 raise
+            described = _Described("", "", cut=False)
             code = error.code
         else:
-            if described is not None:
-                return described
-            code = FailureCode.BAD_ANSWER
-        return replace(await self._fallback.describe(picture, asked_for), fallback=str(code))
+            if described.text:
+                return PictureDescription(described.text, described.by, cut=described.cut)
+            code = FailureCode.CUT if described.cut else FailureCode.BAD_ANSWER
+        read = await self._fallback.describe(picture, asked_for)
+        return replace(read, fallback=str(code), cut=described.cut)
 
     def task_for(self, picture: Picture, asked_for: AskedFor) -> LLMTask:
         """The task for a picture; forecasts use it too. It contains neither path nor file name."""
@@ -90,21 +93,44 @@ class VisionDescriber:
             asked_for=asked_for,
         )
 
-    async def _asked(self, task: LLMTask) -> PictureDescription | None:
-        """The description; None: the answer held none."""
+    async def _described(self, task: LLMTask) -> "_Described":
+        """The better of at most two answers."""
+        first = await self._asked(task)
+        if first.text and not first.cut:
+            return first
+        again = task if first.text else _once_more(task)
+        try:
+            second = await self._asked(again.with_more_room() if first.cut else again)
+        except (Deferred, DocumentError):
+            if not first.text:
+                raise
+            return first
+        return max((second, first), key=lambda one: (bool(one.text), bool(one.text) and not one.cut))
+
+    async def _asked(self, task: LLMTask) -> "_Described":
         response = await self._gateway.ask(task)
-        text = description_in(response.content, response.finish_reason)
-        if text is None:
+        text = description_in(response.content, cut=response.cut is not None)
+        if text is None or response.cut is not None:
             logger.warning(
-                "Call %s: %s/%s did not describe a picture (%d characters, finish reason %s).",
+                "Call %s: %s/%s did not describe a picture%s (%d characters, finish reason %s).",
                 response.call_id,
                 response.provider,
                 response.model,
+                "" if text is None else " to the end",
                 len(response.content),
                 response.finish_reason,
             )
-            return None
-        return PictureDescription(text, f"{vision_prompt().version}/{response.provider}/{response.model}")
+        by = f"{vision_prompt().version}/{response.provider}/{response.model}"
+        return _Described(text or "", by, response.cut is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What one answer says of a picture."""
+
+    text: str  # "": nothing
+    by: str
+    cut: bool
 
 
 @cache

@@ -1,22 +1,26 @@
 """The enrich stage: describes the pictures of a document.
 
 Artifact: `descriptions.json`, one entry per picture: {"picture": JSON pointer, "page": 1-based or null,
-"file": relative to the parse artifact, "text", "described_by", "skipped": reason or null, "fallback": why text read
-by OCR replaces the description, or ""}.
+"file": relative to the parse artifact, "text", "described_by", "skipped": reason or error code or null, "fallback": why
+text read by OCR replaces the description, or "", and if the model's answers were cut, "cut_at": the most tokens they
+were allowed}.
 """
 
 import asyncio
 import json
+import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.domain.answers import storable
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
-from aegis_dagster.domain.stages import MAX_ATTEMPTS, Document, Outcome, Stage, Status
-from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUnavailable
+from aegis_dagster.domain.stages import CUT_AT, Document, Failure, Outcome, Stage, Status, unread_facts
+from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUnavailable, OperatorError, ServiceError
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
@@ -24,14 +28,17 @@ from aegis_dagster.stages.reading import read_json
 from aegis_dagster.stages.runner import Work, run_each
 
 DESCRIPTIONS = "descriptions.json"
+_ERROR_CODES = frozenset(map(str, FailureCode))  # a picture that was left out, not passed over
 STANDS_IN_FOR = (FailureCode.CONTENT_REFUSED, FailureCode.CONTEXT_TOO_LONG, FailureCode.BAD_ANSWER)
 _FACTS_SECONDS = 120.0  # time limit for measuring all pictures of a document
+
+logger = logging.getLogger(__name__)
 
 
 async def enrich_images(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:
     """Describe the pictures of stale documents. Raises ServiceError when a store or the describer is broken."""
-    # One lock per picture content: the same logo in ten documents is described once.
-    looks: dict[str, asyncio.Lock] = {}
+    # The same logo in ten documents is described once.
+    shared = _Shared()
 
     async def enrich(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.ENRICH)
@@ -42,12 +49,9 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         if not pictures:
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
         if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
-            before = work.state.recorded.get(Stage.ENRICH)
-            last = before is not None and before.fingerprint == fingerprint and before.attempts >= MAX_ATTEMPTS - 1
-            looking = _Looking(work.state, bench, report, looks, last_attempt=last, force=work.force)
+            looking = _Looking(work.state, bench, report, shared, force=work.force)
             entries = await looking.describe_all(parsed, pictures)
-            with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
-                (folder / DESCRIPTIONS).write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
+            _store(entries, work, bench)
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
 
     at_once = max(bench.options.concurrency, bench.options.calls_at_once)
@@ -76,6 +80,26 @@ def read_descriptions(enriched: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def _store(entries: list[dict[str, Any]], work: Work, bench: Workbench) -> None:
+    """Store the descriptions. Passages with other descriptions under the same fingerprint are made again."""
+    fingerprint = work.fingerprint(Stage.ENRICH)
+    file = bench.artifacts.path(Stage.ENRICH, fingerprint) / DESCRIPTIONS
+    text = json.dumps(entries, ensure_ascii=False, indent=1)
+    changed = work.force and not (file.is_file() and file.read_bytes() == text.encode())
+    with bench.artifacts.staging(Stage.ENRICH, fingerprint, replace=work.force) as folder:
+        (folder / DESCRIPTIONS).write_text(text, "utf-8")
+    if changed:
+        bench.artifacts.delete(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the documents of a run share, by describer and picture content."""
+
+    looks: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    cut: dict[tuple[str, str], PictureDescription] = field(default_factory=dict)  # not in the cache
+
+
 @dataclass(frozen=True, slots=True)
 class _Looking:
     """Describes the pictures of one document concurrently."""
@@ -83,23 +107,20 @@ class _Looking:
     state: DocumentState
     bench: Workbench
     report: StageReport
-    looks: dict[str, asyncio.Lock]
-    last_attempt: bool
+    shared: _Shared
     force: bool  # ask a model again about pictures that OCR described in its place
 
     async def describe_all(self, parsed: Path, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """One entry per picture, in the document's order."""
         paths = [parsed / picture["file"] for picture in pictures]
-        answer = await self.bench.tasks.run(
-            "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
-        )
-        self._hold_to_limits(answer["facts"])
+        facts = await self._measured(paths)
+        self._hold_to_limits(facts)
         entries: list[dict[str, Any]] = [{} for _ in pictures]
         put_off: list[Deferred] = []
 
         async def one(index: int) -> None:
             try:
-                entries[index] = {**pictures[index], **await self._entry(paths[index], answer["facts"][index])}
+                entries[index] = {**pictures[index], **await self._entry(paths[index], facts[index])}
             except Deferred as error:  # the others continue: their results are kept in the cache
                 put_off.append(error)
 
@@ -107,6 +128,19 @@ class _Looking:
         if put_off:
             raise put_off[0]
         return entries
+
+    async def _measured(self, paths: list[Path]) -> list[dict[str, Any] | None]:
+        """The facts of each picture; None: it is unreadable. One that no worker survives costs the others nothing."""
+        try:
+            answer = await self.bench.tasks.run(
+                "picture_facts", {"paths": [str(path) for path in paths]}, timeout_seconds=_FACTS_SECONDS
+            )
+        except DocumentError:
+            if len(paths) == 1:
+                return [None]
+            return [facts for path in paths for facts in await self._measured([path])]
+        facts: list[dict[str, Any] | None] = answer["facts"]
+        return facts
 
     def _hold_to_limits(self, facts: list[dict[str, Any] | None]) -> None:
         """Raise OverLimit before the first picture is looked at; equal pictures and known ones need no call."""
@@ -123,33 +157,51 @@ class _Looking:
     async def _entry(self, path: Path, values: dict[str, Any] | None) -> dict[str, Any]:
         seen, skipped = PictureDescription("", ""), _reason(values, self.bench)
         if skipped is None and values is not None:
-            content_hash = values["content_hash"]
             try:
-                async with self.looks.setdefault(content_hash, asyncio.Lock()):
-                    seen = await self._look(path, content_hash)
-            except (DocumentError, ModelsUnavailable) as error:
-                failure = error if isinstance(error, DocumentError) else error.as_failure()
-                if isinstance(error, ModelsUnavailable) and not error.perhaps_content:
+                seen = await self._seen(path, values["content_hash"])
+            except (ServiceError, OperatorError):
+                raise
+            except ModelsUnavailable as error:
+                if not error.perhaps_content:
                     raise
-                if failure.retryable and not self.last_attempt:
-                    raise failure from error
-                skipped = failure.code  # one unreadable picture does not affect the others
-        return {
+                skipped = error.as_failure().code
+            except Deferred:
+                raise
+            except Exception as error:  # whatever is wrong with one picture does not affect the document
+                failure = Failure.of(error)
+                logger.warning(
+                    "A picture of %s is left out: %s (%s).", self.state.document.id, failure.code, type(error)
+                )
+                skipped = failure.code
+        entry = {
             "text": seen.text,
             "described_by": seen.described_by,
             "skipped": skipped,
             "fallback": seen.fallback,
         }
+        return entry | ({CUT_AT: self.bench.identities.answer_tokens.get(Stage.ENRICH, 0)} if seen.cut else {})
+
+    async def _seen(self, path: Path, content_hash: str) -> PictureDescription:
+        """The description, made once at a time for equal pictures."""
+        key = (self.bench.describer(self.state.document.collection).name, content_hash)
+        async with self.shared.looks.setdefault(key, asyncio.Lock()):
+            if key in self.shared.cut:
+                return self.shared.cut[key]
+            seen = await self._look(path, content_hash)
+            if seen.cut:
+                self.shared.cut[key] = seen
+            return seen
 
     async def _look(self, path: Path, content_hash: str) -> PictureDescription:
-        describer, document = self.bench.describer(self.state.document.collection), self.state.document
         known = self._known(content_hash)
         if known is not None:
             return known
-        asked_for = AskedFor(document.collection, document.id, Stage.ENRICH)
-        description = await describer.describe(path, asked_for)
-        said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
-        self.bench.picture_cache.put(said_by, content_hash, description)
+        describer, document = self.bench.describer(self.state.document.collection), self.state.document
+        description = await describer.describe(path, AskedFor(document.collection, document.id, Stage.ENRICH))
+        description = replace(description, text=storable(description.text))
+        if not description.cut:
+            said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
+            self.bench.picture_cache.put(said_by, content_hash, description)
         self.report.work["pictures_described"] += 1
         return description
 
@@ -180,10 +232,13 @@ def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:
 
 
 def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    cut = [entry[CUT_AT] for entry in entries if CUT_AT in entry]
+    codes = Counter(entry["skipped"] for entry in entries if entry["skipped"] in _ERROR_CODES)
     return {
         "pictures": len(entries),
         "described": sum(1 for entry in entries if entry["text"]),
         "without_text": sum(1 for entry in entries if not entry["text"] and entry["skipped"] is None),
         "filtered": sum(1 for entry in entries if entry["skipped"] is not None),
         "fallback": sum(1 for entry in entries if entry.get("fallback")),
+        **unread_facts(codes | Counter({FailureCode.CUT: len(cut)}), min(cut, default=0)),
     }

@@ -9,7 +9,7 @@ from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId
 from aegis_dagster.domain.llm import AskedFor
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, failed, put_off
+from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, failed, put_off, unread_facts
 from aegis_dagster.errors import (
     BudgetExhausted,
     Deferred,
@@ -37,6 +37,7 @@ class Reading:
         self._report = report
         self._found: dict[_Key, ChunkEvidence] = {}
         self._refused: dict[_Key, Deferred | DocumentError] = {}
+        self._cut: set[_Key] = set()  # found in part
         self._broke: BudgetExhausted | None = None
 
     async def read(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
@@ -76,7 +77,10 @@ class Reading:
                 self._refused[key] = DocumentError(failure.code, failure.message, remedy=failure.remedy)
                 return
             self._found[key] = done.evidence
-            self._bench.extraction_cache.put(done.extracted_by, {key[1]: done.evidence})
+            if done.cut:
+                self._cut.add(key)
+            else:
+                self._bench.extraction_cache.put(done.extracted_by, {key[1]: done.evidence})
             self._report.work["chunks_extracted"] += 1
 
         if missing:
@@ -89,19 +93,21 @@ class Reading:
     ) -> tuple[Outcome, list[tuple[ChunkId, ChunkEvidence]]]:
         """How a document with these chunks ends, and its evidence.
 
-        A chunk that must wait defers the document. One that could not be read is counted and does not affect the
-        others; a document fails if none of its chunks could be read.
+        A chunk that must wait defers the document. One that could not be read, or only in part, is counted and does not
+        affect the others; a document fails if none of its chunks could be read.
         """
         name = self._bench.extractor(collection).name
         refused = [error for chunk in chunks if (error := self._refused.get((name, chunk.content_hash)))]
         for error in refused:
             if isinstance(error, Deferred):
                 return put_off(error), []
-        codes = Counter(error.code for error in refused if isinstance(error, DocumentError))
+        codes: Counter[str] = Counter(error.code for error in refused if isinstance(error, DocumentError))
+        codes[FailureCode.CUT] += sum((name, chunk.content_hash) in self._cut for chunk in chunks)
         self._report.work["chunks_unread"] += codes.total()
         why = {error.code: error.message for error in reversed(refused) if isinstance(error, DocumentError)}
-        if chunks and codes.total() == len(chunks):
-            return Outcome(Status.FAILED, failure=_nothing_read(codes, why)), []
+        not_whole = unread_facts(codes, self._bench.identities.answer_tokens.get(Stage.GRAPH, 0))
+        if chunks and len(refused) == len(chunks):
+            return Outcome(Status.FAILED, not_whole, failure=_nothing_read(codes, why)), []
         evidence = [
             (chunk.id, self._found[name, chunk.content_hash])
             for chunk in chunks
@@ -112,9 +118,9 @@ class Reading:
             "mentions": sum(len(found.mentions) for _, found in evidence),
             "relations": sum(len(found.relations) for _, found in evidence),
         }
-        if codes:
-            facts |= {"unread": dict(sorted(codes.items())), "unread_why": dict(sorted(why.items()))}
-        return Outcome(Status.DONE, facts), evidence
+        if why:
+            not_whole["unread_why"] = dict(sorted(why.items()))
+        return Outcome(Status.DONE, facts | not_whole), evidence
 
     def _look_up(self, texts: dict[_Key, tuple[Document, str]]) -> None:
         by_extractor: dict[str, CollectionName] = {name: doc.collection for (name, _), (doc, _) in texts.items()}
@@ -125,12 +131,14 @@ class Reading:
             self._found.update({(name, text_hash): evidence for text_hash, evidence in known.items()})
 
 
-def _nothing_read(codes: Counter[FailureCode], why: Mapping[FailureCode, str]) -> Failure:
-    counts = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
+def _nothing_read(codes: Counter[str], why: Mapping[FailureCode, str]) -> Failure:
+    counts = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()) if count)
+    more_room = "raise graph.max_answer_tokens, or the context length of a local model; then run `aegis ingest`."
+    another = "`aegis costs --failed` shows how its calls ended; try another model, then `aegis retry`."
     return Failure(
         FailureCode.EXTRACTION_FAILED,
-        f"No chunk could be read by the model: {counts}. {' '.join(dict.fromkeys(why.values()))}",
-        "`aegis costs --failed` shows how its calls ended; try another model, then `aegis retry`.",
+        f"No chunk could be read by the model: {counts}. {' '.join(dict.fromkeys(why.values()))}".rstrip(),
+        more_room if codes[FailureCode.CUT] else another,
         retryable=True,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.estimates import Amount, Done, Experience
 from aegis_dagster.domain.identifiers import CollectionName, text_hash
-from aegis_dagster.domain.stages import Document, Stage, Status
+from aegis_dagster.domain.stages import CUT_AT, Document, Stage, Status
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.ports import Artifacts, DocumentStates
 from aegis_dagster.stages.chunk import read_chunks
@@ -154,7 +154,8 @@ class _Look:
         """How many pictures are still to be described."""
         there = self.artifacts.exists(Stage.ENRICH, self.state.wanted[Stage.ENRICH])
         if there or self.state.is_current(Stage.ENRICH):
-            return self._read_by_ocr() if self.again and there else 0
+            more_room = self.state.has_more_room(Stage.ENRICH)
+            return self._asked_again() if there and (self.again or more_room) else 0
         document = self.state.document
         if not self.parsed:
             return self._expected().pictures
@@ -181,12 +182,13 @@ class _Look:
             return self._expected().chunks
         return -(-self._parsed_fact("characters") // CHARACTERS_PER_CHUNK)
 
-    def _read_by_ocr(self) -> int:
+    def _asked_again(self) -> int:
         try:
             entries = read_descriptions(self.artifacts.path(Stage.ENRICH, self.state.wanted[Stage.ENRICH]))
         except DocumentError:  # damaged: the run looks up its pictures in the cache
             return 0
-        return sum(1 for entry in entries if entry.get("fallback"))
+        asked = (entry.get(CUT_AT) or (self.again and entry.get("fallback")) for entry in entries)
+        return sum(map(bool, asked))
 
     def _expected(self) -> Amount:
         document = self.state.document

@@ -20,6 +20,7 @@ from aegis_dagster.stages.concurrency import all_or_stop
 from aegis_dagster.stages.context import StageReport, Workbench
 
 _LARGE = 8  # a document of more than this part of a batch's chunks is a batch of its own
+_MADE_AGAIN = (Why.LOST, Why.MORE_ROOM)  # although the catalog has it as done
 _POLL_SECONDS = 0.5  # how often to check a document that another process is working on
 
 
@@ -153,7 +154,7 @@ def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: 
             continue
         why = state.work(stage, bench.artifacts.exists)
         if force or why is not None:
-            todo.append(Work(state, ready is Readiness.CLEAR, force or why is Why.LOST))
+            todo.append(Work(state, ready is Readiness.CLEAR, force or why in _MADE_AGAIN))
     return todo, blocked
 
 

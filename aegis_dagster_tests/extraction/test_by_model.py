@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aegis_dagster.domain.evidence import ChunkEvidence
 from aegis_dagster.domain.llm import Classification, Quality, TaskType
 from aegis_dagster.errors import (
     BudgetExhausted,
@@ -32,7 +33,7 @@ from aegis_dagster_tests.support.extraction_models import (
     extracted,
     extractor,
 )
-from aegis_dagster_tests.support.gateways import TIERS, Hangs, Says, ScriptedGateway
+from aegis_dagster_tests.support.gateways import TIERS, Hangs, Says, ScriptedGateway, Step
 
 
 async def test_what_a_model_says_becomes_evidence() -> None:
@@ -146,7 +147,8 @@ async def test_a_bad_answer_is_asked_for_once_more(bad: Says) -> None:
     assert "at most 50 total records" in second.messages[1].text
     assert TEXT in second.messages[1].text
     assert second.messages[1].text.rstrip().endswith('{"entities": [], "relationships": []}.')
-    assert (second.max_tokens, second.json_mode, second.asked_for) == (2048, True, ASKED_FOR)
+    most = 4096 if bad.finish_reason == "length" else 2048
+    assert (second.max_tokens, second.json_mode, second.asked_for) == (most, True, ASKED_FOR)
 
 
 @pytest.mark.parametrize("bad", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
@@ -156,11 +158,46 @@ async def test_two_bad_answers_fail_the_passage_without_a_word_of_it(
     caplog.set_level(logging.DEBUG)
     with pytest.raises(DocumentError) as caught:
         await extracted(Says(""), bad)
-    assert caught.value.code is FailureCode.BAD_ANSWER
+    assert caught.value.code is (FailureCode.CUT if bad.finish_reason == "length" else FailureCode.BAD_ANSWER)
     assert caught.value.retryable
     everything = "".join((str(caught.value), caplog.text, *capfd.readouterr()))
     for word in ("Ada", "SECRET", "Engine", "entity_name"):
         assert word not in everything
+
+
+CUT = Says(answer()[:-30], "length")  # both entities and half a relation
+PART = Extraction(ChunkEvidence(FOUND.mentions), f"{IDENTITY}/house/small", cut=True)
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length", "abort", "stop"])
+async def test_an_answer_that_was_cut_is_asked_for_once_more_with_more_room(reason: str) -> None:
+    extraction, gateway = await extracted(Says(CUT.content, reason), GOOD)
+    assert extraction == Extraction(FOUND, f"{IDENTITY}/house/small", cut=False)
+    assert [task.max_tokens for task in gateway.tasks] == [2048, 4096]
+    assert gateway.tasks[0].messages != gateway.tasks[1].messages  # so that an input as long as a context changes
+
+
+async def test_a_whole_object_in_an_answer_that_its_provider_cut_loses_no_record() -> None:
+    extraction, _ = await extracted(Says(answer(), "length"), Says(answer([ADA], []), "length"))
+    assert extraction == Extraction(FOUND, f"{IDENTITY}/house/small", cut=True)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        CUT,
+        Says("I'm sorry."),
+        Says("", "length"),
+        BudgetExhausted("No money.", remedy="wait."),
+        ModelsUnavailable("Down.", remedy="wait."),
+        DocumentError(FailureCode.BAD_ANSWER, "max_tokens is too large.", remedy="none."),
+    ],
+    ids=["cut", "refused", "empty", "no money", "down", "more than the model's most"],
+)
+async def test_of_answers_that_stay_cut_the_whole_records_are_used(second: Step) -> None:
+    extraction, gateway = await extracted(CUT, second)
+    assert extraction == PART
+    assert len(gateway.tasks) == 2
 
 
 @pytest.mark.parametrize(

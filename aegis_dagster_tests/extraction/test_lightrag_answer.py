@@ -9,10 +9,13 @@ import pytest
 from aegis_dagster.domain.aggregation import canonical_evidence
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention
 from aegis_dagster.errors import DocumentError
+from aegis_dagster.extraction.lightrag_answer import Read, read_answer
+from aegis_dagster.ports import Extraction
 from aegis_dagster_tests.support.extraction_models import (
     ADA,
     ENGINE,
     FOUND,
+    IDENTITY,
     NOTHING,
     WROTE,
     answer,
@@ -36,7 +39,6 @@ REPAIRED = {
     "with thinking whose begin is missing": f"Let me see.</think>{answer()}",
     "a comma too many": answer().replace("}\n ]", "},\n ]"),
     "single quotes": str({"entities": [ADA, ENGINE], "relationships": [WROTE]}),
-    "without its last brackets": answer().rstrip("}\n ]") + "}",
     "with an unknown field": json.dumps({"note": "x", "entities": [ADA, ENGINE], "relationships": [WROTE]}),
 }
 
@@ -51,10 +53,39 @@ async def test_an_answer_that_can_be_repaired_is_not_asked_for_again(content: st
     [(answer()[: answer().index("A machine") + 5], ()), (answer()[:-30], ())],
     ids=["entity", "relation"],
 )
-async def test_of_an_answer_that_was_cut_off_its_last_record_is_left_out(kept: str, relations: tuple[Any, ...]) -> None:
-    found = await evidence_in(kept, "length")
+@pytest.mark.parametrize("reason", ["length", "stop"])
+async def test_of_an_answer_that_was_cut_off_its_last_record_is_left_out(
+    kept: str, relations: tuple[Any, ...], reason: str
+) -> None:
+    extraction, _ = await extracted(Says(kept, reason), Says(kept, reason))
+    assert extraction.cut
+    found = extraction.evidence
     whole = 1 if "relationships" not in kept else 2
     assert found == ChunkEvidence(FOUND.mentions[:whole], relations)
+
+
+ENDS_EARLY = {
+    "within a text": answer()[:-30],
+    "after a record": answer().rstrip("}\n ]") + "}",
+    "before the last brace": answer().rstrip("}\n"),
+    "within a fence": f"```json\n{answer()[:-40]}",
+    "behind thinking": f"<think>hm</think>{answer()[:-40]}",
+}
+
+
+@pytest.mark.parametrize("content", ENDS_EARLY.values(), ids=ENDS_EARLY.keys())
+async def test_json_that_ends_early_was_cut_whatever_its_provider_says(content: str) -> None:
+    extraction, _ = await extracted(Says(content, "stop"), Says(answer()))
+    assert extraction == Extraction(FOUND, f"{IDENTITY}/house/small")
+    assert isinstance(await read_answer(content, cut=False), Read)
+    assert (await read_answer(content, cut=False)).cut
+
+
+async def test_tags_within_a_text_are_a_part_of_it() -> None:
+    told = {**ADA, "description": "She wrote <think> and </think> around her thoughts.</think>Then more."}
+    extraction, _ = await extracted(Says(answer([told], [])))
+    (mention,) = extraction.evidence.mentions
+    assert mention.description == told["description"]
 
 
 async def test_records_that_are_not_whole_cost_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ GOOD = "A bar chart of revenue by quarter. North reached 4711 and South 815."
     ],
 )
 def test_a_description_that_only_looks_like_a_bad_answer_is_kept(good: str) -> None:
-    assert description_in(good, "stop") == good
+    assert description_in(good, cut=False) == good
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ def test_a_description_that_only_looks_like_a_bad_answer_is_kept(good: str) -> N
     ],
 )
 def test_what_was_cut_off_ends_with_its_last_whole_part(answer: str, text: str) -> None:
-    assert description_in(answer, "length") == text
-    assert description_in(answer, "stop") == answer
+    assert description_in(answer, cut=True) == text
+    assert description_in(answer, cut=False) == answer
 
 
 def test_a_description_without_end_is_bounded_at_a_sentence() -> None:
-    text = description_in("Again the same is said. " * 1000, "stop")
+    text = description_in("Again the same is said. " * 1000, cut=False)
     assert text is not None
     assert text.endswith("Again the same is said.")
     assert MAX_CHARACTERS - 30 < len(text) <= MAX_CHARACTERS
@@ -55,9 +55,9 @@ def test_a_description_without_end_is_bounded_at_a_sentence() -> None:
     ],
 )
 def test_thinking_and_wrapping_are_removed(wrapped: str) -> None:
-    assert description_in(wrapped, "stop") == GOOD
+    assert description_in(wrapped, cut=False) == GOOD
 
 
 @pytest.mark.parametrize("endless", ["<think>" * 40_000, "</think>" * 40_000, "![" * 100_000, "```\n" * 60_000])
 def test_an_answer_without_end_is_judged(endless: str) -> None:
-    assert description_in(endless * 4, "stop") is None  # what looks at it again from every place takes hours
+    assert description_in(endless * 4, cut=False) is None  # what looks at it again from every place takes hours

@@ -144,15 +144,40 @@ async def test_a_bad_answer_is_asked_for_once_more(chart: Path, bad: Says) -> No
     first, second = gateway.tasks
     assert second.quality is Quality.HIGH
     assert second.messages[0].text == f"{first.messages[0].text}\n\n{vision_prompt().again}"
-    assert (second.picture, second.max_tokens, second.asked_for) == (first.picture, 300, ASKED_FOR)
+    most = 600 if bad.finish_reason == "length" else 300
+    assert (second.picture, second.max_tokens, second.asked_for) == (first.picture, most, ASKED_FOR)
 
 
 @pytest.mark.parametrize("bad", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
 async def test_after_two_bad_answers_the_text_in_the_picture_stands_in(chart: Path, bad: Says) -> None:
     description, gateway, ocr = await described(chart, Says(""), bad)
-    assert description == PictureDescription("North 4711 South 815", "ocr/test", fallback="bad_answer")
+    cut = bad.finish_reason == "length"
+    code = "cut" if cut else "bad_answer"
+    assert description == PictureDescription("North 4711 South 815", "ocr/test", fallback=code, cut=cut)
     assert len(gateway.tasks) == 2
     assert ocr.shown == [chart]
+
+
+CUT = Says("A bar chart. North reached 47", "length")
+
+
+async def test_a_description_that_was_cut_is_asked_for_once_more_with_more_room(chart: Path) -> None:
+    description, gateway, _ = await described(chart, CUT, Says(GOOD))
+    assert description == PictureDescription(GOOD, "vision-1/house/small")
+    first, second = gateway.tasks
+    assert (first.max_tokens, second.max_tokens) == (300, 600)
+    assert (first.messages, first.quality) == (second.messages, second.quality)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [CUT, Says(REFUSED), BudgetExhausted("No money.", remedy="wait."), ModelsUnavailable("Down.", remedy="wait.")],
+    ids=["cut", "refused", "no money", "down"],
+)
+async def test_of_descriptions_that_stay_cut_the_whole_sentences_are_used(chart: Path, second: Step) -> None:
+    description, _, ocr = await described(chart, CUT, second)
+    assert description == PictureDescription("A bar chart.", "vision-1/house/small", cut=True)
+    assert ocr.shown == []
 
 
 @pytest.mark.parametrize(

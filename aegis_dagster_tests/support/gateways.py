@@ -102,4 +102,5 @@ class ScriptedGateway:
             call_id=f"call-{len(self.tasks)}",
             finish_reason=says.finish_reason,
             vectors=tuple(tuple(row) for row in says.vectors),
+            max_tokens=task.max_tokens,
         )

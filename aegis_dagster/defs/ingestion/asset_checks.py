@@ -12,13 +12,18 @@ from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.ingestion.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import Document, Stage
+from aegis_dagster.domain.stages import UNREAD, Document, Stage
+from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.reports import FailedDocument
 
 # Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would print the warning.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 _SAMPLE = 20  # documents named in a check's metadata
+_MORE_ROOM = (
+    " Answers about the chunks under `cut` reached a limit: raise graph.max_answer_tokens, or the context length of a "
+    "local model, which Ollama takes from OLLAMA_CONTEXT_LENGTH."
+)
 _NAMED = 3  # documents named in a check's description, which is also sent in a page
 
 Evaluate = Callable[[Project, Sequence[Document]], dg.AssetCheckResult]
@@ -120,21 +125,24 @@ def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> d
 
 
 def pictures_described_by_model(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the documents whose pictures no model would describe."""
+    """WARN with the documents whose pictures no model would describe, or not to the end."""
     facts = project.reports.facts(Stage.ENRICH, documents)
     fallback = Counter({document: int(found.get("fallback", 0)) for document, found in facts.items()})
     with_text = sum(int(found.get("described", 0)) for found in facts.values())
-    affected = [(document, count) for document, count in fallback.most_common() if count]
+    unread = Counter({document: sum(found.get(UNREAD, {}).values()) for document, found in facts.items()})
+    affected = [(document, count) for document, count in (fallback + unread).most_common() if count]
     return dg.AssetCheckResult(
         passed=not affected,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"OCR stands in for the model in {fallback.total()} pictures of {len(affected)} documents: "
-        "materialize with `force_from: enrich`, or choose another vision model."
+        description=f"OCR stands in for the model in {fallback.total()} pictures, and {unread.total()} were not read "
+        f"to the end, of {len(affected)} documents: materialize with `force_from: enrich`, raise "
+        "enrich.max_answer_tokens, or choose another vision model."
         if affected
         else None,
         metadata={
             "pictures_with_text": with_text,
             "pictures_fallback": fallback.total(),
+            "pictures_unread": unread.total(),
             "documents": dg.MetadataValue.md(
                 "\n".join(f"- `{document}`: {count} pictures" for document, count in affected[:_SAMPLE])
             ),
@@ -143,11 +151,11 @@ def pictures_described_by_model(project: Project, documents: Sequence[Document])
 
 
 def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the chunks that no model could read, by error code, and the documents that failed because of them."""
+    """WARN with the chunks that no model read to the end, by error code, and the documents that failed of them."""
     facts = project.reports.facts(Stage.GRAPH, documents)
     failed = [item for item in project.reports.failures(documents) if item.stage is Stage.GRAPH]
     unread: dict[str, dict[str, int]] = {
-        str(document): found["unread"] for document, found in facts.items() if found.get("unread")
+        str(document): found[UNREAD] for document, found in facts.items() if found.get(UNREAD)
     }
     by_code: Counter[str] = Counter()
     for codes in unread.values():
@@ -159,8 +167,9 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
     return dg.AssetCheckResult(
         passed=not unread and not failed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{by_code.total()} chunks of {len(unread)} documents were not read, {len(failed)} documents "
-        "failed: materialize with `force_from: graph`, which asks only for what is missing."
+        description=f"{by_code.total()} chunks of {len(unread)} documents were not read to the end, {len(failed)} "
+        "documents failed: materialize with `force_from: graph`, which asks only for what is missing."
+        + (_MORE_ROOM if by_code[FailureCode.CUT] else "")
         if unread or failed
         else None,
         metadata={
@@ -231,7 +240,8 @@ COLLECTION_CHECKS = [
     ),
     CollectionCheck(
         "knowledge_graph",
-        "Every chunk could be read. Otherwise materialize with `force_from: graph`: it asks only for what is missing.",
+        "Every chunk could be read to the end. Otherwise materialize with `force_from: graph`: it asks only for what "
+        "is missing.",
         chunks_read,
     ),
 ]

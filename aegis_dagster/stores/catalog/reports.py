@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.document_state import DocumentState, Exists
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import Document, Failure, Stage, Status
+from aegis_dagster.domain.stages import UNREAD, Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import documents, stage_states
@@ -43,6 +43,15 @@ class FailedDocument:
     stage: Stage
     failure: Failure
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteDocument:
+    """A document that is done at a stage, but of which no model read a part to its end."""
+
+    document_id: DocumentId
+    stage: Stage
+    unread: Mapping[str, int]  # pictures or chunks by error code
 
 
 def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
@@ -109,6 +118,24 @@ class CatalogReports:
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
         """Every failed document and stage, sorted."""
         return failures_of(self._read(only, frozenset()))
+
+    def incomplete(self, only: Collection[Document] | None = None) -> list[IncompleteDocument]:
+        """The documents with pictures or chunks that no model read to their end, by document and stage."""
+        query = (
+            sa.select(stage_states.c.document_id, stage_states.c.stage, stage_states.c.facts)
+            .join(documents, documents.c.id == stage_states.c.document_id)
+            .where(stage_states.c.stage.in_([str(stage) for stage in (Stage.ENRICH, Stage.GRAPH)]))
+            .where(stage_states.c.status == str(Status.DONE), ~documents.c.deleted)
+            .where(stage_states.c.facts.contains(f'"{UNREAD}"'))
+            .order_by(stage_states.c.document_id, stage_states.c.stage)
+        )
+        wanted = None if only is None else {document.id for document in only}
+        with read(self._engine) as connection:
+            return [
+                IncompleteDocument(row.document_id, Stage(row.stage), json.loads(row.facts)[UNREAD])
+                for row in connection.execute(query)
+                if wanted is None or row.document_id in wanted
+            ]
 
     def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
         """Documents whose chunks lost text: (id, coverage 0..1, a sample of the missing text)."""

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine, Row
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.stages import UPSTREAM_FAILED, Document, Stage, Status
+from aegis_dagster.domain.stages import CUT_AT, UPSTREAM_FAILED, Document, Stage, Status
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.claims import STATE_COLUMNS, slices, state_of
 from aegis_dagster.stores.catalog.schema import documents, stage_states
@@ -62,7 +62,8 @@ class DocumentStates:
         recorded = {stage: state_of(*row[at : at + _WIDTH]) for stage, at in _PLACES if row[at] is not None}
         wanted = wanted_fingerprints(document, self._identities, recorded)
         edited = row[0] is not None and row[2] != document.revision
-        return DocumentState(document, recorded, wanted, row[5] or 0, edited, self._identities.limits)
+        now = self._identities
+        return DocumentState(document, recorded, wanted, row[5] or 0, edited, now.limits, now.answer_tokens)
 
 
 @cache
@@ -83,7 +84,8 @@ def _facts(state: sa.FromClause, *, every: bool) -> sa.ColumnElement[Any]:
         return state.c.facts
     blocked = sa.and_(state.c.status == Status.SKIPPED.value, state.c.facts.contains(UPSTREAM_FAILED))
     refused = sa.and_(state.c.status == Status.FAILED.value, state.c.error_code == FailureCode.OVER_LIMIT.value)
-    return sa.case((sa.or_(state.c.status == Status.DEFERRED.value, blocked, refused), state.c.facts), else_="{}")
+    decides = (state.c.status == Status.DEFERRED.value, blocked, refused, state.c.facts.contains(CUT_AT))
+    return sa.case((sa.or_(*decides), state.c.facts), else_="{}")
 
 
 def _document(row: Row[Any]) -> Document:
