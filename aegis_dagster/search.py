@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aegis_dagster.composition.damage import folder_to_read
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import LocatedChunk, locate
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
@@ -67,9 +68,9 @@ def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, Located
     for known in project.states.of(project.documents.get(ids)):
         # By the last chunking, not the wanted one: a document that waits to be chunked again is found too.
         state = known.recorded.get(Stage.CHUNK)
-        folder = project.artifacts.path(Stage.CHUNK, state.fingerprint) if state else None
-        if folder is None or not folder.is_dir():
+        if state is None or not project.artifacts.exists(Stage.CHUNK, state.fingerprint):
             continue
         with suppress(DocumentError):  # a damaged artifact does not affect other hits; `aegis status` names it
-            found.update((chunk.id, chunk) for chunk in locate(known.document.id, read_chunks(folder)))
+            sound = folder_to_read(project, Stage.CHUNK, state.fingerprint)
+            found.update((chunk.id, chunk) for chunk in locate(known.document.id, read_chunks(sound)))
     return found

@@ -20,6 +20,7 @@ from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.ingestion.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.defs.runs import done_by
+from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.stores.ledger.audit import LedgerAudit
@@ -84,9 +85,12 @@ def open_partitions(project: Project) -> None:
 
 @contextmanager
 def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a folder; creates it if it is missing."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ExitStack() as open_until_the_end:
+    """The Dagster instance in a folder; creates it if it is missing.
+
+    Raises ServiceError when its storage fails, also inside the block, and ConfigurationError for a wrong dagster.yaml.
+    """
+    with storage_faults_told(home), ExitStack() as open_until_the_end:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Two processes that create the tables of a new instance at once would conflict.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
             put_dagster_yaml(home)

@@ -1,8 +1,11 @@
 """`aegis doctor`: what is configured and reachable, which defaults are in use, and how to upgrade."""
 
 import importlib.util
+import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -11,6 +14,7 @@ from aegis_dagster.cli.doctor_models import (
     Finding,
     call_findings,
     embedding_finding,
+    examined,
     graph_finding,
     pictures_finding,
     provider_findings,
@@ -19,41 +23,48 @@ from aegis_dagster.cli.doctor_models import (
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.project import Project, open_to_others
+from aegis_dagster.errors import AegisError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _NAMED = 50  # collections whose policies are shown
+_LOCAL_QDRANT = "Qdrant in local mode stands in for a Qdrant server."
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
 def examine(*, call: bool = False) -> list[Finding]:
     """Look at every component; call: ask each provider of models for one token, too.
 
-    Raises ConfigurationError when the settings themselves are wrong.
+    Each is examined alone: what is broken hides nothing else. With wrong settings nothing else can be examined.
     """
-    project = Project()
-    return [
-        Finding("settings", True, f"{config_file()}" if config_file().is_file() else "defaults and environment", ""),
-        tried("watched root", lambda: _root(project)),
-        tried(
-            "home",
-            lambda: _home(project),
-            open_to_others(project.settings.home) or "AEGIS_HOME chooses another folder.",
+    try:
+        project = Project()
+    except AegisError as error:
+        return [Finding("settings", False, error.message, error.remedy)]
+    looks: list[tuple[str, Callable[[Project], Finding | Sequence[Finding]]]] = [
+        ("settings", _settings),
+        ("watched root", lambda project: tried("watched root", lambda: _root(project))),
+        ("home", lambda project: tried("home", lambda: _home(project), _move_home(project))),
+        ("database", _database),
+        ("collections", _collections),
+        ("artifacts", lambda project: tried("artifacts", lambda: _artifacts(project))),
+        ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
+        ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project))),
+        ("parsing", _parsing),
+        (
+            "OCR",
+            lambda _: _modules("OCR", ("rapidocr", "onnxruntime"), "ingestion", "rapidocr reads scans and pictures"),
         ),
-        _database(project),
-        _collections(project),
-        tried("vector store", lambda: _vectors(project), "Qdrant in local mode stands in for a Qdrant server."),
-        _parsing(project),
-        _modules("OCR", ("rapidocr", "onnxruntime"), "ingestion", "rapidocr reads scans and pictures"),
-        pictures_finding(project),
-        embedding_finding(project),
-        graph_finding(project),
-        *provider_findings(project),
-        *(call_findings(project) if call else []),
-        _paging(project),
-        _memory(project),
+        ("picture descriptions", pictures_finding),
+        ("embedding", embedding_finding),
+        ("graph extraction", graph_finding),
+        ("providers", provider_findings),
+        *([("calls", call_findings)] if call else []),
+        ("paging", _paging),
+        ("memory", _memory),
     ]
+    return [finding for component, look in looks for finding in examined(component, partial(look, project))]
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -63,6 +74,10 @@ def print_findings(findings: list[Finding]) -> None:
         mark = "[green]ok[/]" if finding.ok else "[red]!![/]"
         table.add_row(finding.component, mark, escape_lines(finding.state), escape_lines(finding.move_up))
     out.print(table)
+
+
+def _settings(_: Project) -> Finding:
+    return Finding("settings", True, f"{config_file()}" if config_file().is_file() else "defaults and environment", "")
 
 
 def _root(project: Project) -> str:
@@ -75,8 +90,14 @@ def _root(project: Project) -> str:
     return f"{project.watched_root}, {known} documents known"
 
 
+def _move_home(project: Project) -> str:
+    return open_to_others(project.settings.home) or "AEGIS_HOME chooses another folder."
+
+
 def _home(project: Project) -> str:
     home = project.settings.home
+    if os.path.lexists(home):
+        os.scandir(home).close()  # an error, if it is a file or may not be read
     place = home if home.exists() else Path(home.anchor)
     free = shutil.disk_usage(place).free / 2**30
     if free < _MIN_FREE_GB:
@@ -121,6 +142,22 @@ def _vectors(project: Project) -> str:
     points = project.vectors.count()
     slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS else ""
     return f"{project.settings.qdrant_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
+
+
+def _artifacts(project: Project) -> str:
+    """Whether results can be written. `aegis audit` reads them."""
+    folder = project.settings.artifacts_dir
+    if not os.path.lexists(folder):
+        return f"{folder}, nothing yet"
+    project.artifacts.check()
+    return f"{folder}; `aegis audit` compares all of them with their checksums"
+
+
+def _runs(project: Project) -> str:
+    from aegis_dagster.defs.run_metrics import read_runs
+
+    home = project.settings.dagster_home
+    return f"{home}, {sum(read_runs(home).runs.values())} runs recorded"
 
 
 def _parsing(project: Project) -> Finding:

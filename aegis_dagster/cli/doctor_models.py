@@ -22,6 +22,7 @@ from aegis_dagster.llm.providers import Provider
 from aegis_dagster.pictures.vision import VisionDescriber
 from aegis_dagster.settings import ProviderAccess, provider_access
 from aegis_dagster.settings.llm import ProviderSettings
+from aegis_dagster.stores.faults import Place, service_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,22 @@ class Finding:
 
 def tried(component: str, look: Callable[[], str], move_up: str = "") -> Finding:
     """The result of an examination, or the error that it raises."""
+    return examined(component, lambda: Finding(component, True, look(), move_up))[0]
+
+
+def examined(component: str, look: Callable[[], Finding | Sequence[Finding]]) -> list[Finding]:
+    """What an examination found; if it breaks off, the finding says why, and the others go on."""
     try:
-        return Finding(component, True, look(), move_up)
+        found = look()
+        return [found] if isinstance(found, Finding) else list(found)
     except AegisError as error:
-        return Finding(component, False, error.message, error.remedy)
+        return [Finding(component, False, error.message, error.remedy)]
+    except Exception as error:
+        told = service_error(error, Place(component, None, "")) if isinstance(error, OSError) else None
+        if told is not None:
+            return [Finding(component, False, f"{told.message} ({error})", told.remedy)]
+        state = f"could not be examined: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return [Finding(component, False, state, "this is a defect of aegis_dagster: report it with this line.")]
 
 
 RUN_ID = "doctor"  # marks the ledger rows of the calls made here

@@ -12,6 +12,7 @@ from typing import Any
 
 from aegis_dagster.cli.output import err
 from aegis_dagster.cli.terminal import escape
+from aegis_dagster.composition.damage import reset_lost_points
 from aegis_dagster.composition.project import Project
 from aegis_dagster.composition.project import open_project as open_checked
 from aegis_dagster.domain.collection_names import as_written
@@ -179,6 +180,9 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
         err.print(f"[yellow]held:[/] {escape(listing.held_message)}")
     for item in listing.passed_over:
         err.print(f"[yellow]passed over:[/] {escape(item.path)}: {item.reason}. {escape(item.remedy)}")
+    lost = reset_lost_points(project, done.shown)
+    if lost:
+        err.print(f"[yellow]vectors of {len(lost)} documents are missing:[/] they are published again from the cache.")
     if project.documents.deleted() or not project.vectors.exists():
         done.deleted += asyncio.run(_tidy_up(project, done))
     documents = project.documents.within(scope)

@@ -1,10 +1,12 @@
 """The output of a command: one JSON object or a layout for people on stdout, everything else on stderr."""
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -50,14 +52,33 @@ def _cell(value: Any) -> Any:
 
 @contextmanager
 def errors_shown(as_json: bool) -> Iterator[None]:
-    """The project's own errors end the command with their remedy and an exit code, without a traceback."""
+    """The project's own errors, and the disk's, end the command with their remedy and an exit code, not a traceback."""
     try:
-        yield
+        with disk_errors_told():
+            yield
     except AegisError as error:
         if as_json:
             print_json({"error": {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}})
         err.print(f"[bold red]error:[/] {escape(error.message)}\n[bold]remedy:[/] {escape_lines(error.remedy)}")
         raise typer.Exit(EXIT_SERVICE if isinstance(error, ServiceError) else EXIT_OPERATOR) from error
+
+
+@contextmanager
+def disk_errors_told() -> Iterator[None]:
+    """Raises ServiceError for what the disk refuses outside of the stores, e.g. a file of settings."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody reads the output any more
+    except OSError as error:
+        from aegis_dagster.stores.faults import Place, service_error
+
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        place = Place(str(path or "A file of AEGIS_HOME"), path, "")
+        told = service_error(error, place)
+        if told is None:
+            raise
+        raise told from error
 
 
 @contextmanager

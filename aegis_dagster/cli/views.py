@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
+from aegis_dagster.composition.damage import folder_to_read
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
-from aegis_dagster.domain.stages import CUT_AT, Document, Stage, Status
+from aegis_dagster.domain.stages import ARTIFACT_STAGES, CUT_AT, Document, Stage, Status
 from aegis_dagster.search import PassageHit, passages_of
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
@@ -121,9 +123,7 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
     """The JSON contract of `show`. Raises UnknownDocument."""
     document = project.reports.find(name)
     state = project.states.one(document)
-    parsed, enriched, chunked = (
-        project.artifacts.path(stage, state.wanted[stage]) for stage in (Stage.PARSE, Stage.ENRICH, Stage.CHUNK)
-    )
+    parsed, enriched, chunked = (_folder(project, stage, state.wanted[stage]) for stage in ARTIFACT_STAGES)
     chunks = locate(document.id, read_chunks(chunked)) if chunked.is_dir() else []
     markdown = (chunked / "document.md").read_text("utf-8") if chunked.is_dir() else ""
     return {
@@ -161,6 +161,13 @@ def document_values(project: Project, name: str) -> dict[str, Any]:
             if (one := state.recorded.get(stage)) is not None
         },
     }
+
+
+def _folder(project: Project, stage: Stage, fingerprint: str) -> Path:
+    """The folder of a result, which need not exist yet. Raises DocumentError ARTIFACT_DAMAGED, and resets it."""
+    if project.artifacts.exists(stage, fingerprint):
+        return folder_to_read(project, stage, fingerprint)
+    return project.artifacts.path(stage, fingerprint)
 
 
 def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pictures: bool) -> None:

@@ -12,7 +12,7 @@ from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.runs import OVER
-from aegis_dagster.errors import ServiceError
+from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
 
 OTHER_JOBS = "(others)"  # what was materialized by hand in the UI, jobs of other projects in the same instance
@@ -23,19 +23,13 @@ _SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedule
 def read_runs(home: Path) -> RunNumbers:
     """The figures of the Dagster instance in a folder; zeros if there is none yet. Creates none.
 
-    Raises ServiceError when its storage does not answer.
+    Raises ServiceError when its storage does not answer, ConfigurationError when its dagster.yaml is wrong.
     """
-    try:
+    with storage_faults_told(home):
         if not _is_there(home):
             return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in OVER})
         with dg.DagsterInstance.from_config(str(home)) as instance:
             return RunNumbers(_last_success(instance), _runs(instance))
-    except Exception as error:  # of whatever storage dagster.yaml names
-        raise ServiceError(
-            f"Dagster's storage in {home} does not answer: {' '.join(str(error).split())[:300]}.",
-            remedy="see that the storage in its dagster.yaml can be reached; after an upgrade of Dagster run "
-            "`dagster instance migrate`.",
-        ) from error
 
 
 def _is_there(home: Path) -> bool:

@@ -242,7 +242,7 @@ def load_settings(home: Path | None = None) -> Settings:
     _refuse_misread_variables()
     try:
         settings = Settings()
-    except (YAMLError, SettingsError) as error:
+    except (YAMLError, SettingsError, UnicodeError) as error:
         raise ConfigurationError(
             f"The settings cannot be read: {' '.join(str(error).split())}.",
             remedy=f"correct the YAML in {config_file()}, or the JSON in the environment variable that it names.",
@@ -255,6 +255,12 @@ def load_settings(home: Path | None = None) -> Settings:
             remedy=f"correct it in {config_file()} or AEGIS_{name.upper().replace('.', '__')}; docs/guides/SETTINGS.md lists all.",
         ) from error
     home = normalized(home or settings.home)
+    for variable, folder in (("AEGIS_HOME", home), ("DAGSTER_HOME", settings.dagster_home)):
+        if "?" in str(folder):
+            raise ConfigurationError(
+                f"{variable} has a question mark in its path: {folder}.",
+                remedy=f"set {variable} to a path without one, because databases read it as the end of the path.",
+            )
     root = settings.root or remembered_root(home)
     return settings.model_copy(update={"home": home, "root": watched_root(root) if root else None})
 
@@ -331,12 +337,18 @@ def normalized(path: Path) -> Path:
 
 
 def remembered_root(home: Path) -> str | None:
-    """The root that `remember_root` wrote, if any."""
+    """The root that `remember_root` wrote, if any. Raises ConfigurationError when it is no path."""
     file = home / "root"
-    return file.read_text("utf-8").strip() if file.is_file() else None
+    root = file.read_text("utf-8", "surrogateescape").strip() if file.is_file() else None
+    if root is not None and (not root or "\0" in root):
+        raise ConfigurationError(
+            f"{file} does not hold the path of the watched root.",
+            remedy="write the path into it, in one line, or set AEGIS_ROOT.",
+        )
+    return root
 
 
 def remember_root(home: Path, root: str | Path) -> None:
     """Make `root` this home's watched root from now on."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (home / "root").write_text(f"{root}\n", "utf-8")
+    (home / "root").write_text(f"{root}\n", "utf-8", "surrogateescape")

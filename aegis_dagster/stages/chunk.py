@@ -3,6 +3,7 @@
 Artifact: `chunks.json` (list of `Chunk.to_json()`), `document.md`, `report.json`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.enrich import read_descriptions
-from aegis_dagster.stages.reading import read_json
+from aegis_dagster.stages.reading import read_json, sound_folder, usable
 from aegis_dagster.stages.runner import Work, run_each
 
 # Failures of the hybrid chunker (hang, memory, crash) after which the plain one is tried (notes/docling.md).
@@ -31,10 +32,12 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
     async def chunk(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.CHUNK)
-        if work.force or not bench.artifacts.exists(Stage.CHUNK, fingerprint):
+        if work.force or not usable(bench.artifacts, Stage.CHUNK, fingerprint):
             await _chunk(work, bench)
             report.work["chunked"] += 1
-            if work.force:  # the plain chunker may have cut differently under the same fingerprint
+            before = work.state.recorded.get(Stage.CHUNK)
+            # The plain chunker may have cut differently under the same fingerprint.
+            if before is not None and before.fingerprint == fingerprint:
                 for published in (Stage.EMBED, Stage.GRAPH):
                     bench.catalog.reset_stage(published, work.document.id)
         facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
@@ -53,7 +56,7 @@ def read_chunks(work_dir: Path) -> list[Chunk]:
 
 def located_chunks(work: Work, bench: Workbench) -> list[LocatedChunk]:
     """A document's chunks with their ids, for the later stages. Raises DocumentError ARTIFACT_DAMAGED."""
-    folder = bench.artifacts.path(Stage.CHUNK, work.fingerprint(Stage.CHUNK))
+    folder = sound_folder(bench.artifacts, Stage.CHUNK, work.fingerprint(Stage.CHUNK))
     return locate(work.document.id, read_chunks(folder))
 
 
@@ -67,7 +70,11 @@ async def _chunk(work: Work, bench: Workbench) -> None:
 
 
 async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
-    descriptions = read_descriptions(bench.artifacts.path(Stage.ENRICH, work.fingerprint(Stage.ENRICH)))
+    artifacts = bench.artifacts
+    parsed = await asyncio.to_thread(sound_folder, artifacts, Stage.PARSE, work.fingerprint(Stage.PARSE))
+    enriched = work.fingerprint(Stage.ENRICH)
+    has_descriptions = artifacts.exists(Stage.ENRICH, enriched)  # none if it has no pictures, or looking at them failed
+    descriptions = read_descriptions(sound_folder(artifacts, Stage.ENRICH, enriched)) if has_descriptions else []
     described: list[dict[str, Any]] = [
         {key: entry[key] for key in ("picture", "text", "described_by")} for entry in descriptions if entry["text"]
     ]
@@ -75,7 +82,7 @@ async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
         await bench.tasks.run(
             "chunk",
             {
-                "parse_dir": str(bench.artifacts.path(Stage.PARSE, work.fingerprint(Stage.PARSE))),
+                "parse_dir": str(parsed),
                 "descriptions": described,
                 "out_dir": str(folder),
                 "options": bench.options.chunk_payload,

@@ -24,7 +24,7 @@ from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUna
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.reading import read_json
+from aegis_dagster.stages.reading import read_json, sound_folder, usable
 from aegis_dagster.stages.runner import Work, run_each
 
 DESCRIPTIONS = "descriptions.json"
@@ -44,12 +44,12 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         fingerprint = work.fingerprint(Stage.ENRICH)
         if not bench.identities.rules_for(work.document.collection).enrich:
             return Outcome(Status.SKIPPED, {"why": "enrichment is off for this collection"})
-        parsed = bench.artifacts.path(Stage.PARSE, work.fingerprint(Stage.PARSE))
+        parsed = await asyncio.to_thread(sound_folder, bench.artifacts, Stage.PARSE, work.fingerprint(Stage.PARSE))
         pictures = pictures_of(parsed)
         if not pictures:
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
-        if work.force or not bench.artifacts.exists(Stage.ENRICH, fingerprint):
-            looking = _Looking(work.state, bench, report, shared, force=work.force)
+        if work.force or not usable(bench.artifacts, Stage.ENRICH, fingerprint):
+            looking = _Looking(work.state, bench, report, shared, force=work.asked)
             entries = await looking.describe_all(parsed, pictures)
             _store(entries, work, bench)
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.reading import read_json
+from aegis_dagster.stages.reading import read_json, usable
 from aegis_dagster.stages.runner import Work, run_each
 
 
@@ -15,7 +15,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
     async def parse(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.PARSE)
-        if work.force or not bench.artifacts.exists(Stage.PARSE, fingerprint):
+        if work.force or not await asyncio.to_thread(usable, bench.artifacts, Stage.PARSE, fingerprint):
             await _parse(work, bench)
             report.work["parsed"] += 1
         return Outcome(Status.DONE, read_json(bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json"))

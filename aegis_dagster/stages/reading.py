@@ -1,10 +1,42 @@
-"""Reads the JSON files of artifacts."""
+"""Reads artifacts, and deletes damaged ones, so that the next run makes them again."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.ports import Artifacts
+
+
+def usable(artifacts: Artifacts, stage: Stage, fingerprint: str) -> bool:
+    """Whether the result exists and its files are as they were written. A damaged one is deleted."""
+    if artifacts.exists(stage, fingerprint) and artifacts.damage(stage, fingerprint) is None:
+        return True
+    artifacts.delete(stage, fingerprint)
+    return False
+
+
+def sound_folder(artifacts: Artifacts, stage: Stage, fingerprint: str) -> Path:
+    """The folder of an artifact whose files are as they were written.
+
+    A damaged one is deleted, and the next run makes it again. Raises DocumentError ARTIFACT_DAMAGED.
+    """
+    damage = artifacts.damage(stage, fingerprint)
+    if damage is not None:
+        artifacts.delete(stage, fingerprint)
+        raise damaged(stage, damage)
+    return artifacts.path(stage, fingerprint)
+
+
+def damaged(stage: Stage, what: str) -> DocumentError:
+    """The error for an artifact that is not as it was written."""
+    return DocumentError(
+        FailureCode.ARTIFACT_DAMAGED,
+        f"The stored result of {stage} is damaged: {what}.",
+        remedy="run `aegis ingest`, which makes it again; what models answered is cached and not paid again.",
+        retryable=True,
+    )
 
 
 def read_json(file: Path) -> Any:

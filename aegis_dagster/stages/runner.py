@@ -31,6 +31,7 @@ class Work:
     state: DocumentState  # as it was when the work was planned
     clear: bool  # the stage above failed permanently: remove what was published
     force: bool  # compute again even if the result exists
+    asked: bool  # by an operator, who wants more than what is lost or stale
 
     @property
     def document(self) -> Document:
@@ -154,7 +155,7 @@ def _plan(stage: Stage, documents: Sequence[Document], bench: Workbench, force: 
             continue
         why = state.work(stage, bench.artifacts.exists)
         if force or why is not None:
-            todo.append(Work(state, ready is Readiness.CLEAR, force or why in _MADE_AGAIN))
+            todo.append(Work(state, ready is Readiness.CLEAR, force or why in _MADE_AGAIN, force))
     return todo, blocked
 
 

@@ -1,7 +1,8 @@
 """The artifact store: results of stages in folders named by fingerprint.
 
 Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for unfinished
-results. A folder that exists under its final name is complete.
+results. A folder that exists under its final name is complete. Its `checksums.json` names size and SHA-256 of every
+other file in it; artifacts that an older version made have none until `aegis audit --repair` writes it.
 """
 
 import errno
@@ -19,10 +20,12 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
+from aegis_dagster.stores.faults import Place, service_error
 
 _ABANDONED_SECONDS = 86_400.0  # no result takes this long to make
 
 MANIFEST = "manifest.json"  # the only file that differs between equal results, in its "seconds"
+CHECKSUMS = "checksums.json"  # {relative path: [size in bytes, SHA-256]}
 
 
 class FolderArtifacts:
@@ -64,6 +67,7 @@ class FolderArtifacts:
         try:
             folder.mkdir(parents=True)
             yield folder
+            _write_checksums(folder)
             target = self.path(stage, fingerprint)
             target.parent.mkdir(parents=True, exist_ok=True)
             if replace:
@@ -75,12 +79,38 @@ class FolderArtifacts:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         except OSError as error:
-            raise ServiceError(
-                f"The artifact store cannot be written: {error.strerror or error}.",
-                remedy=f"free space on, or make writable, {self.root}.",
-            ) from error
+            raise self._fault(error) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def damage(self, stage: Stage, fingerprint: str) -> str | None:
+        """What is wrong with an artifact's files; None: nothing. Reads all of them. Raises ServiceError.
+
+        Without checksums, JSON that cannot be read is all that is noticed.
+        """
+        folder = self.path(stage, fingerprint)
+        if not folder.is_dir():
+            return "it is gone"
+        try:
+            written = _checksums_in(folder)
+            return _unreadable(folder) if written is None else _difference(written, _measured(folder))
+        except ValueError:
+            return f"{CHECKSUMS} cannot be read"
+        except FileNotFoundError:  # deleted or replaced meanwhile
+            return "it is gone"
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def has_checksums(self, stage: Stage, fingerprint: str) -> bool:
+        """Whether an artifact's files can be compared with what was written."""
+        return (self.path(stage, fingerprint) / CHECKSUMS).is_file()
+
+    def write_checksums(self, stage: Stage, fingerprint: str) -> None:
+        """Take the files of an artifact of an older version for right. Raises ServiceError."""
+        try:
+            _write_checksums(self.path(stage, fingerprint))
+        except OSError as error:
+            raise self._fault(error) from error
 
     def delete(self, stage: Stage, fingerprint: str) -> None:
         """Delete an artifact. It is renamed first, so that it disappears for every reader at once."""
@@ -100,6 +130,17 @@ class FolderArtifacts:
             if is_dead(folder.name) or abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def check(self) -> None:
+        """Raises ServiceError when no result can be written."""
+        try:
+            probe = self.root / "staging" / self._owner
+            probe.mkdir(parents=True, exist_ok=True)
+            (probe / "probe").write_bytes(b"x")
+        except OSError as error:
+            raise self._fault(error) from error
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Remove this process's own staging folder."""
         shutil.rmtree(self.root / "staging" / self._owner, ignore_errors=True)
@@ -114,6 +155,56 @@ class FolderArtifacts:
                     hasher.update(f"{name} {content_hash}\n".encode())
         return hasher.hexdigest()
 
+    def _fault(self, error: OSError) -> ServiceError:
+        place = Place(f"The artifact store {self.root}", self.root, "")
+        return service_error(error, place) or ServiceError(
+            f"{place.what} fails: {error.strerror or error}.", remedy=f"check {self.root} with `ls -ld` and `df`."
+        )
+
+
+def _write_checksums(folder: Path) -> None:
+    unfinished = folder / f".{CHECKSUMS}-{uuid.uuid4().hex}"
+    written = json.dumps(_measured(folder), indent=0, sort_keys=True)
+    unfinished.write_text(written, "utf-8")
+    unfinished.rename(folder / CHECKSUMS)
+
+
+def _checksums_in(folder: Path) -> dict[str, list[int | str]] | None:
+    """The checksums that were written; None: an older version made the artifact. Raises ValueError, OSError."""
+    file = folder / CHECKSUMS
+    if not file.exists():
+        return None
+    written: dict[str, list[int | str]] = json.loads(file.read_bytes())
+    if not isinstance(written, dict):
+        raise ValueError(CHECKSUMS)
+    return written
+
+
+def _measured(folder: Path) -> dict[str, list[int | str]]:
+    return {name: [path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in _files(folder)}
+
+
+def _difference(written: dict[str, list[int | str]], found: dict[str, list[int | str]]) -> str | None:
+    for name in sorted(written.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in written:
+            return f"{name} does not belong to it"
+        if written[name] != found[name]:
+            return f"{name} has changed since it was written"
+    return None
+
+
+def _unreadable(folder: Path) -> str | None:
+    """The first file of JSON that is none."""
+    for name, path in _files(folder):
+        if path.suffix == ".json":
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                return f"{name} cannot be read"
+    return None
+
 
 def _without_seconds(data: bytes) -> bytes:
     try:
@@ -125,11 +216,18 @@ def _without_seconds(data: bytes) -> bytes:
 
 
 def _contents(folder: Path) -> Iterator[tuple[str, str]]:
+    for name, path in _files(folder):
+        data = path.read_bytes()
+        if path.name == MANIFEST:
+            data = _without_seconds(data)
+        yield name, hashlib.sha256(data).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder but the checksums and hidden ones, by its relative path, in a fixed order."""
     for base, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
             path = Path(base) / file
-            data = path.read_bytes()
-            if file == MANIFEST:
-                data = _without_seconds(data)
-            yield str(path.relative_to(folder)), hashlib.sha256(data).hexdigest()
+            if file != CHECKSUMS and not file.startswith("."):
+                yield str(path.relative_to(folder)), path

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.domain.addresses import without_secrets
-from aegis_dagster.errors import ServiceError
+from aegis_dagster.errors import ConfigurationError, ServiceError
+from aegis_dagster.stores.faults import Place, service_error
 
 metadata = sa.MetaData(
     naming_convention={
@@ -26,9 +27,11 @@ metadata = sa.MetaData(
 
 BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
-HEAD_REVISION = "0004"  # newest migration in stores/migrations/versions; a test holds them equal
+HEAD_REVISION = "0005"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # Postgres advisory lock; any number not used elsewhere
 _REVISION = sa.text("SELECT version_num FROM alembic_version")
+_WRITE_SQLITE_OR = "write it as postgresql+psycopg2://USER:PASSWORD@HOST/NAME, or unset it: SQLite in AEGIS_HOME."
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg2")
 # libpq's options unless the URL sets them: by default it waits for hours for a server that is gone.
 _SERVER_LIMITS = {
     "connect_timeout": 5,  # seconds, like the next two
@@ -40,9 +43,14 @@ _SERVER_LIMITS = {
 
 
 def open_database(url: str) -> Engine:
-    """An engine on an up-to-date database; creates the SQLite file and runs migrations when needed."""
+    """An engine on an up-to-date database; creates the SQLite file and runs migrations when needed.
+
+    Raises ConfigurationError when the URL is wrong, and ServiceError when the database cannot be used.
+    """
+    where = _checked(url)
     if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _translated(where):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     else:
@@ -50,7 +58,7 @@ def open_database(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
-    with _translated():
+    with _translated(where):
         if _current_revision(engine) != HEAD_REVISION:
             _migrate(engine)
     return engine
@@ -63,8 +71,10 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
     a long write or migration must not be cancelled. Raises ServiceError when there is no database, when it belongs to
     another version of this project, and when it does not answer.
     """
+    where = _checked(url)
     if url.startswith("sqlite"):
-        engine = _existing_file(url)
+        with _translated(where):
+            engine = _existing_file(url)
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "connect", _refuse_writes_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -72,7 +82,7 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
         engine = _on_server(url)
         sa.event.listen(engine, "connect", _only_reading(statement_seconds))
     try:
-        with _translated(), engine.connect() as connection:
+        with _translated(where), engine.connect() as connection:
             is_made = sa.inspect(connection).has_table("alembic_version")
             revision = connection.execute(_REVISION).scalar() if is_made else None
         _check_revision(url, revision)
@@ -85,7 +95,7 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A consistent snapshot for reading."""
-    with _translated(), engine.connect() as connection:
+    with _translated(engine.url), engine.connect() as connection:
         if engine.dialect.name != "sqlite":  # otherwise each statement would see a different state
             connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
@@ -95,7 +105,11 @@ def read(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def write(engine: Engine) -> Iterator[Connection]:
     """A write transaction: committed at the end, rolled back on an exception."""
-    with _translated(), engine.connect().execution_options(aegis_write=True) as connection, connection.begin():
+    with (
+        _translated(engine.url),
+        engine.connect().execution_options(aegis_write=True) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 
@@ -158,11 +172,15 @@ def _check_revision(url: str, revision: str | None) -> None:
     if revision is None:
         raise no_database(url)
     if revision != HEAD_REVISION:
-        raise ServiceError(
-            f"The database is of another version of aegis_dagster: revision {revision}, not {HEAD_REVISION}.",
-            remedy="run `aegis status` with the newer version, which brings it up to date; then start that version "
-            "everywhere.",
-        )
+        raise _of_another_version(revision)
+
+
+def _of_another_version(revision: str | None) -> ServiceError:
+    return ServiceError(
+        f"The database is of another version of aegis_dagster: revision {revision}, not {HEAD_REVISION}.",
+        remedy="run `aegis status` with the newer version, which brings it up to date; then start that version "
+        "everywhere.",
+    )
 
 
 def _only_reading(statement_seconds: float) -> Callable[[Any, object], None]:
@@ -194,19 +212,56 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+def place_of(url: sa.URL) -> Place:
+    """How messages name a database, without its password."""
+    is_file = url.get_backend_name() == "sqlite"
+    path = Path(url.database) if is_file and url.database else None
+    return Place(
+        f"The database {path or shown_database(url)}",
+        path,
+        "restore the newest backup (docs/guides/BACKUP.md). Without one keep the damaged database, which holds the "
+        "ledger and the answers of models: `sqlite3 FILE .recover`, or `pg_dump`, saves what can be read.",
+    )
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(url: sa.URL) -> Iterator[None]:
     """Raises ServiceError when the database is locked, full, gone or damaged: that is not a bug."""
     try:
         yield
-    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
+    except (sa.exc.IntegrityError, sa.exc.DataError):
         raise
-    except sa.exc.DatabaseError as error:
-        raise ServiceError(
-            f"The database does not answer: {error.orig}.",
-            remedy="check the disk's free space and that AEGIS_HOME is writable, then run again; a damaged aegis.db "
-            "must be restored from a backup, or deleted together with the home to start over.",
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError, OSError) as error:
+        translated = service_error(error, place_of(url))
+        if translated is None or (isinstance(error, sa.exc.ProgrammingError) and not _is_told(error)):
+            raise
+        raise translated from error
+
+
+def _is_told(error: sa.exc.ProgrammingError) -> bool:
+    """Whether a server says by a code that something is missing or forbidden; other such errors are bugs."""
+    return str(getattr(error.orig, "pgcode", None) or "") in ("42501", "42P01", "42703")
+
+
+def _checked(url: str) -> sa.URL:
+    """The URL of a database that this project can use. Raises ConfigurationError."""
+    try:
+        parsed = sa.engine.make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise ConfigurationError("AEGIS_DATABASE is no URL of a database.", remedy=_WRITE_SQLITE_OR) from error
+    if parsed.drivername not in _DRIVERS:
+        raise ConfigurationError(
+            f"AEGIS_DATABASE begins with {parsed.drivername}://, which is neither SQLite nor Postgres by psycopg2.",
+            remedy=_WRITE_SQLITE_OR,
+        )
+    try:
+        parsed.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ConfigurationError(
+            "AEGIS_DATABASE names Postgres, and its driver is not installed.",
+            remedy="pip install 'aegis_dagster[postgres]'",
         ) from error
+    return parsed
 
 
 def _current_revision(engine: Engine) -> str | None:
@@ -221,11 +276,19 @@ def _migrate(engine: Engine) -> None:
     """Migrate the schema to HEAD_REVISION. Processes that start at the same time queue at the lock."""
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with _translated(), engine.connect().execution_options(aegis_write=True) as connection, connection.begin():
+    with (
+        _translated(engine.url),
+        engine.connect().execution_options(aegis_write=True) as connection,
+        connection.begin(),
+    ):
         if engine.dialect.name != "sqlite":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:  # its revision is none of ours
+            raise _of_another_version(_current_revision(engine)) from error

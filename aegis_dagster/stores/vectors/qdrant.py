@@ -7,6 +7,7 @@ and reads them when opened (about 0.1 s per 1,000 points): use `opened()` around
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.errors import ServiceError, StoreBusy
 from aegis_dagster.ports import SearchHit, VectorPoint, Vectors
+from aegis_dagster.stores.faults import service_error
 from aegis_dagster.stores.vectors import qdrant_local, qdrant_points
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 UPSERT_BATCH = 500
 _READ_BATCH = 5000  # local mode sorts all ids for every page
-_REBUILD = "if the error stays, delete that folder and run `aegis ingest`: it is rebuilt without paid calls."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,18 @@ class QdrantStore:
         names = (self._collection, self.active_collection())
         return any(name is not None and (self._path / "collection" / name).is_dir() for name in names)
 
+    def check(self) -> None:
+        """Raises ServiceError when the store cannot be read, as far as that is seen without loading its points."""
+        try:
+            qdrant_local.check_folder(self._path)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise self._fault(error) from error
+
+    @property
+    def model(self) -> str:
+        """The embedding model whose vectors it holds."""
+        return self._model
+
     @property
     def collection(self) -> str:
         """Name of this model's collection."""
@@ -107,7 +120,7 @@ class QdrantStore:
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Delete every point of these documents. Unknown documents are ignored."""
-        if not document_ids or not self._path.is_dir():
+        if not document_ids or self._is_absent():
             return
         with self._writing() as client:
             self._delete(client, [point.id for point in self._read(client, document_ids)])
@@ -120,7 +133,7 @@ class QdrantStore:
         mode: "dense" (by `vector`, shape (dimensions,)), "sparse" (by words) or "fused" (both). `collection`
         restricts to one folder. Raises ValueError for another mode.
         """
-        if not self._path.is_dir():
+        if self._is_absent():
             return []
         with self._operation() as client:
             arguments = qdrant_points.search_arguments(question, vector, mode)
@@ -132,7 +145,7 @@ class QdrantStore:
 
     def count(self) -> int:
         """The number of stored points."""
-        if not self._path.is_dir():
+        if self._is_absent():
             return 0
         with self._operation() as client:
             if not client.collection_exists(self._collection):
@@ -145,7 +158,7 @@ class QdrantStore:
 
     def scan(self, *, with_vectors: bool = False, fields: Sequence[str] | None = None) -> Iterator[StoredPoint]:
         """Every point, ascending by id. fields: the payload fields to read. The store stays open meanwhile."""
-        if not self._path.is_dir():
+        if self._is_absent():
             return
         with self._operation() as client:
             if client.collection_exists(self._collection):
@@ -178,6 +191,10 @@ class QdrantStore:
                 if other.name.startswith(f"{self._alias}__") and other.name != self._collection:
                     client.delete_collection(other.name)
 
+    def _is_absent(self) -> bool:
+        """Whether nothing is stored yet. Something else than a folder in its place is an error when it is opened."""
+        return not os.path.lexists(self._path)
+
     @contextmanager
     def _operation(self) -> Iterator[QdrantClient]:
         """The open client, for one thread at a time, with its errors translated into ours."""
@@ -186,10 +203,7 @@ class QdrantStore:
             try:
                 yield self._client
             except (sqlite3.Error, OSError) as error:
-                raise ServiceError(
-                    f"The vector store {self._path} failed: {error}.",
-                    remedy=f"see that its disk is writable and not full; {_REBUILD}",
-                ) from error
+                raise self._fault(error) from error
 
     @contextmanager
     def _writing(self) -> Iterator[QdrantClient]:
@@ -201,11 +215,13 @@ class QdrantStore:
             qdrant_local.checkpoint(connection)
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=self._timeout)
         except Timeout as error:
             raise self._busy() from error
+        except OSError as error:
+            raise self._fault(error) from error
         try:
             self._client = qdrant_local.open_local(self._path)
         except BaseException as error:
@@ -213,10 +229,16 @@ class QdrantStore:
             if isinstance(error, RuntimeError) and "already accessed" in str(error):
                 raise self._busy() from error
             if isinstance(error, Exception):
-                raise ServiceError(
-                    f"The vector store {self._path} cannot be opened: {error!r}.", remedy=f"try again; {_REBUILD}"
-                ) from error
+                raise self._fault(error) from error
             raise
+
+    def _fault(self, error: Exception) -> ServiceError:
+        """What is wrong and what helps. Errors of neither disk nor SQLite come from contents that do not fit."""
+        place = qdrant_local.place_of(self._path)
+        return service_error(error, place) or ServiceError(
+            f"{place.what} is damaged: {type(error).__name__}: {' '.join(str(error).split())[:200]}.",
+            remedy=place.damaged,
+        )
 
     def _close(self) -> None:
         client, self._client = self._client, None
@@ -225,14 +247,6 @@ class QdrantStore:
                 client.close()
         finally:
             self._lock.release()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            with self._lock.acquire(timeout=self._timeout):
-                yield
-        except Timeout as error:
-            raise self._busy() from error
 
     def _busy(self) -> StoreBusy:
         return StoreBusy(

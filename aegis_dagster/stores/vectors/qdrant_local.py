@@ -7,11 +7,12 @@ import json
 import os
 import sqlite3
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.faults import Place, service_error
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -36,6 +37,26 @@ def open_local(path: Path) -> QdrantClient:
     finally:
         if collecting:
             gc.enable()
+
+
+def check_folder(path: Path) -> None:
+    """Raises OSError, ValueError or sqlite3.Error if a store is there and is damaged, without loading its points."""
+    if not os.path.lexists(path):
+        return
+    os.scandir(path).close()
+    with suppress(FileNotFoundError):  # nothing was written yet
+        if not isinstance(json.loads((path / "meta.json").read_text("utf-8")), dict):
+            raise ValueError("meta.json is no JSON object")
+    for file in sorted(path.glob("collection/*/storage.sqlite")):
+        with closing(_only_to_read(file)) as db:
+            (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if said != "ok":
+                raise ValueError(f"{file.parent.name}: {said}")
+
+
+def _only_to_read(file: Path) -> sqlite3.Connection:
+    """A connection that does not create the file again if it has just disappeared."""
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=COUNT_WAITS_SECONDS)
 
 
 def alias_target(path: Path, alias: str) -> str | None:
@@ -89,17 +110,14 @@ def count_points(path: Path, collection: str) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _cannot_be_counted(collection, file, error) from error
+        raise _fault(error, path) from error
     try:
-        # Read-only, so that a file that has just disappeared is not created again.
-        with closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=COUNT_WAITS_SECONDS)
-        ) as db:
+        with closing(_only_to_read(file)) as db:
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone() is None:
                 return None  # it is being created
             count: int = db.execute("SELECT count(*) FROM points").fetchone()[0]
     except sqlite3.Error as error:
-        raise _cannot_be_counted(collection, file, error) from error
+        raise _fault(error, path) from error
     return count
 
 
@@ -116,13 +134,17 @@ def points_by_collection(path: Path, alias: str) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise _cannot_be_counted(alias, folder, error) from error
+        raise _fault(error, path) from error
     counts = {name: count_points(path, name) for name in names}
     return {name: points for name, points in counts.items() if points is not None}
 
 
-def _cannot_be_counted(what: str, where: Path, error: Exception) -> ServiceError:
-    return ServiceError(
-        f"The points of {what} cannot be counted: {error}.",
-        remedy=f"check that {where} can be read; if the error stays, `aegis doctor` says more.",
-    )
+def place_of(path: Path) -> Place:
+    """How messages name a local store."""
+    rebuild = f"delete the folder {path} and run `aegis ingest`: it is made again from the cache, without paid calls."
+    return Place(f"The vector store {path}", path, rebuild)
+
+
+def _fault(error: Exception, path: Path) -> ServiceError:
+    place = place_of(path)
+    return service_error(error, place) or ServiceError(f"{place.what} cannot be read: {error}.", remedy=place.damaged)

@@ -1,0 +1,77 @@
+"""Copies and checks a SQLite database as a whole, while others may be writing to it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.database import BUSY_TIMEOUT_MS, read
+from aegis_dagster.stores.faults import Place, service_error
+
+_PAGES_AT_ONCE = 2_000
+_SHOWN = 20  # problems
+
+
+def copy_sqlite(source: Path, target: Path, advance: Callable[[int, int], None]) -> None:
+    """Copy a database as it is at one moment; writers go on meanwhile. Raises ServiceError.
+
+    advance: called with the pages still to be copied, and all of them.
+    """
+    place = Place(f"The copy {target}", target, "make the backup again, on another disk.")
+    try:
+        with closing(_connected(source, "ro")) as original, closing(_connected(target, "rwc")) as copy:
+            # Holding the snapshot: otherwise the copy would begin again whenever somebody writes.
+            original.execute("BEGIN")
+            original.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            original.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda _status, left, total: advance(left, total))
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log beside it
+    except (sqlite3.Error, OSError) as error:
+        raise service_error(error, place) or _not_copied(source, error) from error
+
+
+def sqlite_problems(file: Path) -> list[str]:
+    """What SQLite finds wrong in a file; empty: nothing. Raises ServiceError when it cannot be read at all."""
+    place = Place(f"The database {file}", file, "use another backup.")
+    try:
+        with closing(_connected(file, "ro")) as db:
+            return _problems([row[0] for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")])
+    except (sqlite3.Error, OSError) as error:
+        raise service_error(error, place) or _not_copied(file, error) from error
+
+
+def database_problems(engine: Engine) -> list[str]:
+    """What the database itself finds wrong; empty: nothing.
+
+    SQLite reads every page. A Postgres server checks pages as it reads them, if it was made with checksums, and counts
+    those that are wrong. Raises ServiceError.
+    """
+    with read(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            said = connection.exec_driver_sql(f"PRAGMA integrity_check({_SHOWN})").scalars().all()
+            orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            return _problems(said) + [f"{row[0]} row {row[1]} names nothing in {row[2]}" for row in orphans[:_SHOWN]]
+        failures = sa.text("SELECT checksum_failures FROM pg_stat_database WHERE datname = current_database()")
+        count = connection.execute(failures).scalar()
+        return [f"the server counts {count} pages with a wrong checksum: see `pg_amcheck`"] if count else []
+
+
+def reading(file: Path) -> Engine:
+    """An engine that only reads a copy, which may be on a disk without the right to write."""
+    return sa.create_engine("sqlite://", creator=lambda: _connected(file, "ro"), poolclass=sa.NullPool)
+
+
+def _problems(said: Sequence[str]) -> list[str]:
+    return [] if list(said) == ["ok"] else [str(line) for line in said]
+
+
+def _connected(file: Path, mode: str) -> sqlite3.Connection:
+    timeout = BUSY_TIMEOUT_MS / 1000
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+
+
+def _not_copied(source: Path, error: Exception) -> ServiceError:
+    return ServiceError(f"The database {source} could not be read: {error}.", remedy="try again; see `aegis audit`.")
