@@ -1,5 +1,7 @@
 """Finds the passages that answer a question."""
 
+import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,11 +12,16 @@ from aegis_dagster.domain.chunks import LocatedChunk, locate
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.errors import ConfigurationError, DocumentError
+from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError
+from aegis_dagster.ports import Vectors
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.stages.chunk import read_chunks
+from aegis_dagster.stores.vectors.qdrant import QdrantStore
+
+logger = logging.getLogger(__name__)
 
 _SPARE = 10
+_PATIENCE_SECONDS = 10.0  # for the one try of a provider that embeds the question
 MODES = ("fused", "dense", "sparse")
 
 
@@ -35,23 +42,37 @@ class PassageHit:
 
 
 async def find_passages(
-    project: Project, question: str, *, limit: int = 5, mode: str = "fused", collection: str | None = None
+    project: Project,
+    question: str,
+    *,
+    limit: int = 5,
+    mode: str = "fused",
+    collection: str | None = None,
+    tell: Callable[[str], None] = logger.warning,
 ) -> list[PassageHit]:
     """The best passages first. mode: "fused", "dense" or "sparse".
 
-    Raises ConfigurationError for another mode or an empty question, ServiceError when the store is broken, Deferred
-    when a provider embeds questions and its budget is exhausted or it does not answer.
+    When the question cannot be embedded, because a provider has no budget, does not answer or is not configured, only
+    its words are searched; `tell` gets the reason and the remedy in one line.
+
+    Raises ConfigurationError for another mode or an empty question, ServiceError when a store is broken.
     """
     if mode not in MODES:
         raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
     if not question.strip():
         raise ConfigurationError("The question is empty.", remedy="say what to look for.")
-    models = project.models(f"search {new_owner()}")
     try:
-        embedder, vectors = project.vectors_to_search(models)
-        vector = (await embedder.embed([question], AskedFor()))[0] if mode != "sparse" else None
-    finally:
-        await models.aclose()
+        vectors = project.vectors_to_search
+    except ConfigurationError as error:  # nothing is stored yet, and nothing could be
+        tell(str(error))
+        return []
+    vector = None
+    if mode != "sparse" and vectors.exists():
+        try:
+            vector = await _embedded(project, question, vectors)
+        except (Deferred, DocumentError, ConfigurationError) as error:
+            mode = "sparse"
+            tell(f"Only words are searched, because the question cannot be embedded. {error}")
     # More than requested: the text of a document that is being chunked again is not available.
     hits = vectors.search(question, vector, limit=limit + _SPARE, mode=mode, collection=collection)
     passages = passages_of(project, {hit.document_id for hit in hits})
@@ -62,15 +83,26 @@ async def find_passages(
     ][:limit]
 
 
+async def _embedded(project: Project, question: str, vectors: QdrantStore) -> Vectors:
+    """The question's vector by the model that made the stored ones, shape (dimensions,); a provider is tried once."""
+    models = project.models(f"search {new_owner()}", patience_seconds=_PATIENCE_SECONDS)
+    try:
+        embedder = models.embedder_of(vectors.collection, project.settings.qdrant.collection)
+        rows = await embedder.embed([question], AskedFor())
+        row: Vectors = rows[0]
+        return row
+    finally:
+        await models.aclose()
+
+
 def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, LocatedChunk]:
     """All passages of these documents by chunk id; a document that is being chunked now has none."""
     found: dict[ChunkId, LocatedChunk] = {}
-    for known in project.states.of(project.documents.get(ids)):
-        # By the last chunking, not the wanted one: a document that waits to be chunked again is found too.
-        state = known.recorded.get(Stage.CHUNK)
-        if state is None or not project.artifacts.exists(Stage.CHUNK, state.fingerprint):
+    # By the last chunking, not the wanted one: a document that waits to be chunked again is found too.
+    for document, fingerprint in project.documents.fingerprints(Stage.CHUNK, ids).items():
+        if not project.artifacts.exists(Stage.CHUNK, fingerprint):
             continue
         with suppress(DocumentError):  # a damaged artifact does not affect other hits; `aegis status` names it
-            sound = folder_to_read(project, Stage.CHUNK, state.fingerprint)
-            found.update((chunk.id, chunk) for chunk in locate(known.document.id, read_chunks(sound)))
+            sound = folder_to_read(project, Stage.CHUNK, fingerprint)
+            found.update((chunk.id, chunk) for chunk in locate(document, read_chunks(sound)))
     return found

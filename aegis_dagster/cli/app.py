@@ -183,9 +183,13 @@ def search(
     from aegis_dagster.search import find_passages
 
     with errors_shown(as_json):
-        hits = asyncio.run(find_passages(open_project(), question, limit=limit, mode=mode, collection=collection))
+        told: list[str] = []
+        found = find_passages(open_project(), question, limit=limit, mode=mode, collection=collection, tell=told.append)
+        hits = asyncio.run(found)
+        for line in told:
+            err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
         if as_json:
-            print_json({"hits": [hit.to_json() for hit in hits]})
+            print_json({"hits": [hit.to_json() for hit in hits], "words_only": told[0] if told else None})
         else:
             views.print_hits(hits)
 

@@ -1,7 +1,9 @@
 """Builds everything that calls models: gateway, ledger, describers, extractors and embedders."""
 
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -28,6 +30,7 @@ from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, PictureDescr
 from aegis_dagster.settings import Settings, provider_access
 from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
 from aegis_dagster.stores.ledger.ledger import Ledger
+from aegis_dagster.stores.vectors.qdrant_points import model_in, physical_name
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,18 @@ log = logging.getLogger(__name__)
 class Models:
     """Everything that calls models, for one run. Each part is built when first used; `aclose` closes what was built."""
 
-    def __init__(self, settings: Settings, engine: Engine, clock: Clock, run_id: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        clock: Clock,
+        run_id: str,
+        *,
+        patience_seconds: float | None = None,
+    ) -> None:
+        """patience_seconds: try each provider once and no longer than this; None: as the settings say."""
         self._settings = settings
+        self._patience_seconds = patience_seconds
         self._clock = clock
         self._run_id = run_id
         self._engine = engine
@@ -44,7 +57,10 @@ class Models:
     @cached_property
     def providers(self) -> list[Provider]:
         """The configured providers in the order of the tiers."""
-        return configured_providers(self._settings)
+        found, most = configured_providers(self._settings), self._patience_seconds
+        if most is None:
+            return found
+        return [replace(each, attempts=1, timeout_seconds=min(each.timeout_seconds, most)) for each in found]
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -133,18 +149,33 @@ class Models:
             )
         return self._by_provider(provider, model)
 
-    def embedders(self) -> Iterator[Embedder]:
-        """Every available embedding model: the one in the settings, and those that may have been used before."""
-        yield self.embedder
-        if self._settings.embed.model != MODEL:
-            yield self._minilm()
+    def embedder_of(self, collection: str, alias: str) -> Embedder:
+        """The model whose vectors a Qdrant collection holds, even if the settings give them another length by now.
+
+        Raises ConfigurationError: it is not configured, or must not see the questions.
+        """
+        if physical_name(alias, MiniLmEmbedder.model) == collection:
+            return self._minilm()
+        length = re.search(r"_(\d+)$", collection)
+        dimensions = int(length[1]) if length else 0
         confidential = self._settings.confidential
         for provider in self.providers:
             for model in provider.models.values():
-                if confidential and not provider.local:  # a question may reveal confidential content
+                name = f"{provider.name}/{model.name}/{dimensions}"
+                if TaskType.EMBEDDING not in model.tasks or physical_name(alias, name) != collection:
                     continue
-                if TaskType.EMBEDDING in model.tasks and model.dimensions is not None:
-                    yield self._by_provider(provider, model)
+                if confidential and not provider.local:  # a question may reveal confidential content
+                    raise ConfigurationError(
+                        f"The stored vectors are of {name}, which is not local and must not see questions about "
+                        "collections that are local_only.",
+                        remedy="run `aegis ingest` until every document is embedded by the model in embed.model.",
+                    )
+                return self._by_provider(provider, replace(model, dimensions=dimensions))
+        raise ConfigurationError(
+            f"The stored vectors are of a model that is not configured now ({model_in(collection, alias)}).",
+            remedy="configure its provider again, or run `aegis ingest` until every document is embedded by the model "
+            "in embed.model.",
+        )
 
     def _minilm(self) -> MiniLmEmbedder:
         embed = self._settings.embed

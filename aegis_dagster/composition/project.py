@@ -27,7 +27,7 @@ from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError, 
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
-from aegis_dagster.ports import Clock, DocumentSource, Embedder, Progress, TaskRunner
+from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.progress import Silent
 from aegis_dagster.settings import Settings, as_url, load_settings, normalized, refuse_secrets
@@ -51,6 +51,8 @@ from aegis_dagster.stores.evidence.store import EvidenceStore
 from aegis_dagster.stores.ledger.reports import LedgerReports
 from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster.stores.vectors.qdrant_local import alias_target
+from aegis_dagster.stores.vectors.qdrant_points import model_in
 from aegis_dagster.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -126,9 +128,12 @@ class Project:
         """Read access to the graph."""
         return EvidenceQueries(self.engine)
 
-    def models(self, run_id: str = "") -> Models:
-        """Everything that calls models, for one run. The caller closes it."""
-        return Models(self.settings, self.engine, self.clock, run_id)
+    def models(self, run_id: str = "", *, patience_seconds: float | None = None) -> Models:
+        """Everything that calls models, for one run. The caller closes it.
+
+        patience_seconds: try each provider once and no longer than this, for somebody who waits.
+        """
+        return Models(self.settings, self.engine, self.clock, run_id, patience_seconds=patience_seconds)
 
     @cached_property
     def choices(self) -> Models:
@@ -145,18 +150,18 @@ class Project:
         """The vector store in local mode."""
         return self._vectors_of(*self.choices.embedding_shape)
 
-    def vectors_to_search(self, models: Models) -> tuple[Embedder, QdrantStore]:
-        """The embedder for questions, and the vectors of the same model.
+    @property
+    def vectors_to_search(self) -> QdrantStore:
+        """The vectors that readers use.
 
-        After a change of the embedding model this is the previous model, until every document is embedded again.
+        After a change of the embedding model, or of the length of its vectors, these are the previous ones until every
+        document is embedded again. Raises ConfigurationError: nothing is stored, and the settings' model is wrong.
         """
-        active = self.vectors.active_collection()
-        if active not in (None, self.vectors.collection):
-            for embedder in models.embedders():
-                store = self._vectors_of(embedder.model, embedder.dimensions)
-                if store.collection == active:
-                    return embedder, store
-        return models.embedder, self.vectors
+        alias = self.settings.qdrant.collection
+        active = alias_target(self.settings.qdrant_dir, alias)
+        if active is None:
+            return self.vectors
+        return self._vectors_of(model_in(active, alias), 0)  # it exists: nothing needs the length of its vectors
 
     def switch_vectors(self) -> bool:
         """Switch readers to the vectors of the settings' model once every document has them. Returns whether it did."""

@@ -71,6 +71,7 @@ class LLMTask:
     texts: tuple[str, ...] = field(default=(), repr=False)
     picture: Picture | None = field(default=None, repr=False)  # sent with the last message
     max_tokens: int = 0  # of the answer; always sent, because the reservation relies on it. 0 for embeddings
+    dimensions: int | None = None  # wanted length of an embedding's vectors; None: as in the settings
     json_mode: bool = False
     classification: Classification = Classification.INTERNAL
     quality: Quality = Quality.STANDARD

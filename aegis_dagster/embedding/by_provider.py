@@ -43,7 +43,9 @@ class ProviderEmbedder:
         self.cuts = 0  # texts that were too long, since the start
         self._gateway = gateway
         self._setting = f"llm.providers.{provider}.models.{model}"
-        self._template = LLMTask(TaskType.EMBEDDING, classification=classification, only=(provider, model))
+        self._template = LLMTask(
+            TaskType.EMBEDDING, dimensions=dimensions, classification=classification, only=(provider, model)
+        )
         if not gateway.candidates(self._template):
             raise ConfigurationError(
                 f"embed.model {provider}/{model} is no embedding model that may see {classification} documents.",

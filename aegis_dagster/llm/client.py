@@ -147,7 +147,7 @@ def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
 
     `dimensions` is sent only if the model's parameters contain {"send_dimensions": True}: many models reject it.
     """
-    wanted = model.dimensions if model.parameters.get(SEND_DIMENSIONS) else None
+    wanted = (task.dimensions or model.dimensions) if model.parameters.get(SEND_DIMENSIONS) else None
     body = {"dimensions": wanted, **_own(model)}
     given = {"model": model.name, "input": list(task.texts), "encoding_format": "float"}
     return {**{name: value for name, value in body.items() if value is not None}, **given}

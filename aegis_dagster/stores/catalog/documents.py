@@ -47,6 +47,19 @@ class DocumentList:
                 found.extend(_document(row) for row in connection.execute(query))
         return sorted(found, key=lambda document: document.id)
 
+    def fingerprints(self, stage: Stage, ids: Collection[DocumentId]) -> dict[DocumentId, str]:
+        """The recorded fingerprint of each of these documents at a stage; independent of the settings."""
+        found: dict[DocumentId, str] = {}
+        with read(self.engine) as connection:
+            for part in slices(ids):
+                query = (
+                    sa.select(documents.c.id, stage_states.c.fingerprint)
+                    .join(stage_states, stage_states.c.document_id == documents.c.id)
+                    .where(documents.c.id.in_(part), ~documents.c.deleted, stage_states.c.stage == stage)
+                )
+                found.update((DocumentId(row.id), row.fingerprint) for row in connection.execute(query))
+        return found
+
     def within(self, scope: str) -> list[Document]:
         """The documents below a folder, or the one with this id."""
         query = _within(sa.select(documents).where(~documents.c.deleted).order_by(documents.c.id), scope)

@@ -119,11 +119,14 @@ class QdrantStore:
             )
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
-        """Delete every point of these documents. Unknown documents are ignored."""
+        """Delete every point of these documents, of any model. Unknown documents are ignored."""
         if not document_ids or self._is_absent():
             return
         with self._writing() as client:
             self._delete(client, [point.id for point in self._read(client, document_ids)])
+            only = qdrant_points.of_documents(document_ids)
+            for other in self._others(client):  # while documents are embedded again, readers use the previous one
+                client.delete(other, points_selector=only, wait=True)
 
     def search(
         self, question: str, vector: Vectors | None, *, limit: int, mode: str = "fused", collection: str | None = None
@@ -187,9 +190,8 @@ class QdrantStore:
                     models.CreateAliasOperation(create_alias=create),
                 ]
             )
-            for other in client.get_collections().collections:
-                if other.name.startswith(f"{self._alias}__") and other.name != self._collection:
-                    client.delete_collection(other.name)
+            for other in self._others(client):
+                client.delete_collection(other)
 
     def _is_absent(self) -> bool:
         """Whether nothing is stored yet. Something else than a folder in its place is an error when it is opened."""
@@ -292,6 +294,11 @@ class QdrantStore:
                 yield StoredPoint(ChunkId(str(record.id)), record.payload or {}, dense)
             if offset is None:
                 return
+
+    def _others(self, client: QdrantClient) -> list[str]:
+        """The collections of other models behind the alias."""
+        names = (each.name for each in client.get_collections().collections)
+        return [name for name in names if name.startswith(f"{self._alias}__") and name != self._collection]
 
     def _delete(self, client: QdrantClient, ids: Sequence[ChunkId]) -> None:
         for start in range(0, len(ids), UPSERT_BATCH):

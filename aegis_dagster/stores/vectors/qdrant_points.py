@@ -29,6 +29,11 @@ def physical_name(alias: str, model: str) -> str:
     return f"{alias}__{slug}"
 
 
+def model_in(name: str, alias: str) -> str:
+    """The model in the name of a collection, as far as the name holds it: it names the same collection."""
+    return name.removeprefix(f"{alias}__")
+
+
 def vector_layout(dimensions: int) -> dict[str, Any]:
     """Arguments of create_collection: one dense vector (cosine), one sparse one with IDF."""
     from qdrant_client import models
