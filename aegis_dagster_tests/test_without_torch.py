@@ -26,7 +26,8 @@ sys.meta_path.insert(0, Refuse())
 PARSE = """
 import json, tempfile
 from aegis_dagster.parsing.tasks import parse_task
-options = {"max_pages": 9, "max_megabytes": 9, "pdf_route": "rules", "docling_models": None, "ocr": True}
+limits = dict.fromkeys(("max_pages", "max_megabytes", "max_pictures", "max_picture_megabytes"), 9)
+options = {**limits, "pdf_route": "rules", "docling_models": None, "ocr": True}
 path, suffix = sys.argv[1], "." + sys.argv[1].rpartition(".")[2]
 with tempfile.TemporaryDirectory() as out:
     parse_task({"path": path, "suffix": suffix, "revision": None, "out_dir": out, "options": options})

@@ -35,6 +35,8 @@ def parse_file(path: Path, out_dir: Path) -> tuple[dict[str, Any], str]:
     options = {
         "max_pages": 1000,
         "max_megabytes": 200,
+        "max_pictures": 2000,
+        "max_picture_megabytes": 500,
         "pdf_route": choose_pdf_route("auto", models),
         "docling_models": str(models),
         "ocr": True,

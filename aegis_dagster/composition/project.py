@@ -200,7 +200,8 @@ class Project:
         embedding, _ = self.choices.embedding_shape
         return Identities(
             by_stage={
-                Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}",
+                Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}"
+                + settings.parse.other_limits,
                 Stage.ENRICH: self._identity_by_model(Stage.ENRICH, Classification.INTERNAL),
                 Stage.GRAPH: self._identity_by_model(Stage.GRAPH, Classification.INTERNAL),
                 Stage.CHUNK: (
@@ -411,6 +412,8 @@ class Project:
             parse_payload={
                 "max_pages": parse.max_pages,
                 "max_megabytes": parse.max_megabytes,
+                "max_pictures": parse.max_pictures,
+                "max_picture_megabytes": parse.max_picture_megabytes,
                 "pdf_route": self.pdf_route,
                 "docling_models": str(self.settings.docling_models_dir),
                 "ocr": parse.ocr,

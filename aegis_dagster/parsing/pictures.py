@@ -1,11 +1,14 @@
 """Writes the pictures of a parsed document as files beside it.
 
-`write_pictures` gives every picture item a relative address, or none if the picture cannot be shown.
+`write_pictures` gives every picture item a relative address, or none if the picture cannot be shown or is left out.
 """
 
+import hashlib
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -31,41 +34,109 @@ class PageRenderer(Protocol):
         ...
 
 
-def write_pictures(document: "DoclingDocument", data: bytes, kind: str, out_dir: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """How many pictures of a document are kept."""
+
+    count: int
+    megabytes: int  # of different ones: equal pictures are one file
+
+
+def write_pictures(
+    document: "DoclingDocument", data: bytes, kind: str, out_dir: Path, limits: PictureLimits
+) -> tuple[list[str], int]:
     """Write each picture to `out_dir/pictures/picture-NNNN.png` and refer to it by that relative path.
 
-    Returns warnings about pictures that cannot be shown. Page and table images are dropped.
+    Returns warnings about pictures that cannot be shown or are left out, and how many are left out. Page and table
+    images are dropped.
     """
     for page in document.pages.values():
         page.image = None
     for table in document.tables:
         table.image = None
     if not document.pictures:
-        return []
+        return [], 0
     (out_dir / FOLDER).mkdir(exist_ok=True)
     warnings = []
+    written = _Written(out_dir, limits)
     with _renderer(data, kind) as renderer:
         cutter = _Cutter(document, renderer)
         for number, picture in enumerate(document.pictures):
+            if written.full:
+                written.leave_out(picture)
+                continue
             try:
                 image = cutter.image_of(picture)
             except (OSError, ValueError, SyntaxError, AttributeError) as error:
                 warnings.append(f"picture {number} cannot be shown: {error}")
                 image = None
-            _refer(picture, image, number, out_dir)
-    return warnings
+            written.refer(picture, image, number)
+    if written.left_out:
+        warnings.append(f"{written.left_out} of {len(document.pictures)} pictures are left out: {written.full}.")
+    return warnings, written.left_out
 
 
-def _refer(picture: "PictureItem", image: "Image | None", number: int, out_dir: Path) -> None:
+class _Written:
+    """The pictures of one document on the disk. Equal ones are links to one file."""
+
+    def __init__(self, out_dir: Path, limits: PictureLimits) -> None:
+        self._out_dir = out_dir
+        self._limits = limits
+        self._first: dict[str, Path] = {}  # by content
+        self._count = self._bytes = 0
+        self.left_out = 0
+        self.full = ""  # which limit is reached
+
+    def refer(self, picture: "PictureItem", image: "Image | None", number: int) -> None:
+        """Write a picture and refer to it, unless a limit is reached."""
+        if image is None:
+            picture.image = None
+            return
+        if self._count >= self._limits.count:
+            self.full = f"parse.max_pictures is {self._limits.count:,}"
+        else:
+            path = Path(FOLDER) / f"picture-{number:04d}.png"
+            shown = image if image.mode in _PNG_MODES else image.convert("RGB")
+            self._write(shown, path)
+        if self.full:
+            self.leave_out(picture)
+        else:
+            self._count += 1
+            _refer(picture, shown, path)
+
+    def leave_out(self, picture: "PictureItem") -> None:
+        """Keep the place of a picture only."""
+        picture.image = None
+        self.left_out += 1
+
+    def _write(self, image: "Image", path: Path) -> None:
+        target, content = self._out_dir / path, _content_of(image)
+        first = self._first.setdefault(content, target)
+        if first is not target:
+            try:
+                os.link(first, target)
+            except OSError:  # too many links to it, or a file system without any
+                first = self._first[content] = target
+        if first is target:
+            image.save(target, format="PNG")
+            self._bytes += target.stat().st_size
+            if self._bytes > self._limits.megabytes * 1_000_000:
+                target.unlink()
+                self.full = f"parse.max_picture_megabytes is {self._limits.megabytes:,}"
+
+
+def _content_of(image: "Image") -> str:
+    """Equal for pictures of which PNG makes equal files."""
+    content = hashlib.sha256(repr((image.mode, image.size, sorted(image.info.items(), key=str))).encode())
+    content.update(bytes(image.getpalette() or ()) if image.mode == "P" else b"")
+    content.update(image.tobytes())
+    return content.hexdigest()
+
+
+def _refer(picture: "PictureItem", shown: "Image", path: Path) -> None:
     from docling_core.types.doc.base import Size
     from docling_core.types.doc.common.reference import ImageRef
 
-    if image is None:
-        picture.image = None
-        return
-    path = Path(FOLDER) / f"picture-{number:04d}.png"
-    shown = image if image.mode in _PNG_MODES else image.convert("RGB")
-    shown.save(out_dir / path, format="PNG")
     dpi = picture.image.dpi if picture.image is not None else round(_SCALE * _POINTS_PER_INCH)
     size = Size(width=shown.width, height=shown.height)
     picture.image = ImageRef(mimetype="image/png", dpi=dpi, size=size, uri=path)

@@ -24,12 +24,12 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     """Parse one file into `out_dir`: `document.json`, `pictures/*.png`, `manifest.json`. Returns the manifest.
 
     payload: `path` (absolute, without links), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes
-    that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `pdf_route`
-    ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool).
+    that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `max_pictures`,
+    `max_picture_megabytes`, `pdf_route` ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool).
 
     manifest: `format`, `route` ("docling-models", "rules", "docling", "plain-text"), `pages` (0 where the
     format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
-    `seconds`.
+    `seconds`; `pictures_left_out` where a limit was reached.
 
     Raises DocumentError with any code of this package: UNREADABLE_FILE, FILE_CHANGED (both retryable), TOO_LARGE,
     EMPTY_FILE, UNSUPPORTED_FORMAT, WRONG_EXTENSION, ENCRYPTED_FILE, TRUNCATED_FILE, ZIP_BOMB, TOO_MANY_PAGES,
@@ -47,7 +47,10 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     pages = count_pages(data, kind, max_pages=options["max_pages"])
     name = f"{revision[:16]}{suffix}"
     document, manifest = _parse(data, name, kind, options)
-    manifest["warnings"] += _write_pictures(document, data, kind, out_dir)
+    warnings, left_out = _write_pictures(document, data, kind, out_dir, options)
+    manifest["warnings"] += warnings
+    if left_out:
+        manifest["pictures_left_out"] = left_out
     document.name = Path(name).stem
     manifest["pages"] = len(document.pages) or pages
     manifest["tables"] = len(document.tables)
@@ -112,12 +115,16 @@ def _parse(data: bytes, name: str, kind: str, options: dict[str, Any]) -> tuple[
     }
 
 
-def _write_pictures(document: "DoclingDocument", data: bytes, kind: str, out_dir: Path) -> list[str]:
+def _write_pictures(
+    document: "DoclingDocument", data: bytes, kind: str, out_dir: Path, options: dict[str, Any]
+) -> tuple[list[str], int]:
+    """Returns warnings, and how many pictures are left out."""
     if not document.pictures and not document.pages:
-        return []
-    from aegis_dagster.parsing.pictures import write_pictures
+        return [], 0
+    from aegis_dagster.parsing.pictures import PictureLimits, write_pictures
 
-    return write_pictures(document, data, kind, out_dir)
+    limits = PictureLimits(options["max_pictures"], options["max_picture_megabytes"])
+    return write_pictures(document, data, kind, out_dir, limits)
 
 
 def _count_characters(document: "DoclingDocument") -> int:

@@ -56,6 +56,14 @@ class ParseSettings(Section):
     )
     max_pages: int = Field(default=1000, ge=1, description="A document with more pages is refused before it is parsed.")
     max_megabytes: int = Field(default=200, ge=1, description="A larger file is refused before it is parsed.")
+    max_pictures: int = Field(
+        default=2000, ge=0, description="Pictures of a document beyond this many are left out, which is recorded."
+    )
+    max_picture_megabytes: int = Field(
+        default=500,
+        ge=0,
+        description="Once the different pictures of a document take more room than this, the others are left out, which is recorded. Equal pictures are stored once over all documents.",
+    )
     pdf_route: Literal["auto", "models", "rules"] = Field(
         default="auto",
         description="`models`: docling's own layout and table models; `rules`: layout by rules, no weights; `auto`: models if their weights are in `docling_models`, otherwise rules.",
@@ -65,6 +73,12 @@ class ParseSettings(Section):
         description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`, a command of the extra `docling-models`. Tests cover this route up to loading the weights; it never ran with weights.",
     )
     ocr: bool = Field(default=True, description="Whether scans are read by OCR.")
+
+    @property
+    def other_limits(self) -> str:
+        """The limits of pictures as a part of what results depend on; "" for the defaults, as it was without limits."""
+        usual, limits = ParseSettings(), (self.max_pictures, self.max_picture_megabytes)
+        return "" if limits == (usual.max_pictures, usual.max_picture_megabytes) else f"/pictures {limits}"
 
 
 class EnrichSettings(Section):

@@ -3,6 +3,7 @@
 Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for unfinished
 results. A folder that exists under its final name is complete. Its `checksums.json` names size and SHA-256 of every
 other file in it; artifacts that an older version made have none until `aegis audit --repair` writes it.
+`<root>/shared/` holds the pictures that are in several.
 """
 
 import errno
@@ -21,6 +22,7 @@ from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 from aegis_dagster.stores.faults import Place, service_error
+from aegis_dagster.stores.shared_pictures import SharedPictures
 
 _ABANDONED_SECONDS = 86_400.0  # no result takes this long to make
 
@@ -35,6 +37,7 @@ class FolderArtifacts:
         self.root = root
         self._clock = clock
         self._owner = new_owner()
+        self._pictures = SharedPictures(root)
 
     def path(self, stage: Stage, fingerprint: str) -> Path:
         """The folder of an artifact; it need not exist."""
@@ -67,6 +70,7 @@ class FolderArtifacts:
         try:
             folder.mkdir(parents=True)
             yield folder
+            self._pictures.share(folder)
             _write_checksums(folder)
             target = self.path(stage, fingerprint)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +85,7 @@ class FolderArtifacts:
         except OSError as error:
             raise self._fault(error) from error
         finally:
+            self._pictures.forget(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
     def damage(self, stage: Stage, fingerprint: str) -> str | None:
@@ -120,15 +125,19 @@ class FolderArtifacts:
         trash = self.root / "staging" / self._owner / f"trash-{uuid.uuid4().hex}"
         trash.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(trash)
+        self._pictures.forget(trash)
         shutil.rmtree(trash, ignore_errors=True)
 
     def clean_staging(self) -> None:
         """Remove unfinished results of killed processes; those of other hosts once they are older than a day."""
-        staging = self.root / "staging"
+        staging, killed = self.root / "staging", False
         for folder in staging.iterdir() if staging.is_dir() else ():
             abandoned = folder.is_dir() and self._clock.now().timestamp() - folder.stat().st_mtime > _ABANDONED_SECONDS
             if is_dead(folder.name) or abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
+                killed = True
+        if killed:
+            self._pictures.sweep()
 
     def check(self) -> None:
         """Raises ServiceError when no result can be written."""

@@ -31,7 +31,7 @@ def test_an_interrupted_command_waits_for_its_calls_and_the_next_one_pays_none_o
         assert all(record.answered for record in server.records())
 
         server.script([Rule()])
-        assert aegis("ingest", "--json", **settings).json["done"] == 1
+        assert aegis("ingest", "--json", cwd=tmp_path, **settings).json["done"] == 1
         prompts = Counter(json.dumps(record.body["messages"]) for record in server.records())
         assert len(server.records()) > asked > 0
         assert max(prompts.values()) == 1

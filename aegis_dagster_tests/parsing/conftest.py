@@ -53,6 +53,8 @@ def parse_path(source: Path, out_dir: Path, *, revision: str | None = None, **ch
     options = {
         "max_pages": 1000,
         "max_megabytes": 200,
+        "max_pictures": 2000,
+        "max_picture_megabytes": 500,
         "pdf_route": "rules",
         "docling_models": None,
         "ocr": True,

@@ -37,7 +37,8 @@ def request(folder: Path, text: str = "A paragraph.") -> dict[str, Any]:
 def payload(file: Path, folder: Path, revision: str | None) -> dict[str, Any]:
     out = folder / f"out-{os.urandom(4).hex()}"
     out.mkdir()
-    options = {"max_pages": 10, "max_megabytes": 10, "pdf_route": "rules", "docling_models": None, "ocr": False}
+    limits = dict.fromkeys(("max_pages", "max_megabytes", "max_pictures", "max_picture_megabytes"), 10)
+    options = {**limits, "pdf_route": "rules", "docling_models": None, "ocr": False}
     return {"path": str(file), "suffix": ".txt", "revision": revision, "out_dir": str(out), "options": options}
 
 
