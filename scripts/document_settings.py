@@ -43,10 +43,18 @@ collections:
 `OPENAI_API_KEY`, `OPENAI_BASE_URL`. A key is never a setting.
 """
 
-COLLECTIONS = """Names are case-sensitive: `contracts` does not protect the folder `Contracts`.
-A name without a folder is not an error; `aegis doctor` reports both. In the environment they are one variable,
-as JSON:
-`AEGIS_COLLECTIONS='{"Contracts": {"local_only": true}}'`.
+COLLECTIONS = """A name is written exactly like the folder. One that differs only in
+case, Unicode form, white space or look-alike letters (`contracts` beside the folder `Contracts`) stops whatever shows
+documents or works on them, until the right name is written; the error states it. A name without a folder is warned of
+at each ingestion. `aegis doctor` shows the policy of each collection. In the environment they are one variable, as
+JSON: `AEGIS_COLLECTIONS='{"Contracts": {"local_only": true}}'`. To open collections one by one:
+
+```yaml
+# aegis.yaml
+default_policy: local_only
+collections:
+  Press: {local_only: false}
+```
 """
 
 # The placeholder for a user's own name in the path of a setting.

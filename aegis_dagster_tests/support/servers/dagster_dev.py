@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ class DagsterDev:
     root: str | Path
     settings: Mapping[str, str] = field(default_factory=dict)  # more of the environment
     port: int = 0
+    below: Sequence[str] = ()  # a program that starts it and watches what it does
     _process: "subprocess.Popen[bytes] | None" = None
     _left: list[psutil.Process] = field(default_factory=list)  # of one that ended when a part was killed
 
@@ -54,7 +55,7 @@ class DagsterDev:
         self.port = self.port or free_port()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("aegis")), "dev", "--port", str(self.port)],
+                [*self.below, str(Path(sys.executable).with_name("aegis")), "dev", "--port", str(self.port)],
                 cwd=self.home.parent,
                 env=self.environment(),
                 stdout=log,
