@@ -1,8 +1,9 @@
 """The views of the commands: values for `--json`, tables and text for people."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
 from aegis_dagster.composition.damage import folder_to_read
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.chunks import locate
+from aegis_dagster.domain.chunks import LocatedChunk, locate
+from aegis_dagster.domain.identifiers import ChunkId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, CUT_AT, Document, Stage, Status
 from aegis_dagster.search import PassageHit, passages_of
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.enrich import read_descriptions
+from aegis_dagster.stores.evidence.queries import Sourced
 
 _PASSAGE_CHARACTERS = 400
 _SHOWN_STATUSES = (Status.DONE, Status.FAILED, Status.SKIPPED, Status.DEFERRED, Status.PENDING)
@@ -195,19 +198,28 @@ def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
     """An entity, its neighbours, and the passages that mention it. Raises UnknownDocument with suggestions."""
     entity = project.graph.find_entity(name)
     places = project.graph.passages(entity, limit)
-    texts = passages_of(project, {place.document_id for place in places})
+    near = project.graph.neighbours(entity, limit)
+    sources, of_relations = project.graph.sources(entity), project.graph.sources_of_relations(near)
+    said = [each.passage for each in chain(sources, *of_relations.values())]
+    texts = passages_of(project, {place.document_id for place in chain(places, said)})
     return {
-        "entity": {"name": entity.name, "type": entity.type, "description": entity.description},
+        "entity": {
+            "name": entity.name,
+            "type": entity.type,
+            "description": "\n".join(each.text for each in sources),
+            "sources": _source_values(sources, texts),
+        },
         "neighbours": [
             {
                 "name": item.entity.name,
                 "type": item.entity.type,
                 "keywords": item.relation.keywords,
-                "description": item.relation.description,
+                "description": "\n".join(each.text for each in of_relations[item.relation.key]),
+                "sources": _source_values(of_relations[item.relation.key], texts),
                 "weight": item.relation.weight_milli / 1000,
                 "outgoing": item.outgoing,
             }
-            for item in project.graph.neighbours(entity, limit)
+            for item in near
         ],
         "passages": [
             {
@@ -220,6 +232,20 @@ def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
             for found in [texts.get(place.chunk_id)]
         ],
     }
+
+
+def _source_values(sources: Sequence[Sourced], texts: Mapping[ChunkId, LocatedChunk]) -> list[dict[str, Any]]:
+    """Each text of a description with the passage it comes from; `documents` says how many documents say it."""
+    return [
+        {
+            "text": each.text,
+            "document": each.passage.document_id,
+            "chunk": each.passage.chunk_id,
+            "pages": list(found.chunk.pages) if (found := texts.get(each.passage.chunk_id)) else [],
+            "documents": each.documents,
+        }
+        for each in sources
+    ]
 
 
 def biggest_values(project: Project, limit: int) -> dict[str, Any]:
@@ -241,15 +267,27 @@ def print_graph(values: dict[str, Any]) -> None:
         out.print(table)
         return
     entity = values["entity"]
-    out.print(f"[bold]{escape(entity['name'])}[/] ({escape(entity['type'])}) {escape_lines(entity['description'])}")
+    out.print(f"[bold]{escape(entity['name'])}[/] ({escape(entity['type'])})")
+    for source in entity["sources"]:
+        out.print(f"   {_with_source(source)}")
     table = Table("related to", "type", "how", "weight")
     for item in values["neighbours"]:
-        how = item["description"] or item["keywords"]
-        table.add_row(escape(item["name"]), escape(item["type"]), escape(_shortened(how)), f"{item['weight']:g}")
+        how = "\n".join(_with_source(source) for source in item["sources"]) or escape(_shortened(item["keywords"]))
+        table.add_row(escape(item["name"]), escape(item["type"]), how, f"{item['weight']:g}")
     out.print(table)
     for place in values["passages"]:
-        pages = f", page {', '.join(map(str, place['pages']))}" if place["pages"] else ""
-        out.print(f"[bold]{escape(place['document'])}[/]{pages}\n   {escape(_shortened(place['text']))}\n")
+        out.print(f"[bold]{_place(place)}[/]\n   {escape(_shortened(place['text']))}\n")
+
+
+def _with_source(source: dict[str, Any]) -> str:
+    others = f" and {source['documents'] - 1} more" if source["documents"] > 1 else ""
+    return f"{escape(_shortened(source['text']))} [dim]({_place(source)}{others})[/]"
+
+
+def _place(values: dict[str, Any]) -> str:
+    """The document of a passage, and its pages if they are known."""
+    pages = f", page {', '.join(map(str, values['pages']))}" if values["pages"] else ""
+    return f"{escape(values['document'])}{pages}"
 
 
 def _status_table(collections: Sequence[dict[str, Any]]) -> Table:

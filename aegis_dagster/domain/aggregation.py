@@ -1,8 +1,8 @@
 """Aggregation of the evidence of single chunks to entities and relations, independent of their order.
 
-The rules: the most frequent name and type win, a tie goes to the smaller text. Descriptions are
-distinct and ordered by (first document that contains it, text). Keywords are distinct, most
-frequent first. Weights are integers, so that no sum depends on its order.
+The rules: the most frequent name and type win, a tie goes to the smaller text. Descriptions are chosen by
+`domain/descriptions.py`. Keywords are distinct, most frequent first. Weights are integers, so that no sum depends on
+its order.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aegis_dagster.domain.descriptions import Said, description_of
 from aegis_dagster.domain.evidence import ChunkEvidence
 
 # Two keys fit into one B-tree entry of Postgres (2,704 bytes) even if every character takes four bytes.
@@ -20,7 +21,6 @@ MAX_NAME_CHARACTERS = 200
 MAX_TYPE_CHARACTERS = 60
 MAX_KEYWORDS_CHARACTERS = 300
 MAX_EVIDENCE_DESCRIPTION_CHARACTERS = 1_000
-MAX_DESCRIPTION_CHARACTERS = 2_000  # of an entity or relation, however many chunks mention it
 
 MILLI = 1_000  # weights are stored in thousandths
 _MAX_WEIGHT = 1_000_000.0
@@ -69,24 +69,20 @@ class CanonicalEvidence:
 
 @dataclass(frozen=True, slots=True)
 class MentionGroup:
-    """Equal mentions of one entity, counted."""
+    """Mentions of one entity by one name and type, counted."""
 
     name: str
     type: str
-    description: str
     count: int  # chunks
-    first_document: str  # smallest id of a document that contains it
     marks: int  # sum of `chunk_mark` over the chunks
 
 
 @dataclass(frozen=True, slots=True)
 class RelationGroup:
-    """Equal evidence of one relation, counted."""
+    """Evidence of one relation with equal keywords, counted."""
 
     keywords: str
-    description: str
     count: int  # chunks
-    first_document: str
     marks: int
     weight_milli: int  # sum, thousandths
 
@@ -192,8 +188,8 @@ def canonical_evidence(evidence: ChunkEvidence) -> CanonicalEvidence:
     )
 
 
-def aggregate_entity(key: str, groups: Iterable[MentionGroup], document_count: int) -> Entity:
-    """Aggregate an entity from all its mentions. The order of the groups does not matter; at least one is needed."""
+def aggregate_entity(key: str, groups: Iterable[MentionGroup], said: Iterable[Said], document_count: int) -> Entity:
+    """Aggregate an entity from all its mentions. No order matters; at least one group is needed."""
     groups = list(groups)
     names: Counter[str] = Counter()
     types: Counter[str] = Counter()
@@ -204,15 +200,17 @@ def aggregate_entity(key: str, groups: Iterable[MentionGroup], document_count: i
         key=key,
         name=_most_frequent(names),
         type=_most_frequent(types),
-        description=_joined((group.first_document, group.description) for group in groups),
+        description=description_of(said),
         chunk_count=sum(group.count for group in groups),
         document_count=document_count,
         sources=sum(group.marks for group in groups),
     )
 
 
-def aggregate_relation(key: str, groups: Iterable[RelationGroup], document_count: int) -> Relation:
-    """Aggregate a relation from all its evidence. The order of the groups does not matter; at least one is needed."""
+def aggregate_relation(
+    key: str, groups: Iterable[RelationGroup], said: Iterable[Said], document_count: int
+) -> Relation:
+    """Aggregate a relation from all its evidence. No order matters; at least one group is needed."""
     source_key, target_key = split_relation_key(key)
     groups = list(groups)
     keywords: Counter[str] = Counter()
@@ -224,7 +222,7 @@ def aggregate_relation(key: str, groups: Iterable[RelationGroup], document_count
         source_key=source_key,
         target_key=target_key,
         keywords=_capped(ranked, ", ", MAX_KEYWORDS_CHARACTERS),
-        description=_joined((group.first_document, group.description) for group in groups),
+        description=description_of(said),
         weight_milli=sum(group.weight_milli for group in groups),
         chunk_count=sum(group.count for group in groups),
         document_count=document_count,
@@ -255,16 +253,6 @@ def _merged_relation(records: list[RelationRecord]) -> RelationRecord:
 
 def _most_frequent(counts: Counter[str]) -> str:
     return min(counts, key=lambda text: (-counts[text], text))
-
-
-def _joined(descriptions: Iterable[tuple[str, str]]) -> str:
-    """Distinct texts in the order of (first document, text)."""
-    first: dict[str, str] = {}
-    for document, text in descriptions:
-        if text:
-            first[text] = min(document, first.get(text, document))
-    ordered = sorted(first, key=lambda text: (first[text], text))
-    return _capped(ordered, "\n", MAX_DESCRIPTION_CHARACTERS)
 
 
 def _capped(texts: Iterable[str], separator: str, limit: int) -> str:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_dagster.domain.aggregation import (
-    MAX_DESCRIPTION_CHARACTERS,
     MAX_NAME_CHARACTERS,
     MentionGroup,
     RelationGroup,
@@ -102,52 +101,31 @@ def test_a_weight_that_is_no_positive_number_counts_as_one(weight: float) -> Non
 
 def test_what_is_said_most_often_wins_and_a_tie_goes_to_the_smaller_text() -> None:
     groups = [
-        MentionGroup("Gil", "person", "", 2, "b", 1),
-        MentionGroup("GIL", "acronym", "", 1, "a", 2),
-        MentionGroup("GIL", "thing", "", 1, "c", 4),
+        MentionGroup("Gil", "person", 2, 1),
+        MentionGroup("GIL", "acronym", 1, 2),
+        MentionGroup("GIL", "thing", 1, 4),
     ]
 
     for order in permutations(groups):
-        entity = aggregate_entity("gil", order, 3)
+        entity = aggregate_entity("gil", order, [], 3)
         assert (entity.name, entity.type) == ("GIL", "person")
         assert (entity.chunk_count, entity.document_count, entity.sources) == (4, 3, 7)
 
 
-def test_descriptions_stand_in_document_order_once_each() -> None:
-    groups = [
-        MentionGroup("X", "x", "said late and early", 1, "c", 0),
-        MentionGroup("X", "y", "said late and early", 1, "a", 0),
-        MentionGroup("X", "x", "a second text", 1, "b", 0),
-        MentionGroup("X", "x", "also in a", 1, "a", 0),
-    ]
-
-    for order in permutations(groups):
-        assert aggregate_entity("x", order, 3).description == "also in a\nsaid late and early\na second text"
-
-
-def test_the_description_of_a_hub_is_capped_at_whole_texts() -> None:
-    groups = [MentionGroup("X", "x", f"{number:03} " * 25, 1, f"{number:03}", 0) for number in range(100)]
-
-    description = aggregate_entity("x", groups, 100).description
-
-    assert MAX_DESCRIPTION_CHARACTERS - 101 < len(description) <= MAX_DESCRIPTION_CHARACTERS
-    assert description.split("\n") == [group.description for group in groups[: len(description.split("\n"))]]
-
-
 def test_keywords_of_a_relation_are_distinct_the_most_frequent_first() -> None:
     groups = [
-        RelationGroup("employer, founder", "", 1, "a", 0, 500),
-        RelationGroup("founder", "", 2, "b", 0, 2_000),
-        RelationGroup("ally", "", 1, "c", 0, 1),
+        RelationGroup("employer, founder", 1, 0, 500),
+        RelationGroup("founder", 2, 0, 2_000),
+        RelationGroup("ally", 1, 0, 1),
     ]
 
     for order in permutations(groups):
-        relation = aggregate_relation(relation_key("a", "b"), order, 3)
+        relation = aggregate_relation(relation_key("a", "b"), order, [], 3)
         assert (relation.keywords, relation.weight_milli) == ("founder, ally, employer", 2_501)
 
 
 def test_the_same_words_from_another_chunk_are_another_content() -> None:
     """A view that shows where an entity comes from must hear of it."""
-    here, there = (aggregate_entity("x", [MentionGroup("X", "x", "", 1, "a", mark)], 1) for mark in (1, 2))
+    here, there = (aggregate_entity("x", [MentionGroup("X", "x", 1, mark)], [], 1) for mark in (1, 2))
 
     assert here.content_hash() != there.content_hash()

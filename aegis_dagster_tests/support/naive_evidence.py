@@ -92,12 +92,33 @@ def _majority(texts: Iterable[str]) -> str:
 
 
 def _described(descriptions: Iterable[tuple[str, list[str]]]) -> str:
-    first: dict[str, str] = {}
-    for document, texts in sorted(descriptions):
-        for text in texts:
-            if text:
-                first.setdefault(text, document)
-    return _fitting([text for _, text in sorted((document, text) for text, document in first.items())], "\n", 2000)
+    """All texts by document; where they have more than 2,000 characters, each document in turn adds one of its own.
+
+    A document's first text is cut so far that the first texts of all fit; of more than 19 documents the others have
+    none. A text of several documents belongs to the one with the fewest.
+    """
+    pairs = {(document, text) for document, texts in descriptions for text in texts if text}
+    place = {text: min(document for document, said in pairs if said == text) for _, text in pairs}
+    if len("\n".join(place)) <= 2000:
+        return "\n".join(sorted(place, key=lambda text: (place[text], text)))
+    count = Counter(document for document, _ in pairs)
+    own: defaultdict[str, list[str]] = defaultdict(list)
+    for text in sorted(place):
+        own[min((count[document], document) for document, said in pairs if said == text)[1]].append(text)
+    rows = [own[document] for document in sorted(own)][:19]
+    longest = max(len(texts[0]) for texts in rows)
+    while sum(min(len(texts[0]), longest) + 1 for texts in rows) > 2001:
+        longest -= 1
+    shown = {texts[0]: _cut_at(texts[0], longest) for texts in rows}
+    for turn in range(1, max(map(len, rows))):
+        for texts in rows:
+            if turn < len(texts) and len("\n".join([*shown.values(), texts[turn]])) <= 2000:
+                shown[texts[turn]] = texts[turn]
+    return "\n".join(shown[text] for text in sorted(shown, key=lambda text: (place[text], text)))
+
+
+def _cut_at(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _ranked(keywords: Iterable[str]) -> str:

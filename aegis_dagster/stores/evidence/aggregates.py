@@ -16,9 +16,11 @@ from aegis_dagster.domain.aggregation import (
     aggregate_entity,
     aggregate_relation,
 )
+from aegis_dagster.domain.descriptions import Said
 from aegis_dagster.stores.database import upsert
 from aegis_dagster.stores.evidence.schema import (
     GONE,
+    OUTDATED,
     UNPUBLISHED,
     entities,
     entity_mentions,
@@ -48,29 +50,21 @@ def computed_entities(connection: Connection, keys: Sequence[str]) -> dict[str, 
     """The entities aggregated from the evidence for at most `SLICE` keys; keys without evidence are absent."""
     table = entity_mentions
     groups: defaultdict[str, list[MentionGroup]] = defaultdict(list)
-    said = (table.c.key, table.c.name, table.c.type, table.c.description)
-    for row in connection.execute(_grouped(table, said, keys)):
-        groups[row.key].append(
-            MentionGroup(row.name, row.type, row.description, row.chunks, row.first_document, int(row.marks))
-        )
-    documents = _document_counts(connection, table, keys)
-    return {key: aggregate_entity(key, groups[key], documents[key]) for key in groups}
+    for row in connection.execute(_grouped(table, (table.c.key, table.c.name, table.c.type), keys)):
+        groups[row.key].append(MentionGroup(row.name, row.type, row.chunks, int(row.marks)))
+    documents, said = _document_counts(connection, table, keys), _said(connection, table, keys)
+    return {key: aggregate_entity(key, groups[key], said[key], documents[key]) for key in groups}
 
 
 def computed_relations(connection: Connection, keys: Sequence[str]) -> dict[str, Relation]:
     """The relations aggregated from the evidence for at most `SLICE` keys; keys without evidence are absent."""
     table = relation_evidence
     groups: defaultdict[str, list[RelationGroup]] = defaultdict(list)
-    said = (table.c.key, table.c.keywords, table.c.description)
-    query = _grouped(table, said, keys).add_columns(sa.func.sum(table.c.weight_milli).label("weight_milli"))
-    for row in connection.execute(query):
-        groups[row.key].append(
-            RelationGroup(
-                row.keywords, row.description, row.chunks, row.first_document, int(row.marks), int(row.weight_milli)
-            )
-        )
-    documents = _document_counts(connection, table, keys)
-    return {key: aggregate_relation(key, groups[key], documents[key]) for key in groups}
+    query = _grouped(table, (table.c.key, table.c.keywords), keys)
+    for row in connection.execute(query.add_columns(sa.func.sum(table.c.weight_milli).label("weight_milli"))):
+        groups[row.key].append(RelationGroup(row.keywords, row.chunks, int(row.marks), int(row.weight_milli)))
+    documents, said = _document_counts(connection, table, keys), _said(connection, table, keys)
+    return {key: aggregate_relation(key, groups[key], said[key], documents[key]) for key in groups}
 
 
 ENTITIES = AggregateKind(entity_mentions, entities, computed_entities)
@@ -94,6 +88,14 @@ def refresh(connection: Connection, kind: AggregateKind, keys: Iterable[str]) ->
         gone = [key for key, present in stored.items() if key not in wanted and present != GONE]
         if gone:
             _remove(connection, table, gone)
+
+
+def refresh_outdated(connection: Connection, kind: AggregateKind) -> bool:
+    """Aggregate some of what an older version aggregated by other rules. Returns whether there may be more."""
+    query = sa.select(kind.aggregates.c.key).where(kind.aggregates.c.hash == OUTDATED).limit(SLICE)
+    keys = connection.scalars(query).all()
+    refresh(connection, kind, keys)
+    return len(keys) == SLICE
 
 
 def aggregate_row(value: Entity | Relation) -> dict[str, Any]:
@@ -133,12 +135,20 @@ def _grouped(table: sa.Table, said: tuple[sa.Column[Any], ...], keys: Sequence[s
         sa.select(
             *said,
             sa.func.count().label("chunks"),
-            sa.func.min(table.c.document_id).label("first_document"),
             sa.func.sum(table.c.chunk_mark).label("marks"),
         )
         .where(table.c.key.in_(keys))
         .group_by(*said)
     )
+
+
+def _said(connection: Connection, table: sa.Table, keys: Sequence[str]) -> defaultdict[str, list[Said]]:
+    """What is said about each key, without blanks."""
+    query = sa.select(table.c.key, table.c.document_id, table.c.description).distinct()
+    found: defaultdict[str, list[Said]] = defaultdict(list)
+    for row in connection.execute(query.where(table.c.key.in_(keys), table.c.description != "")):
+        found[row.key].append(Said(row.document_id, row.description))
+    return found
 
 
 def _document_counts(connection: Connection, table: sa.Table, keys: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from aegis_dagster.domain.aggregation import CanonicalEvidence, MentionRecord, RelationRecord, split_relation_key
 from aegis_dagster.stores.evidence.aggregates import KINDS, SLICE, AggregateKind, aggregate_row
-from aegis_dagster.stores.evidence.schema import GONE, entity_mentions, evidence_chunks, relation_evidence
+from aegis_dagster.stores.evidence.schema import GONE, OUTDATED, entity_mentions, evidence_chunks, relation_evidence
 
 MAX_MISMATCHES = 100  # more would not help
 _DIGESTED_TOGETHER = 2_000  # rows; changing it changes every digest
@@ -76,7 +76,7 @@ def _aggregate_mismatches(connection: Connection, kind: AggregateKind) -> Iterat
     table = kind.aggregates
     last = ""
     while True:
-        kept = sa.select(table.c.key).where(table.c.key > last, table.c.hash != GONE)
+        kept = sa.select(table.c.key).where(table.c.key > last, table.c.hash.not_in([GONE, OUTDATED]))
         keys = connection.scalars(kept.order_by(table.c.key).limit(SLICE)).all()
         if not keys:
             return

@@ -1,18 +1,20 @@
 """Reads the graph: an entity, its relations, and the passages that mention it."""
 
 import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from aegis_dagster.domain.aggregation import Entity, Relation, entity_key
+from aegis_dagster.domain.descriptions import Said, statements_of
 from aegis_dagster.domain.evidence import GraphSize
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.database import read
 from aegis_dagster.stores.evidence.aggregates import entity_of, relation_of, slices
-from aegis_dagster.stores.evidence.schema import GONE, entities, entity_mentions, relations
+from aegis_dagster.stores.evidence.schema import GONE, entities, entity_mentions, relation_evidence, relations
 
 _SUGGESTIONS = 5
 _CANDIDATES = 500  # keys compared with a misspelt name
@@ -30,6 +32,15 @@ class Neighbour:
     def outgoing(self) -> bool:
         """Whether the neighbour is the relation's target."""
         return self.relation.target_key == self.entity.key
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A text of a description with the passage that says it; of several, the first by document and chunk id."""
+
+    text: str
+    passage: "Passage"
+    documents: int  # how many say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,34 @@ class EvidenceQueries:
         query = query.order_by(table.c.document_id, table.c.chunk_id).limit(limit)
         with read(self._engine) as connection:
             return tuple(Passage(row.document_id, row.chunk_id) for row in connection.execute(query))
+
+    def sources(self, entity: Entity) -> list[Sourced]:
+        """Each text of its description, with its source. Raises ServiceError."""
+        return self._sources(entity_mentions, [entity.key])[entity.key]
+
+    def sources_of_relations(self, found: Iterable[Neighbour]) -> dict[str, list[Sourced]]:
+        """Each text of the relations' descriptions, by relation key. Raises ServiceError."""
+        return self._sources(relation_evidence, [each.relation.key for each in found])
+
+    def _sources(self, table: sa.Table, keys: Sequence[str]) -> dict[str, list[Sourced]]:
+        place = (table.c.key, table.c.document_id, table.c.description)
+        query = sa.select(*place, sa.func.min(table.c.chunk_id).label("chunk_id")).group_by(*place)
+        chunks: dict[str, dict[Said, ChunkId]] = {key: {} for key in keys}
+        with read(self._engine) as connection:
+            for part in slices(keys):
+                for row in connection.execute(query.where(table.c.key.in_(part), table.c.description != "")):
+                    chunks[row.key][Said(row.document_id, row.description)] = row.chunk_id
+        return {
+            key: [
+                Sourced(
+                    each.text,
+                    Passage(DocumentId(each.document_id), said[Said(each.document_id, each.whole)]),
+                    each.documents,
+                )
+                for each in statements_of(said)
+            ]
+            for key, said in chunks.items()
+        }
 
     def biggest_entities(self, limit: int) -> tuple[Entity, ...]:
         """The entities that most chunks mention, in descending order. Raises ServiceError."""

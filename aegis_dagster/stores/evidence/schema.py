@@ -15,6 +15,8 @@ KeyText = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 IN_FLIGHT = "in flight"
 # Value of `hash` of an entity or relation without evidence that a view may still hold.
 GONE = ""
+# Value of `hash` of an entity or relation that an older version aggregated by other rules.
+OUTDATED = "outdated"
 # Value of `published_hash` of a row that no publisher has taken yet.
 UNPUBLISHED = ""
 

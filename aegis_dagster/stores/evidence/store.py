@@ -14,7 +14,7 @@ from aegis_dagster.domain.aggregation import CanonicalEvidence, canonical_eviden
 from aegis_dagster.domain.evidence import DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
 from aegis_dagster.stores.database import read, upsert, write
-from aegis_dagster.stores.evidence.aggregates import KINDS, refresh, slices
+from aegis_dagster.stores.evidence.aggregates import KINDS, refresh, refresh_outdated, slices
 from aegis_dagster.stores.evidence.audit import evidence_digest, evidence_mismatches
 from aegis_dagster.stores.evidence.schema import (
     entity_mentions,
@@ -32,6 +32,7 @@ class EvidenceStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._outdated = True  # whether there may be aggregates of an older version
 
     def replace_documents(self, batch: Sequence[DocumentEvidence]) -> None:
         """Replace the evidence of several documents in one transaction; each document occurs once.
@@ -55,6 +56,7 @@ class EvidenceStore:
             inserted = _insert_chunks(connection, {chunk: wanted[chunk] for chunk in written}, hashes)
             for kind, old, new in zip(KINDS, touched, inserted, strict=True):
                 refresh(connection, kind, [*old, *new])
+            self._refresh_outdated(connection)
             _record_documents(connection, batch)
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
@@ -69,6 +71,11 @@ class EvidenceStore:
                 refresh(connection, kind, keys)
             for part in slices(document_ids):
                 connection.execute(sa.delete(evidence_documents).where(evidence_documents.c.document_id.in_(part)))
+
+    def _refresh_outdated(self, connection: Connection) -> None:
+        if self._outdated:
+            more = [refresh_outdated(connection, kind) for kind in KINDS]  # of both, so not inside `any`
+            self._outdated = any(more)
 
     def chunk_counts_by_document(self) -> dict[DocumentId, int]:
         """Number of chunks per document, including chunks without evidence. A document written without chunks has 0."""

@@ -83,6 +83,41 @@ def test_passages_name_document_and_chunk(queries: EvidenceQueries) -> None:
     )
 
 
+def test_each_text_of_a_description_names_its_first_passage_and_how_many_say_it(
+    store: EvidenceStore, queries: EvidenceQueries
+) -> None:
+    he_made_it, only_peps = "He made it.", "He wrote PEP 8."
+    guido = Mention("Guido van Rossum", "person", only_peps)
+    store.replace_documents([DocumentEvidence(PEPS, "2", [(ChunkId("p1"), ChunkEvidence((guido,)))])])
+    entity = queries.find_entity("guido van rossum")
+    assert [(each.text, each.passage) for each in queries.sources(entity)] == [
+        (only_peps, Passage(PEPS, ChunkId("p1")))
+    ]
+    near = queries.neighbours(entity, 10)
+    said = queries.sources_of_relations(near)
+    assert [[(each.text, each.passage, each.documents) for each in said[one.relation.key]] for one in near] == [
+        [(he_made_it, Passage(HISTORY, ChunkId("h1")), 1)],
+        [],
+    ]
+    assert entity.description == "\n".join(each.text for each in queries.sources(entity))
+
+
+def test_what_an_older_version_cut_otherwise_is_aggregated_again_with_the_next_write(
+    store: EvidenceStore, queries: EvidenceQueries, engine: Engine
+) -> None:
+    before = store.digest()
+    with engine.begin() as connection:  # as the migration leaves a long description
+        connection.execute(
+            sa.text("UPDATE entities SET description = 'cut otherwise', hash = 'outdated' WHERE key = 'python'")
+        )
+    assert store.verify() == []
+    assert queries.find_entity("Python").description == "cut otherwise"
+    EvidenceStore(engine).replace_documents([])
+    assert store.digest() == before
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM entities WHERE hash = 'outdated'")).scalar() == 0
+
+
 def test_the_biggest_entities_come_first(queries: EvidenceQueries) -> None:
     assert [one.name for one in queries.biggest_entities(2)] == ["Guido van Rossum", "Python"]
 
