@@ -22,6 +22,7 @@ from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_
 from aegis_dagster.defs.runs import done_by
 from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.markdown import unescaped
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.stores.ledger.audit import LedgerAudit
 
@@ -59,7 +60,7 @@ def run_cost_checks(project: Project, since: datetime) -> list[str]:
         return [f"error: the costs could not be checked: {_why_failed(result)}"]
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     failed.sort(key=lambda check: check.severity is not dg.AssetCheckSeverity.ERROR)
-    return [f"{_WORDS[check.severity]}: {check.check_name}: {check.description}" for check in failed]
+    return [f"{_WORDS[check.severity]}: {check.check_name}: {unescaped(check.description or '')}" for check in failed]
 
 
 def _run(

@@ -18,6 +18,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData
 
 from aegis_dagster.domain.alerts import AlertEvent, AlertKey, AlertKind, Severity, in_label, job_label, told_of
+from aegis_dagster.domain.markdown import unescaped
 
 READ_AGAIN = timedelta(minutes=5)  # a transaction takes no longer to become visible
 _AT_ONCE = 500  # events of a kind
@@ -106,7 +107,7 @@ def _of_check(record: dg.EventLogRecord, evaluation: AssetCheckEvaluation) -> Al
         in_label(evaluation.partition or ""),
         in_label(evaluation.check_name),
     )
-    told = told_of(evaluation.description, numbers, record.run_id or "")
+    told = told_of(unescaped(evaluation.description or ""), numbers, record.run_id or "")
     return AlertEvent(key, _at_us(record), None if evaluation.passed else severity, told)
 
 

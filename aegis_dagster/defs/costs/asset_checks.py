@@ -10,6 +10,7 @@ import dagster as dg
 from aegis_dagster.defs.ingestion.cost_metadata import usd
 from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.domain.accounts import Account, LedgerTotals, PutOff, UsageRow
+from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.domain.money import Month, shown_usd
 from aegis_dagster.stores.ledger.audit import Unpriced
 
@@ -92,7 +93,7 @@ def _under_limit(name: str, provider: str, money: MoneyNow) -> dg.AssetCheckResu
     figures = _figures(provider, money)
     if waiting:
         figures += f" {waiting} documents wait for money: `aegis budget raise {provider} USD`, or wait for next month."
-    reasons = [f"- {count} documents: {one.why}" for one, count in list(money.waiting.items())[:_SAMPLE]]
+    reasons = [f"- {count} documents: {escaped(one.why)}" for one, count in list(money.waiting.items())[:_SAMPLE]]
     return dg.AssetCheckResult(
         check_name=name,
         passed=not waiting and not _used_up(account),
@@ -105,12 +106,14 @@ def _under_limit(name: str, provider: str, money: MoneyNow) -> dg.AssetCheckResu
 
 def _providers_answer(money: MoneyNow) -> dg.AssetCheckResult:
     waiting = sum(money.unanswered.values())
-    reasons = [f"- {count} documents: {one.why}" for one, count in list(money.unanswered.items())[:_SAMPLE]]
+    reasons = [f"- {count} documents: {escaped(one.why)}" for one, count in list(money.unanswered.items())[:_SAMPLE]]
     return dg.AssetCheckResult(
         check_name="providers_answer",
         passed=not waiting,
         severity=_WARN,
-        description=f"{waiting} documents wait for a provider. {next(iter(money.unanswered)).why}" if waiting else None,
+        description=f"{waiting} documents wait for a provider. {escaped(next(iter(money.unanswered)).why)}"
+        if waiting
+        else None,
         metadata={"documents_waiting": waiting, "reasons": dg.MetadataValue.md("\n".join(reasons))},
     )
 

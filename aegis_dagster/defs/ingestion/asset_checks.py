@@ -12,6 +12,7 @@ from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.ingestion.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.domain.stages import UNREAD, Document, Stage
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.reports import FailedDocument
@@ -72,7 +73,7 @@ def documents_parsed(project: Project, documents: Sequence[Document]) -> dg.Asse
 
 def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
     named = "; ".join(
-        f"{item.document_id}: {item.failure.message} Remedy: {item.failure.remedy}" for item in failed[:_NAMED]
+        escaped(f"{item.document_id}: {item.failure.message} Remedy: {item.failure.remedy}") for item in failed[:_NAMED]
     )
     more = f"; {len(failed) - _NAMED} more in `failures`" if len(failed) > _NAMED else ""
     return f"{len(failed)} of {documents} documents could not be parsed. {named}{more}"
@@ -82,8 +83,11 @@ def text_coverage(project: Project, documents: Sequence[Document]) -> dg.AssetCh
     """WARN with the documents that have too little of their text in chunks."""
     marked = project.reports.marked(documents)
     shares = [facts["coverage"] for facts in project.reports.facts(Stage.CHUNK, documents).values()]
-    lines = [f"- `{document}`: {share:.2%}, missing: {sample[:100]}" for document, share, sample in marked[:_SAMPLE]]
-    named = ", ".join(f"{document} ({share:.2%} found)" for document, share, _ in marked[:_NAMED])
+    lines = [
+        f"- {escaped(document)}: {share:.2%}, missing: {escaped(sample[:100])}"
+        for document, share, sample in marked[:_SAMPLE]
+    ]
+    named = ", ".join(f"{escaped(document)} ({share:.2%} found)" for document, share, _ in marked[:_NAMED])
     return dg.AssetCheckResult(
         passed=not marked,
         severity=dg.AssetCheckSeverity.WARN,
@@ -120,7 +124,7 @@ def graph_matches_evidence(project: Project, documents: Sequence[Document]) -> d
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description="Entities or relations are not what their evidence adds up to.",
-        metadata={"mismatches": dg.MetadataValue.md("\n".join(f"- {line}" for line in mismatches[:_SAMPLE]))},
+        metadata={"mismatches": dg.MetadataValue.md("\n".join(f"- {escaped(line)}" for line in mismatches[:_SAMPLE]))},
     )
 
 
@@ -144,7 +148,7 @@ def pictures_described_by_model(project: Project, documents: Sequence[Document])
             "pictures_fallback": fallback.total(),
             "pictures_unread": unread.total(),
             "documents": dg.MetadataValue.md(
-                "\n".join(f"- `{document}`: {count} pictures" for document, count in affected[:_SAMPLE])
+                "\n".join(f"- {escaped(document)}: {count} pictures" for document, count in affected[:_SAMPLE])
             ),
         },
     )
@@ -163,7 +167,9 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
     why = Counter(
         f"{code}: {reason}" for found in facts.values() for code, reason in found.get("unread_why", {}).items()
     )
-    lines = [f"- `{name}`: " + ", ".join(f"{n} {code}" for code, n in codes.items()) for name, codes in unread.items()]
+    lines = [
+        escaped(f"{name}: " + ", ".join(f"{n} {code}" for code, n in codes.items())) for name, codes in unread.items()
+    ]
     return dg.AssetCheckResult(
         passed=not unread and not failed,
         severity=dg.AssetCheckSeverity.WARN,
@@ -177,7 +183,7 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
             "chunks_unread": by_code.total(),
             "documents_failed": len(failed),
             **{f"unread/{code}": count for code, count in sorted(by_code.items())},
-            "documents": dg.MetadataValue.md("\n".join(lines[:_SAMPLE])),
+            "documents": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines[:_SAMPLE])),
             "failures": dg.MetadataValue.md(failure_table(failed)),
             "reasons": dg.MetadataValue.text("\n".join(f"{n} documents: {reason}" for reason, n in why.most_common(5))),
         },
@@ -196,7 +202,9 @@ def _comparison(
     wrong = sorted(
         document for document in expected.keys() | stored.keys() if expected.get(document, 0) != stored.get(document, 0)
     )
-    lines = [f"- `{name}`: {stored.get(name, 0)} {what}, expected {expected.get(name, 0)}" for name in wrong[:_SAMPLE]]
+    lines = [
+        f"- {escaped(name)}: {stored.get(name, 0)} {what}, expected {expected.get(name, 0)}" for name in wrong[:_SAMPLE]
+    ]
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.ERROR,

@@ -18,6 +18,7 @@ from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.collection_names import as_written
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.errors import OperatorError
 from aegis_dagster.planning.forecast import forecast
@@ -83,7 +84,7 @@ def _picked(
     if by_hand(context.run.tags):
         return picked.or_fail()
     if picked.not_found:
-        context.log.warning(picked.not_found)
+        context.log.warning(unlinked(picked.not_found))
     return picked
 
 

@@ -84,7 +84,7 @@ def call_table(rows: Sequence[UsageRow]) -> str:
         for row in rows
     ]
     sums = [sum(int(line[column]) for line in lines) for column in range(3, 11)]
-    return markdown_table(heads, [*lines, ("**all**", "", "", *sums, shown_usd(sum(row.cost for row in rows)))])
+    return markdown_table(heads, [*lines, ("all", "", "", *sums, shown_usd(sum(row.cost for row in rows)))])
 
 
 def forecast_table(costs: RunCosts) -> str:

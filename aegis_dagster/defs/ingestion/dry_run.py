@@ -15,6 +15,7 @@ from aegis_dagster.defs.ingestion.metadata import markdown_table
 from aegis_dagster.defs.ingestion.run_outcome import OUTCOME
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.domain.money import shown_usd
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.planning.forecast import Forecast
@@ -104,7 +105,7 @@ def stage_plan_metadata(stage: StagePlan, expected: Forecast | None) -> dict[str
     metadata: dict[str, dg.MetadataValue] = {
         "would_do_documents": dg.MetadataValue.int(len(stage.work)),
         "would_leave_documents": dg.MetadataValue.int(stage.up_to_date),
-        "would_do_because": dg.MetadataValue.md(_cut(("document", "why"), [(f"`{n}`", why) for n, why in stage.work])),
+        "would_do_because": dg.MetadataValue.md(_cut(("document", "why"), stage.work)),
     }
     rows = [row for row in expected.totals.rows if row.stage == stage.stage] if expected else []
     if rows:
@@ -118,7 +119,7 @@ def stages_table(planned: Plan) -> str:
     heads = ("stage", "asset", "documents", "would do", "up to date", "failed for good", "because")
     lines = [
         (
-            *(stage.stage, f"`{_ASSET_OF[stage.stage].to_user_string()}`", stage.documents, len(stage.work)),
+            *(stage.stage, _ASSET_OF[stage.stage].to_user_string(), stage.documents, len(stage.work)),
             *(stage.up_to_date, stage.failed_for_good),
             ", ".join(f"{count} {why}" for why, count in stage.to_json()["reasons"].items()),
         )
@@ -129,7 +130,7 @@ def stages_table(planned: Plan) -> str:
 
 def documents_table(planned: Plan) -> str:
     """The documents with work, their reasons and stages, as a Markdown table."""
-    lines = [(f"`{name}`", why, ", ".join(stages)) for name, why, stages in planned.by_document()]
+    lines = [(name, why, ", ".join(stages)) for name, why, stages in planned.by_document()]
     return _cut(("document", "why", "stages"), lines)
 
 
@@ -144,11 +145,11 @@ def sight_table(sight: Sight) -> str:
     """What the scan of the whole root would change in the catalog, as a Markdown table."""
     found = sight.to_json()
     lines = [
-        (name, found[name]["documents"], ", ".join(f"`{one}`" for one in found[name]["ids"]))
+        (name, found[name]["documents"], ", ".join(found[name]["ids"]))
         for name in ("new", "changed", "moved", "deleted")
     ]
     held = "\n\nThe deletions would be held until somebody confirms them." if sight.held else ""
-    passed = [(f"`{item.path}`", item.reason, item.remedy) for item in sight.passed_over[:IDS_SHOWN]]
+    passed = [(item.path, item.reason, item.remedy) for item in sight.passed_over[:IDS_SHOWN]]
     over = "\n\n" + markdown_table(("passed over", "reason", "remedy"), passed) if passed else ""
     return markdown_table(("file", "how many", "which"), lines) + held + over
 
@@ -165,4 +166,4 @@ def forecast_table(expected: Forecast) -> str:
         for row in expected.to_json()["rows"]
     ]
     table = markdown_table(heads, lines) if lines else "No model would be asked: 0 calls, 0 USD."
-    return "\n\n".join([table, *(f"- {note}" for note in expected.notes)])
+    return "\n\n".join([table, *(f"- {escaped(note)}" for note in expected.notes)])

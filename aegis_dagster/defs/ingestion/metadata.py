@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage, Status
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.catalog.reports import FailedDocument
@@ -163,7 +164,7 @@ def failure_table(failed: Sequence[FailedDocument]) -> str:
     """Failed documents as a Markdown table with reasons and remedies."""
     # Two columns: the page of an asset gives a table so little room that it would cut the remedy off.
     rows = [
-        (item.document_id, f"`{item.failure.code}` {item.failure.message} **Remedy:** {item.failure.remedy}")
+        (item.document_id, f"{item.failure.code}: {item.failure.message} Remedy: {item.failure.remedy}")
         for item in failed[:_ROWS]
     ]
     table = markdown_table(("document", "reason and remedy"), rows)
@@ -172,14 +173,9 @@ def failure_table(failed: Sequence[FailedDocument]) -> str:
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in (heads, *rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [escaped[0], ["---"] * len(heads), *escaped[1:]])
-
-
-def only_text(text: str) -> str:
-    """A document's Markdown with nothing that a browser would load or execute: pictures and HTML become text."""
-    return text.replace("![", "!\\[").replace("<", "&lt;")
+    """A Markdown table. Its cells are shown as they are: what a document named or said does nothing in them."""
+    lines = [[escaped(str(cell)) for cell in row] for row in (heads, *rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(heads), *lines[1:]])
 
 
 def embedded(data: bytes, media_type: str, title: str) -> str:

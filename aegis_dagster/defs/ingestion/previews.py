@@ -7,10 +7,11 @@ from typing import Any
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.graph_picture import DrawnEntity, draw_graph
-from aegis_dagster.defs.ingestion.metadata import embedded, markdown_table, only_text
+from aegis_dagster.defs.ingestion.metadata import embedded, markdown_table
 from aegis_dagster.defs.ingestion.page_preview import first_page
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.markdown import escaped, structure_only
 from aegis_dagster.domain.stages import Document, Stage
 from aegis_dagster.pictures.shrinking import shrunk
 from aegis_dagster.stages.chunk import read_chunks
@@ -41,7 +42,7 @@ def preview_of(
     for document in shown[:_TRIED]:
         text = _or_nothing(partial(_document_preview, project, stage, document))
         if text:
-            return f"From `{document.id}`:\n\n{text}"
+            return f"From {escaped(document.id)}:\n\n{text}"
     return ""
 
 
@@ -69,22 +70,24 @@ def _document_preview(project: Project, stage: Stage, document: Document) -> str
 
 
 def _place(chunk: Chunk) -> tuple[str, str]:
-    return only_text(" › ".join(chunk.headings)), ", ".join(str(page) for page in chunk.pages)
+    return " › ".join(chunk.headings), ", ".join(str(page) for page in chunk.pages)
 
 
 def _chunk(chunk: Chunk) -> str:
     """A chunk's place, then its text."""
     headings, pages = _place(chunk)
     parts = [
-        f"**{only_text(headings)}**" if headings else "",
+        f"**{escaped(headings)}**" if headings else "",
         f"page {pages}" if pages else "",
         f"{chunk.token_count} tokens",
     ]
-    return " · ".join(part for part in parts if part) + "\n\n" + _shortened(chunk.text, _CHUNK_CHARACTERS)
+    return (
+        " · ".join(part for part in parts if part) + "\n\n" + structure_only(_shortened(chunk.text, _CHUNK_CHARACTERS))
+    )
 
 
 def _shortened(text: str, characters: int) -> str:
-    return only_text(text if len(text) <= characters else text[:characters].rstrip() + " …")
+    return text if len(text) <= characters else text[:characters].rstrip() + " …"
 
 
 def _pictures(project: Project, parsed: str, enriched: str) -> str:
@@ -95,7 +98,8 @@ def _pictures(project: Project, parsed: str, enriched: str) -> str:
         page = f"page {entry['page']}, " if entry["page"] else ""
         picture = shrunk(project.artifacts.path(Stage.PARSE, parsed) / entry["file"], _PICTURE_PIXELS)
         image = embedded(picture.data, picture.media_type, "picture") if len(picture.data) <= _PICTURE_BYTES else ""
-        shown.append(f"{image}\n\n{page}described by {entry['described_by']}:\n\n{only_text(entry['text'])}".strip())
+        by, said = escaped(entry["described_by"]), structure_only(entry["text"])
+        shown.append(f"{image}\n\n{page}described by {by}:\n\n{said}".strip())
     return "\n\n---\n\n".join(shown)
 
 
@@ -115,7 +119,7 @@ def _graph(project: Project) -> str:
         [DrawnEntity(one.key, one.name, one.type, one.chunk_count) for one in entities.values()],
         [(one, other, weight) for (one, other), weight in weights.items()],
     )
-    lines = [(only_text(one.name), one.type, one.chunk_count, one.document_count) for one in biggest]
+    lines = [(one.name, one.type, one.chunk_count, one.document_count) for one in biggest]
     return "\n\n".join(
         [
             "The biggest entities of all collections and their nearest neighbours:",

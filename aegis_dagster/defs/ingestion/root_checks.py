@@ -8,6 +8,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.assets import parsed_documents
 from aegis_dagster.defs.ingestion.recheck import passed_last
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.stages.sync import ListingReport, compare
 
@@ -52,7 +53,7 @@ def watched_root_checks(
         if problem is None:
             passed, said = _stands(context.instance, key.name) is not False, _UNDECIDED
         else:
-            passed, said = not problem, problem or _good(opened, key.name)
+            passed, said = not problem, escaped(problem or _good(opened, key.name))
         yield dg.AssetCheckResult(
             check_name=key.name,
             asset_key=key.asset_key,
@@ -76,7 +77,7 @@ def record(instance: dg.DagsterInstance, project: Project, name: str, problem: s
             passed=not problem,
             severity=SEVERITIES[name],
             metadata={"root": dg.MetadataValue.text(str(project.watched_root))},
-            description=problem or _good(project, name),
+            description=escaped(problem or _good(project, name)),
         )
     )
     return True

@@ -7,6 +7,7 @@ import dagster as dg
 
 from aegis_dagster.defs.ingestion.config import COLLECTION_TAG
 from aegis_dagster.domain.document_state import DocumentState
+from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.errors import AegisError
 from aegis_dagster.stores.catalog.reports import failures_of
@@ -36,7 +37,8 @@ def note_outcome(context: dg.AssetExecutionContext, stage: Stage, states: Sequen
     failed = [item for item in failures_of(states) if item.stage is stage]
     for item in failed[:_LINES]:
         failure = item.failure
-        context.log.warning(f"{item.document_id}: {failure.code}: {failure.message} Remedy: {failure.remedy}")
+        said = f"{item.document_id}: {failure.code}: {failure.message} Remedy: {failure.remedy}"
+        context.log.warning(unlinked(said))
     if len(failed) > _LINES:
         context.log.warning(f"{len(failed) - _LINES} more failed documents: `aegis status --failed`.")
     tags = _ended(context)

@@ -86,7 +86,7 @@ def test_a_run_says_what_it_was_to_cost_and_what_it_did(
     check = checks(result)["pictures_described_by_model"]
     assert not check.passed and check.severity is dg.AssetCheckSeverity.WARN
     assert check.metadata["pictures_fallback"].value == 1
-    assert "`c/report.docx`: 1 pictures" in str(check.metadata["documents"].value)
+    assert "- c/report.docx: 1 pictures" in str(check.metadata["documents"].value)
     asked = len(server.records())
     again = run(instance, force_from="parse")
     assert checks(again)["pictures_described_by_model"].passed
@@ -136,7 +136,7 @@ def test_chunks_that_no_model_could_read_warn_until_it_can(
     check = checks(run(instance))["chunks_read"]
     assert not check.passed and check.severity is dg.AssetCheckSeverity.WARN
     assert check.metadata["chunks_unread"].value == check.metadata["unread/content_refused"].value == 1
-    assert "`c/a.txt`: 1 content_refused" in str(check.metadata["documents"].value)
+    assert "- c/a.txt: 1 content_refused" in str(check.metadata["documents"].value)
     reason = "said: “The response was filtered due to the prompt triggering our content management policy.”"
     assert reason in str(check.metadata["reasons"].value)
     asked = len(server.records())

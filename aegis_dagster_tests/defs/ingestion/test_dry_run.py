@@ -53,7 +53,7 @@ def test_a_dry_run_tells_work_and_costs_that_the_run_then_has(
     assert planned.success
     shown = shown_by(planned)
     assert (shown["documents"], shown["documents_to_do"]) == (2, 2)
-    assert "| `c/a.txt` | new | parse, enrich, chunk, embed, graph |" in str(shown["would_do"])
+    assert "| c/a.txt | new | parse, enrich, chunk, embed, graph |" in str(shown["would_do"])
     assert "| new | 3 |" in str(shown["watched_root"])
     assert tags_of(instance, planned)["aegis/outcome"].startswith("would work on 2 of 2 documents, about 0.")
     said = observed(instance, planned)

@@ -48,7 +48,7 @@ def test_a_page_is_shown_as_markdown_in_reading_order_and_only_the_first_one() -
     }
     assert first_page(parsed, 2000).split("\n\n") == [
         "## Results",
-        "Down &lt;b>and&lt;/b> !\\[up](http://x)",
+        "Down \\<b>and\\</b> !\\[up\\](http:\u200b//x)",
         "- first",
         "\n".join(["| a\\|b | c |", "| --- | --- |", *["| 1 | 2 |"] * 10]),
         "*2 more rows*",
@@ -89,8 +89,8 @@ def test_a_picture_stands_beside_its_description(tmp_path: Path) -> None:
     finish(project, Stage.PARSE, document, one__png=stored.getvalue())
     finish(project, Stage.ENRICH, document, descriptions__json=json.dumps(described).encode())
     shown = look(project)
-    assert shown.startswith("From `c/b.txt`:")
-    assert "page 3, described by openai/gpt-4.1-mini:\n\nA gauge &lt;under> a pier." in shown
+    assert shown.startswith("From c/b.txt:")
+    assert "page 3, described by openai/gpt-4.1-mini:\n\nA gauge \\<under> a pier." in shown
     (picture,) = pictures_in(shown)
     with Image.open(io.BytesIO(picture)) as seen:
         assert seen.size == (320, 213)
