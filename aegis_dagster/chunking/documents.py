@@ -38,7 +38,7 @@ def load_document(file: Path) -> DoclingDocument:
     except (OSError, ValueError) as error:
         raise DocumentError(
             FailureCode.CHUNKING_FAILED,
-            f"The parsed document {file} cannot be read: {str(error)[:300]}.",
+            f"The parsed document {file} cannot be read.",
             remedy="parse it again: `aegis retry`.",
             retryable=True,
         ) from error

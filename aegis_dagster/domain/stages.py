@@ -1,5 +1,7 @@
 """The stages, their dependencies, and the states of a document at each."""
 
+import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -8,6 +10,8 @@ from typing import Any, NamedTuple
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode, OverLimit
+
+logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3  # automatic attempts after a retryable failure; then `aegis retry` starts over
 
@@ -86,15 +90,21 @@ class Failure:
 
     @staticmethod
     def of(error: Exception) -> "Failure":
-        """The failure for an exception."""
+        """The failure for an exception, in our own words.
+
+        What a library said of it goes to the log only, as a literal in which nothing acts: it may quote the document.
+        """
+        said = error.__cause__ if isinstance(error, AegisError) else error
+        if said is not None:
+            logger.warning("%s: %r", type(error).__name__, "".join(traceback.format_exception(said)))
         if isinstance(error, DocumentError):
             return Failure(error.code, error.message, error.remedy, error.retryable)
         if isinstance(error, AegisError):
             return Failure(FailureCode.INTERNAL_ERROR, error.message, error.remedy, error.retryable)
         return Failure(
             FailureCode.INTERNAL_ERROR,
-            f"{type(error).__name__}: {error}"[:500],
-            "this is a defect of aegis_dagster: report it with the document's format; `aegis retry` tries again.",
+            f"The stage stopped with {type(error).__name__}, which nobody expected.",
+            "this is a defect of aegis_dagster: report it with what the log says; `aegis retry` tries again.",
             False,
         )
 

@@ -90,7 +90,7 @@ def _check_pdf(data: bytes) -> int:
             ) from error
         if not whole:
             raise truncated("the PDF has no end marker") from error
-        raise corrupt(f"{error}.") from error
+        raise corrupt("it cannot be opened as a PDF.") from error
     try:
         if not whole:
             raise truncated("the PDF has no end marker")
@@ -109,7 +109,7 @@ def _check_zip(data: bytes) -> list[str]:
     except zipfile.BadZipFile as error:
         if b"PK\x05\x06" not in data:  # the end of the central directory
             raise truncated("its table of contents, at the end, is missing") from error
-        raise corrupt(f"{error}.") from error
+        raise corrupt("its archive cannot be opened.") from error
     if any(member.flag_bits & 0x1 for member in members):
         raise DocumentError(
             FailureCode.ENCRYPTED_FILE,
@@ -149,7 +149,7 @@ def _check_image(data: bytes) -> int:
     except Image.DecompressionBombError as error:
         raise DocumentError(
             FailureCode.TOO_LARGE,
-            f"The picture has too many pixels: {error}",
+            "The picture has too many pixels.",
             remedy=f"scale it down below {_MAX_PIXELS:,} pixels.",
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -157,8 +157,8 @@ def _check_image(data: bytes) -> int:
         if any(
             word in str(error).lower() for word in ("truncated", "broken png", "eof", "not enough", "unexpected end")
         ):
-            raise truncated(str(error)) from error
-        raise corrupt(f"{error}.") from error
+            raise truncated("the picture is cut off") from error
+        raise corrupt("the picture cannot be decoded.") from error
     return int(frames)
 
 

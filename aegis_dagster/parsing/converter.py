@@ -76,14 +76,16 @@ def convert(data: bytes, *, name: str, kind: str, options: ConverterOptions) -> 
         ) from error
     except Exception as error:
         # docling promises to report errors instead of raising them; its backends break that promise in many ways.
-        raise corrupt(_short(f"{type(error).__name__}: {error}")) from error
-    reasons = tuple(
-        (f"page {error.page_no}: " if error.page_no else "") + _short(error.error_message) for error in result.errors
-    )
+        raise corrupt(f"its reader stopped with {type(error).__name__}.") from error
     if result.status not in (ConversionStatus.SUCCESS, ConversionStatus.PARTIAL_SUCCESS):
-        raise corrupt(reasons[0] if reasons else f"docling ended with status {result.status.value}.")
+        reasons = "; ".join(error.error_message for error in result.errors)
+        raise corrupt(f"its reader ended with status {result.status.value}.") from ValueError(reasons)
+    warnings = [
+        f"page {error.page_no} could not be read" if error.page_no else "a part could not be read"
+        for error in result.errors
+    ]
     ocr_pages = sum(scores.ocr_score == scores.ocr_score for scores in result.confidence.pages.values())  # not NaN
-    return Converted(result.document, ocr_pages, reasons)
+    return Converted(result.document, ocr_pages, tuple(dict.fromkeys(warnings)))
 
 
 def _short(message: str) -> str:

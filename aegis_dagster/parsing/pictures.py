@@ -67,8 +67,8 @@ def write_pictures(
                 continue
             try:
                 image = cutter.image_of(picture)
-            except (OSError, ValueError, SyntaxError, AttributeError) as error:
-                warnings.append(f"picture {number} cannot be shown: {error}")
+            except (OSError, ValueError, SyntaxError, AttributeError):
+                warnings.append(f"picture {number} cannot be shown")
                 image = None
             written.refer(picture, image, number)
     if written.left_out:

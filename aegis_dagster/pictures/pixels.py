@@ -29,6 +29,6 @@ def open_rgb(path: Path) -> "Image":
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # errors of Pillow's readers
         raise DocumentError(
             FailureCode.ENRICHMENT_FAILED,
-            f"The picture {path.name} cannot be read: {error}.",
+            f"The picture {path.name} cannot be decoded.",
             remedy="nothing to do if the picture is decoration; otherwise save it as PNG in the document.",
         ) from error

@@ -50,7 +50,7 @@ def read_json(file: Path) -> Any:
     except (OSError, ValueError) as error:
         raise DocumentError(
             FailureCode.ARTIFACT_DAMAGED,
-            f"Its stored result cannot be read: {file}: {error}.",
+            f"Its stored result cannot be read: {file}.",
             remedy="run `aegis ingest` again; if the error stays, run `aegis retry` to start over.",
             retryable=True,
         ) from error

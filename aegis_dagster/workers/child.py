@@ -13,12 +13,14 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import IO, Any
 
 from aegis_dagster.errors import AegisError, DocumentError, FailureCode, ServiceError
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not the document's fault
+_SAID = 4000  # characters of what a library said, for the log
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _READ = "check that the file is still there and readable; `aegis retry` tries again."
 
@@ -65,7 +67,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": _task(request["task"])(request["payload"])}
     except DocumentError as error:
-        return _failure(error.code, error.message, error.remedy, error.retryable)
+        return _failure(error.code, error.message, error.remedy, error.retryable, error.__cause__)
     except ServiceError as error:
         return {"service_error": {"message": error.message, "remedy": error.remedy}}
     except AegisError as error:
@@ -78,12 +80,16 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return _failure(FailureCode.MEMORY_LIMIT, "It needs more memory than there is.", "split the document.", True)
     except Exception as error:
-        remedy = "this is a defect of aegis_dagster: report it with the document's format; `aegis retry` tries again."
-        return _failure(FailureCode.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:500], remedy, False)
+        remedy = "this is a defect of aegis_dagster: report it with what the log says; `aegis retry` tries again."
+        message = f"The worker stopped with {type(error).__name__}, which nobody expected."
+        return _failure(FailureCode.INTERNAL_ERROR, message, remedy, False, error)
 
 
-def _failure(code: FailureCode, message: str, remedy: str, retryable: bool) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "remedy": remedy, "retryable": retryable}}
+def _failure(
+    code: FailureCode, message: str, remedy: str, retryable: bool, cause: BaseException | None = None
+) -> dict[str, Any]:
+    said = "".join(traceback.format_exception(cause))[-_SAID:] if cause is not None else ""
+    return {"error": {"code": code, "message": message, "remedy": remedy, "retryable": retryable, "said": said}}
 
 
 def _task(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

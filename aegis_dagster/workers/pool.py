@@ -78,7 +78,7 @@ def result_of(answer: dict[str, Any]) -> dict[str, Any]:
     if error := answer.get("error"):
         raise DocumentError(
             FailureCode(error["code"]), error["message"], remedy=error["remedy"], retryable=error["retryable"]
-        )
+        ) from (RuntimeError(error["said"]) if error["said"] else None)
     result: dict[str, Any] = answer["result"]
     return result
 
@@ -128,10 +128,10 @@ class _Worker:
             code = await self._process.wait()
             raise DocumentError(
                 FailureCode.WORKER_CRASHED,
-                f"The worker process ended with code {code} while it worked on this document. {self._last_words()}",
+                f"The worker process ended with code {code} while it worked on this document.",
                 remedy="`aegis retry` tries again; if it crashes again, convert or split the file.",
                 retryable=True,
-            )
+            ) from (RuntimeError(words) if (words := self._last_words()) else None)
         result: dict[str, Any] = json.loads(line)
         return result
 
