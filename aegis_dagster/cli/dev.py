@@ -56,8 +56,9 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 def become_dagster(project: Project, port: int) -> NoReturn:
-    """Replace this process by `dagster dev`, so that Ctrl-C and signals reach it and end all processes it started.
+    """Replace this process by `dagster dev` behind our front door.
 
+    So Ctrl-C and signals reach it, and it ends all processes that it started.
     A shell makes background commands ignore Ctrl-C, and `aegis` blocks it: `dagster dev` would inherit both.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,5 +68,5 @@ def become_dagster(project: Project, port: int) -> NoReturn:
     guard_descriptors()
     quiet = ["-W", "ignore:Function `dev_command`"]  # dagster advertises `dg dev`, which wants a project of its own
     served = ["--host", HOST, "--port", str(port), "--module-name", "aegis_dagster.definitions"]
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", *served]
+    command = [sys.executable, *quiet, "-m", "aegis_dagster.defs.webserver.dev", *served]
     os.execve(sys.executable, command, _environment(project))

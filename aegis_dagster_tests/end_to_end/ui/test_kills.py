@@ -34,7 +34,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
     [
         ("dagster._daemon", "axolotl"),
         ("code-server", "bagpipe"),
-        ("dagster_webserver", "chandelier"),
+        ("aegis_dagster.defs.webserver", "chandelier"),
         ("", "dromedary"),  # all of it and the run, as in a power failure
     ],
 )

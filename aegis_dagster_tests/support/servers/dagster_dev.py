@@ -103,7 +103,7 @@ class DagsterDev:
         return psutil.Process(self._process.pid).children(recursive=True)
 
     def process(self, part: str) -> psutil.Process:
-        """The one with this argument: "dagster_webserver", "dagster._daemon", "code-server"."""
+        """The one with this argument: "aegis_dagster.defs.webserver", "dagster._daemon", "code-server"."""
         (found,) = [one for one in self.processes() if part in one.cmdline()]
         return found
 
