@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_document_of_many_passages_leaves_the_others_their_say_and_each_senten
 
 
 async def test_a_document_that_would_spend_everything_is_asked_about_by_nobody(tmp_path: Path) -> None:
-    embedding = {
+    embedding: dict[str, Any] = {
         "enrich": {"describer": "ocr"},
         "graph": {"extractor": "statistical"},
         "embed": {"model": "openai/embeds"},
