@@ -13,6 +13,7 @@ from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
+from aegis_dagster.defs.visible_logs import guard_logs
 from aegis_dagster.environment import keep_files_private
 
 
@@ -45,4 +46,5 @@ def build_definitions(
 
 
 keep_files_private()  # in the processes of Dagster that load this: code location, runs, steps
+guard_logs()
 defs = build_definitions()

@@ -129,6 +129,19 @@ def test_what_dagsters_processes_write_keeps_only_its_colours(tmp_path: Path) ->
     assert piped.startswith("green ") and "\x1b" not in piped
 
 
+def test_what_a_dagster_job_logs_is_visible_in_the_terminal_and_keeps_dagsters_colours() -> None:
+    script = (
+        "import dagster as dg, aegis_dagster.definitions\n"
+        f"said = {HOSTILE!r}\n"
+        "@dg.op\ndef speak(context):\n    context.log.warning(said)\n    raise ValueError(said)\n"
+        "@dg.job\ndef job():\n    speak()\n"
+        "job.execute_in_process(raise_on_error=False)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=200).stderr.decode()
+    assert "\\x1b[2J" in said and "ValueError" in said and "STEP_FAILURE" in said
+    assert OBEYED.findall(said) == []
+
+
 def test_a_link_that_a_library_prints_while_bars_are_shown_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.text import Text
 
