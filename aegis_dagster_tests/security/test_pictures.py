@@ -14,7 +14,10 @@ import docx
 import pytest
 from PIL import Image
 
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.stages import ParseSettings
 from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
@@ -139,7 +142,10 @@ def test_a_damaged_file_is_not_given_to_the_next_document(store: Store) -> None:
 PUBLISHES = """
 import itertools, sys
 from pathlib import Path
+from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.stages import ParseSettings
 from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 artifacts = FolderArtifacts(Path(sys.argv[1]), SystemClock())
@@ -187,3 +193,11 @@ def test_without_hard_links_each_document_has_its_own(store: Store, monkeypatch:
     assert (one / "picture-0000.png").read_bytes() == (two / "picture-0000.png").read_bytes() == picture(1)
     store.artifacts.delete(Stage.PARSE, "aa1")
     assert (two / "picture-0000.png").exists() and store.shared() == []
+
+
+def test_another_limit_lets_documents_be_parsed_again_and_the_defaults_change_no_fingerprint(tmp_path: Path) -> None:
+    def identity(**parse: Any) -> str:
+        return Project(Settings(home=tmp_path, parse=ParseSettings(**parse))).identities.by_stage[Stage.PARSE]
+
+    assert "pictures" not in identity() and identity() == identity(max_pictures=2000)
+    assert len({identity(), identity(max_pictures=1), identity(max_picture_megabytes=1)}) == 3
