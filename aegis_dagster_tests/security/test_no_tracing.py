@@ -1,0 +1,27 @@
+"""The state of a pipeline holds the whole document: it is not traced, whatever the shell says for other programs."""
+
+from pathlib import Path
+
+import pytest
+from langchain_core.tracers.langchain import wait_for_all_tracers
+from langsmith.utils import get_env_var
+
+from aegis_dagster.pipeline import IngestionPipeline
+from aegis_dagster_tests.support.projects import make_project, write_documents
+from aegis_dagster_tests.support.servers.webhook import webhook_receiver
+
+
+async def test_langsmith_gets_nothing_of_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path)
+    write_documents(project.root, ["c/a.txt"], paragraphs=1)
+    with webhook_receiver() as langsmith:
+        for name, value in (("TRACING", "true"), ("API_KEY", "key"), ("ENDPOINT", langsmith.url)):
+            monkeypatch.setenv(f"LANGSMITH_{name}", value)
+        get_env_var.cache_clear()
+        try:
+            state = await IngestionPipeline(project).run(project.root / "c/a.txt")
+        finally:
+            get_env_var.cache_clear()
+        wait_for_all_tracers()
+        assert state["docling_status"] == "completed"
+        assert langsmith.bodies == []
