@@ -32,3 +32,30 @@ def dagster_environment(home: Path, root: str, dagster_home: Path) -> dict[str, 
     """The environment for Dagster's processes on this home, wherever they are started."""
     own = {"AEGIS_HOME": str(home), "AEGIS_ROOT": root, "DAGSTER_HOME": str(dagster_home.absolute())}
     return {**os.environ, **own}
+
+
+# What a worker needs to find its libraries and their models; everything else may be a secret.
+_FOR_WORKERS = frozenset(
+    {"LANG", "LANGUAGE", "TZ", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE"}
+    | {"CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS"}
+    | {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX", "DO_NOT_TRACK"}
+    | {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"}
+)
+
+
+def worker_environment(folder: Path) -> dict[str, str]:
+    """The environment of a worker process: no key, no address, no program to be found.
+
+    folder: its own; what libraries write beside their work goes there.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _FOR_WORKERS or name.startswith("LC_")}
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return {
+        **kept,
+        "HF_HOME": os.environ.get("HF_HOME") or f"{cache}/huggingface",  # the models that docling finds there
+        "HF_HUB_OFFLINE": "1",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PATH": "",  # docling looks for LibreOffice in it
+    }

@@ -7,8 +7,10 @@ Elsewhere it is the time of day.
 
 import os
 import re
+import shutil
 import socket
 import uuid
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +51,22 @@ def is_dead(owner: str) -> bool:
     if began is None or ":" in began:
         return began != read["began"]
     return abs(float(began) - float(read["began"])) > 1  # seconds: readings for the same process may differ slightly
+
+
+def new_folder(parent: Path) -> Path:
+    """A folder that only this user may enter, named by this process."""
+    folder = parent / new_owner()
+    parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def remove_folders_of_the_dead(parent: Path) -> None:
+    """Remove this user's folders that killed processes of this host left in a folder."""
+    for folder in parent.iterdir() if parent.is_dir() else ():
+        with suppress(FileNotFoundError):  # another process removes it, too
+            if is_dead(folder.name) and folder.lstat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _named(pid: int, began: str) -> str:

@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "monitoring": {"stores", *PORTS},
     **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
     "stores": {*PORTS, "pins", "process_identity"},
+    "workers": {*PORTS, "environment", "process_identity"},
     "parsing": {*PORTS, "pins", "opening"},
     "sources": {*PORTS, "opening", "pins", "process_identity"},
     "composition": {"monitoring", *BELOW_COMPOSITION},

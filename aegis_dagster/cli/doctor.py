@@ -26,6 +26,7 @@ from aegis_dagster.composition.project import Project, open_to_others
 from aegis_dagster.errors import AegisError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
+from aegis_dagster.workers.confinement import Wall, walls_here
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _NAMED = 50  # collections whose policies are shown
@@ -52,6 +53,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
         ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project))),
         ("parsing", _parsing),
+        ("workers", lambda _: tried("workers", _workers)),
         (
             "OCR",
             lambda _: _modules("OCR", ("rapidocr", "onnxruntime"), "ingestion", "rapidocr reads scans and pictures"),
@@ -171,6 +173,19 @@ def _parsing(project: Project) -> Finding:
     if project.pdf_route == "models":
         return _modules("parsing", ("docling", "torch", "docling_ibm_models"), "docling-models", state)
     return _modules("parsing", ("docling", "pdfplumber"), "ingestion", state, move_up)
+
+
+def _workers() -> str:
+    """What the processes that read documents cannot do on this machine."""
+    walls = walls_here()
+    barred = {
+        "reach the network": Wall.NETWORK in walls or Wall.CALLS in walls,
+        "start programs": True,
+        "read the memory of other processes or write beside their results": Wall.FILES in walls,
+    }
+    cannot = "; ".join(what for what, stands in barred.items() if stands)
+    can = "; ".join(what for what, stands in barred.items() if not stands)
+    return f"cannot {cannot}" + (f"; this kernel or container does not keep them from this: {can}" if can else "")
 
 
 def _paging(project: Project) -> Finding:

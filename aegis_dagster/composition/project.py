@@ -369,7 +369,12 @@ class Project:
 
     def _pool(self) -> WorkerPool:
         parse = self.settings.parse
-        return WorkerPool(workers=parse.workers, memory_mb=parse.memory_mb)
+        return WorkerPool(
+            workers=parse.workers,
+            memory_mb=parse.memory_mb,
+            temporary=self.settings.home / "workers",
+            writable=[self.artifacts.root / "staging"],
+        )
 
     def _ocr(self, pool: TaskRunner) -> OcrDescriber:
         return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)

@@ -6,14 +6,13 @@ of a server reaches the disk.
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
-from aegis_dagster.process_identity import is_dead, new_owner
+from aegis_dagster.process_identity import new_folder, remove_folders_of_the_dead
 
 
 class Downloads:
@@ -21,7 +20,6 @@ class Downloads:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._owner = new_owner()
 
     @contextmanager
     def copy(self, document: Document, blocks: Iterable[bytes], *, most: int) -> Iterator[Path]:
@@ -30,7 +28,9 @@ class Downloads:
         most: bytes; no more are taken. Raises DocumentError FILE_CHANGED if the bytes are not the listed ones,
         ServiceError if they cannot be written, and the errors of `blocks`.
         """
-        own = self._folder / f"{self._owner}-{uuid.uuid4().hex[:8]}"  # `is_dead` reads the owner from it
+        with self._writable():
+            remove_folders_of_the_dead(self._folder)
+            own = new_folder(self._folder)
         copy = own / document.revision
         try:
             if self._write(blocks, copy, most) != document.revision:
@@ -43,8 +43,6 @@ class Downloads:
         """Returns the sha256 of what was written."""
         hasher, size = hashlib.sha256(), 0
         with self._writable():
-            self._clean()
-            copy.parent.mkdir(parents=True)
             local = copy.open("wb")
         with local:
             for block in blocks:
@@ -67,12 +65,6 @@ class Downloads:
                 f"A copy of a document cannot be written to {self._folder}: {error.strerror}.",
                 remedy="free space there, or make it a folder that this user may write to; the step is tried again.",
             ) from error
-
-    def _clean(self) -> None:
-        """Remove the copies that killed processes left."""
-        for folder in self._folder.iterdir() if self._folder.exists() else ():
-            if is_dead(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _changed(message: str) -> DocumentError:

@@ -1,6 +1,7 @@
 """The worker process: runs one task at a time and answers on a pipe.
 
-Started as `python -m aegis_dagster.workers.child`. Requests and answers are JSON lines on the original stdin and
+Started as `python -m aegis_dagster.workers.child '{"memory_mb": ..., "writable": [...]}'`; it confines itself before
+anything else. Requests and answers are JSON lines on the original stdin and
 stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the process exits at once,
 whatever it is doing.
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from aegis_dagster.errors import AegisError, DocumentError, FailureCode, ServiceError
+from aegis_dagster.workers.confinement import confine, end_group
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not the document's fault
 _SAID = 4000  # characters of what a library said, for the log
@@ -34,6 +36,7 @@ TASKS = {
 
 def main() -> None:
     """Answer requests until stdin ends."""
+    confine(**json.loads(sys.argv[1]))
     # Each large block apart from the heap, where OCR leaves holes: 130 MB less at its highest, for more CPU seconds.
     _libc("mallopt", _M_MMAP_THRESHOLD, 1 << 20)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -59,7 +62,7 @@ def _libc(function: str, *arguments: int) -> None:
 def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
     for line in stream:
         requests.put(line)
-    os._exit(0)
+    end_group()
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +76,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except AegisError as error:
         return {"operator_error": {"message": error.message, "remedy": error.remedy}}
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            return _failure(FailureCode.TOO_LARGE, "A result of it is larger than 1 GiB.", "split the document.", False)
         if error.errno not in _DISK_ERRORS:
             return _failure(FailureCode.UNREADABLE_FILE, f"It cannot be read: {error.strerror or error}.", _READ, True)
         remedy = "free space on the disk of AEGIS_HOME, or make it writable."

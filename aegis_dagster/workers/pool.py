@@ -1,21 +1,27 @@
 """Worker processes that can be killed, are recycled, and have limits of time and memory.
 
 Docling's own `document_timeout=3` returned after 22.5 s (notes/docling.md), so a limit holds only if the process can be
-killed.
+killed. Each has an environment without secrets and a folder of its own for temporary files; what else confines it,
+it does itself (`confinement.py`) before it takes a task.
 """
 
 import asyncio
 import contextlib
 import json
 import os
+import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
+from aegis_dagster.environment import worker_environment
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
+from aegis_dagster.process_identity import new_folder, remove_folders_of_the_dead
 
 _POLL_SECONDS = 0.25  # between two checks of a busy worker's memory
 _LAST_WORDS = 2000  # bytes of a crashed worker's stderr that are read
@@ -25,9 +31,19 @@ _LINE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
 class WorkerPool:
     """Runs tasks in up to `workers` processes, started when first needed."""
 
-    def __init__(self, *, workers: int, memory_mb: int) -> None:
+    def __init__(
+        self, *, workers: int, memory_mb: int, temporary: Path | None = None, writable: Sequence[Path] = ()
+    ) -> None:
+        """temporary: where each worker gets a folder that goes with it; None: in the system's.
+
+        writable: the folders that results are written to; none: a worker may write anywhere.
+        """
         self.workers = workers
+        self._memory_mb = memory_mb
         self._memory_bytes = memory_mb * 1024 * 1024
+        self._temporary = temporary or Path(tempfile.gettempdir())
+        self._writable = writable
+        remove_folders_of_the_dead(self._temporary)
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
@@ -41,7 +57,7 @@ class WorkerPool:
         run: no document is to blame for that. ConfigurationError when the task cannot work for any document.
         """
         async with self._slots:
-            worker = self._idle.pop() if self._idle else await _Worker.start()
+            worker = self._idle.pop() if self._idle else await self._start()
             self._busy.add(worker)
             healthy = False
             try:
@@ -59,6 +75,20 @@ class WorkerPool:
                 else:
                     await worker.kill()
         return result_of(answer)
+
+    async def _start(self) -> "_Worker":
+        try:
+            for place in self._writable:
+                place.mkdir(parents=True, exist_ok=True)
+            folder = new_folder(self._temporary)
+            writable = [str(place) for place in (folder, *self._writable)] if self._writable else []
+            return await _Worker.start(folder, {"memory_mb": self._memory_mb, "writable": writable})
+        except OSError as error:
+            raise ServiceError(
+                f"A worker process cannot be started: {error.strerror or error}.",
+                remedy=f"free space on the disk of {self._temporary} and memory, and make that folder writable; "
+                "the step is tried again.",
+            ) from error
 
     async def close(self) -> None:
         """End every worker; their tasks end with ServiceError."""
@@ -86,30 +116,33 @@ def result_of(answer: dict[str, Any]) -> dict[str, Any]:
 class _Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes], folder: Path) -> None:
         self._process = process
         self._errors = errors
+        self._folder = folder
 
     @staticmethod
-    async def start() -> "_Worker":
-        # A file, because a full pipe that nobody reads would block a library that prints a lot. It is unlinked already,
-        # and `kill` closes it.
-        descriptor, name = tempfile.mkstemp(prefix="aegis-worker-")
-        Path(name).unlink()
-        errors = os.fdopen(descriptor, "w+b")
+    async def start(folder: Path, confinement: dict[str, Any]) -> "_Worker":
+        # A file, because a full pipe that nobody reads would block a library that prints a lot. It has no name, and
+        # `kill` closes it.
+        errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as the process
         return _Worker(
             await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # the working directory may be a folder of documents that contains a json.py
                 "-m",
                 "aegis_dagster.workers.child",
+                json.dumps(confinement),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 umask=0o077,  # what it writes, e.g. the text of a document, is for this user alone
                 limit=_LINE_LIMIT,
+                env=worker_environment(folder),
+                start_new_session=True,  # a group of its own: what it starts is killed with it
             ),
             errors,
+            folder,
         )
 
     async def ask(
@@ -132,7 +165,10 @@ class _Worker:
                 remedy="`aegis retry` tries again; if it crashes again, convert or split the file.",
                 retryable=True,
             ) from (RuntimeError(words) if (words := self._last_words()) else None)
-        result: dict[str, Any] = json.loads(line)
+        try:
+            result: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise _unreadable_answer() from error
         return result
 
     async def _watch(self, answer: "asyncio.Future[bytes]", timeout_seconds: float, memory_bytes: int) -> bytes:
@@ -140,7 +176,10 @@ class _Worker:
         while True:
             await asyncio.wait([answer], timeout=_POLL_SECONDS)
             if answer.done():
-                return answer.result()
+                try:
+                    return answer.result()
+                except ValueError as error:  # longer than a line may be
+                    raise _unreadable_answer() from error
             waited += _POLL_SECONDS
             if waited >= timeout_seconds:
                 raise DocumentError(
@@ -174,11 +213,19 @@ class _Worker:
         return resident > memory_bytes
 
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         self._errors.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
         # The pipe's transport is closed here: the garbage collector would close it after its event loop has ended.
         transport = getattr(self._process, "_transport", None)
         if transport is not None:
             transport.close()
+
+
+def _unreadable_answer() -> DocumentError:
+    remedy = "`aegis retry` tries again; if it happens again, take the document out: it may have taken over its worker."
+    return DocumentError(
+        FailureCode.WORKER_CRASHED, "The worker process gave no answer that can be read.", remedy=remedy, retryable=True
+    )

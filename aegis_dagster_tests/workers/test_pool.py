@@ -42,11 +42,11 @@ def payload(file: Path, folder: Path, revision: str | None) -> dict[str, Any]:
     return {"path": str(file), "suffix": ".txt", "revision": revision, "out_dir": str(out), "options": options}
 
 
-def hanging(folder: Path) -> dict[str, Any]:
-    """A parse task that waits for ever: its file is a pipe nobody writes to."""
+def hanging(folder: Path) -> tuple[str, dict[str, Any]]:
+    """A task that waits for ever: its picture is a pipe nobody writes to."""
     pipe = folder / f"pipe-{os.urandom(4).hex()}"
     os.mkfifo(pipe)
-    return payload(pipe, folder, None)
+    return "picture_facts", {"paths": [str(pipe)]}
 
 
 def children() -> list[psutil.Process]:
@@ -90,7 +90,7 @@ async def test_a_worker_is_replaced_when_it_has_grown_beyond_half_of_its_limit(t
 
 async def test_a_task_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
     async with pool() as workers:
-        error = await failure_of(workers.run("parse", hanging(tmp_path), timeout_seconds=1.0))
+        error = await failure_of(workers.run(*hanging(tmp_path), timeout_seconds=1.0))
         assert (error.code, error.retryable) == (FailureCode.TIMEOUT, True)
         assert children() == []
         assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["format"]
@@ -98,7 +98,7 @@ async def test_a_task_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path)
 
 async def test_a_worker_that_dies_is_a_failure_of_its_document_alone(tmp_path: Path) -> None:
     async with pool(workers=2) as workers:
-        doomed = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        doomed = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
         await until(children)
         victim = children()[0]
         other = asyncio.ensure_future(workers.run("parse", request(tmp_path), timeout_seconds=60))
@@ -110,7 +110,7 @@ async def test_a_worker_that_dies_is_a_failure_of_its_document_alone(tmp_path: P
 
 async def test_a_worker_that_grows_too_large_is_killed(tmp_path: Path) -> None:
     async with pool(memory_mb=8) as workers:  # less than any Python process needs
-        error = await failure_of(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        error = await failure_of(workers.run(*hanging(tmp_path), timeout_seconds=60))
         assert (error.code, error.retryable) == (FailureCode.MEMORY_LIMIT, True)
 
 
@@ -132,7 +132,7 @@ async def test_a_module_in_the_working_directory_is_not_taken_for_the_libraries(
 
 async def test_a_cancelled_task_takes_its_worker_with_it(tmp_path: Path) -> None:
     async with pool() as workers:
-        task = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        task = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
         await until(children)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -142,7 +142,7 @@ async def test_a_cancelled_task_takes_its_worker_with_it(tmp_path: Path) -> None
 
 async def test_a_pool_that_is_closed_blames_no_document(tmp_path: Path) -> None:
     async with pool() as workers:
-        asked = asyncio.ensure_future(workers.run("parse", hanging(tmp_path), timeout_seconds=60))
+        asked = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
         await asyncio.sleep(1)  # it has begun
         await workers.close()
         with pytest.raises(ServiceError, match="were ended while they worked"):
@@ -154,7 +154,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         "import asyncio, json, sys\n"
         "from aegis_dagster.workers.pool import WorkerPool\n"
         "pool = WorkerPool(workers=1, memory_mb=2000)\n"
-        "asyncio.run(pool.run('parse', json.loads(sys.argv[1]), timeout_seconds=60))\n"
+        "asyncio.run(pool.run(*json.loads(sys.argv[1]), timeout_seconds=60))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, json.dumps(hanging(tmp_path))])
     asyncio.run(until(lambda: psutil.Process(parent.pid).children()))

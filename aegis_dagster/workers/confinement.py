@@ -1,0 +1,108 @@
+"""Confines a worker process before it sees a document: what a hostile file makes of a parser reaches nothing else.
+
+Each wall stands alone, and is left out where the kernel refuses it; `aegis doctor` tells which stand. None needs root.
+Outside Linux only the limits and the ban on programs stand.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from aegis_dagster.errors import ServiceError
+from aegis_dagster.workers import kernel
+
+_MEGABYTE = 1024 * 1024
+_LARGEST_FILE_MB = 1024
+_THREADS = 512
+# What the libraries and their models need beyond a task's memory; the pool ends a worker at its limit of resident
+# memory, and this ends one allocation that is larger than that at once.
+_BASE_MB = 1024
+_MAPPED_MB = 16 * 1024  # addresses without memory of their own: libraries, models, the heaps that threads reserve
+_SPAWNS = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
+
+
+class Wall(StrEnum):
+    """What keeps a worker from something."""
+
+    NETWORK = "network"  # a network of its own, without any device
+    CALLS = "calls"  # no sockets, programs, processes, and no look into other processes
+    FILES = "files"  # it writes only where it is told to, and signals and reads no other process
+
+
+def confine(memory_mb: int, writable: Sequence[str]) -> list[Wall]:
+    """Confine this process, which may have one thread, for the rest of its life. Returns the walls that stand.
+
+    writable: folders that it may write to; none: every folder.
+    """
+    own_user = False
+    standing: list[Wall] = []
+    _limit(memory_mb)
+    sys.addaudithook(_refuse_programs)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            kernel.die_with_parent()
+        with contextlib.suppress(OSError):
+            own_user = kernel.leave_network()
+            standing.append(Wall.NETWORK)
+        if own_user or os.geteuid() == 0:  # else the limit counts what else this user runs
+            _lower(resource.RLIMIT_NPROC, _THREADS)
+        walls: list[tuple[Wall, Callable[[], None]]] = [
+            (Wall.FILES, lambda: kernel.restrict_files(writable)),
+            (Wall.CALLS, kernel.refuse_calls),
+        ]
+        with contextlib.suppress(OSError):
+            kernel.drop_rights()
+        for wall, build in walls:
+            with contextlib.suppress(OSError):
+                build()
+                standing.append(wall)
+    return standing
+
+
+def walls_here() -> list[Wall]:
+    """The walls that stand around a worker on this machine: one is built to see. Raises ServiceError."""
+    command = [sys.executable, "-P", "-m", "aegis_dagster.workers.confinement"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return [Wall(name) for name in json.loads(done.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise ServiceError(f"A worker process cannot be started: {error}", remedy="free memory; try again.") from error
+
+
+def end_group() -> None:
+    """End this process and all that it has started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _limit(memory_mb: int) -> None:
+    _lower(resource.RLIMIT_CORE, 0)  # a core file holds the document
+    _lower(resource.RLIMIT_FSIZE, _LARGEST_FILE_MB * _MEGABYTE)
+    data_mb = 2 * memory_mb + _BASE_MB
+    _lower(resource.RLIMIT_DATA, data_mb * _MEGABYTE)
+    if not any(Path("/dev").glob("nvidia*")):  # CUDA reserves addresses for the memory of the machine and its GPUs
+        _lower(resource.RLIMIT_AS, (data_mb + _MAPPED_MB) * _MEGABYTE)
+
+
+def _lower(limit: int, most: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(limit, (most, most))
+
+
+def _refuse_programs(event: str, _: object) -> None:
+    """docling starts LibreOffice, where there is one, for old formats, charts and drawings."""
+    if event in _SPAWNS:
+        raise PermissionError("A worker starts no programs.")
+
+
+if __name__ == "__main__":
+    print(json.dumps(confine(memory_mb=1024, writable=["/"])))  # noqa: T201

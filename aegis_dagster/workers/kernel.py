@@ -1,0 +1,145 @@
+"""What Linux offers to confine a process, asked for through its C library. Every function raises OSError.
+
+The numbers are those of the kernel's headers; they never change.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import signal
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_CLONE_THREAD, _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000, 0x10000000, 0x40000000
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
+
+# linux/capability.h: a worker of root still reads the files of others.
+_CAPABILITY_VERSION = 0x20080522
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1 << 1, 1 << 2
+
+# linux/landlock.h
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_LANDLOCK_VERSION, _LANDLOCK_PATH_BENEATH = 1, 1
+_WRITE_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 14, 1 << 13
+_CHANGES = sum(1 << bit for bit in range(4, 13)) | _WRITE_FILE  # remove and make entries of every kind
+_NO_TCP, _SCOPES = 0b11, 0b11  # neither bind nor connect; neither abstract sockets nor signals to others
+_DEVICES = ("null", "nvidia*", "dri/*", "kfd")  # in /dev: written to by libraries, those of GPUs among them
+
+# linux/seccomp.h and linux/filter.h
+_ALLOW, _ERRNO, _FILTER = 0x7FFF0000, 0x00050000, 2
+_LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in seccomp_data
+# By machine: its mark; then socket, fork, vfork, execve, ptrace; process_vm_readv; clone.
+_MACHINES = {
+    "x86_64": (0xC000003E, (41, 57, 58, 59, 101, 322), (310, 311), 56),
+    "aarch64": (0xC00000B7, (198, 221, 281, 117), (270, 271), 220),
+}
+_EVERYWHERE = (425, 426, 427, 424, 438)  # io_uring, which opens sockets too; pidfd_send_signal, pidfd_getfd
+_CLONE3 = 435
+_X32 = 0x40000000
+
+
+def die_with_parent() -> None:
+    """This process is killed when the thread that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def leave_network() -> bool:
+    """Move to a network without devices. Returns whether that took a user namespace of its own."""
+    if os.geteuid() == 0:  # in a user namespace, root could not read the files of others
+        _checked(_libc.unshare(_CLONE_NEWNET))
+        return False
+    user, group = os.geteuid(), os.getegid()
+    _checked(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET))
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    return True
+
+
+def drop_rights() -> None:
+    """Give up the rights of root, and of this process in its user namespace, and never get any again."""
+    kept = _DAC_OVERRIDE | _DAC_READ_SEARCH
+    header = struct.pack("II", _CAPABILITY_VERSION, 0)
+    held = ctypes.create_string_buffer(24)
+    _checked(_libc.capget(header, held))
+    permitted = struct.unpack("6I", held.raw)[1] & kept
+    _checked(_libc.capset(header, struct.pack("6I", permitted, permitted, 0, 0, 0, 0)))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def restrict_files(writable: Sequence[str]) -> None:
+    """Write only below these folders (none: anywhere); read the memory of no other process, and signal none."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    version = _checked(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), _LANDLOCK_VERSION))
+    changes = _CHANGES | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    handled = changes if writable else _REFER if version >= 2 else 1 << 6  # something must be handled
+    parts = [handled, *([_NO_TCP] if version >= 4 else []), *([_SCOPES] if version >= 6 else [])]
+    rules = _checked(
+        _libc.syscall(_LANDLOCK_CREATE, struct.pack(f"{len(parts)}Q", *parts), ctypes.c_size_t(8 * len(parts)), 0)
+    )
+    try:
+        for folder in writable or ["/"]:
+            _allow(rules, folder, handled)
+        for device in (found for pattern in _DEVICES for found in Path("/dev").glob(pattern)) if writable else ():
+            _allow(rules, str(device), _WRITE_FILE)
+        _checked(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0))
+    finally:
+        os.close(rules)
+
+
+def refuse_calls() -> None:
+    """No sockets, no programs, no processes (threads are none), no look into the memory of others."""
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
+        raise OSError(errno.ENOSYS, "The numbers of this machine's calls are not known")
+    mark, calls, peeks, clone = machine
+    refused = (*calls, *peeks, *_EVERYWHERE)
+    steps = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, mark),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        (_LOAD, 0, 0, _NUMBER),
+        (_AT_LEAST, 0, 1, _X32),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        (_EQUAL, 0, 1, _CLONE3),
+        (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),  # glibc falls back to clone, whose flags can be read
+    ]
+    for call in refused:
+        steps += [(_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+    steps += [
+        (_EQUAL, 0, 3, clone),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_ANY_OF, 1, 0, _CLONE_THREAD),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    program = b"".join(struct.pack("HBBI", *step) for step in steps)
+    code = ctypes.create_string_buffer(program)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_SECCOMP, _FILTER, struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
+
+
+def _allow(rules: int, path: str, access: int) -> None:
+    place = os.open(path, os.O_PATH)
+    try:
+        rule = struct.pack("=Qi", access, place)
+        _checked(_libc.syscall(_LANDLOCK_ADD, rules, _LANDLOCK_PATH_BENEATH, rule, 0))
+    finally:
+        os.close(place)
+
+
+def _prctl(option: int, first: int, second: bytes | int = 0) -> None:
+    wide = second if isinstance(second, bytes) else ctypes.c_ulong(second)
+    _checked(_libc.prctl(option, ctypes.c_ulong(first), wide, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

@@ -1,0 +1,269 @@
+"""A worker that a document has taken over holds no secret and reaches nothing.
+
+The walls that need the kernel are tested where it offers them: on Linux, as `aegis doctor` tells.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aegis_dagster.environment import worker_environment
+from aegis_dagster.errors import DocumentError, ServiceError
+from aegis_dagster.workers.confinement import Wall, walls_here
+from aegis_dagster.workers.pool import WorkerPool
+from aegis_dagster_tests.support.waiting import until
+
+SECRETS = (
+    "DASHSCOPE_API_KEY",
+    "AEGIS_NOTIFY",
+    "AEGIS_DATABASE",
+    "AWS_SECRET_ACCESS_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+)
+
+
+def workers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "aegis_dagster.workers.child" in child.cmdline()]
+
+
+async def working(pool: WorkerPool, folder: Path) -> tuple[psutil.Process, "asyncio.Task[dict[str, Any]]"]:
+    """A worker that waits for ever, because a pipe has taken the place of a picture; and its task."""
+    pipe = folder / f"pipe-{os.urandom(4).hex()}"
+    os.mkfifo(pipe)
+    task = asyncio.create_task(pool.run("picture_facts", {"paths": [str(pipe)]}, timeout_seconds=100))
+    await asyncio.to_thread(until, workers)
+    return workers()[0], task
+
+
+def pool(folder: Path) -> WorkerPool:
+    return WorkerPool(workers=1, memory_mb=500, temporary=folder / "workers", writable=[folder / "staging"])
+
+
+async def test_a_worker_has_no_secret_a_group_of_its_own_and_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "the secret")
+    made = pool(tmp_path)
+    worker, task = await working(made, tmp_path)
+    (folder,) = (tmp_path / "workers").iterdir()
+    try:
+        environment = worker.environ()
+        assert "the secret" not in environment.values()
+        assert (environment["HOME"], environment["TMPDIR"], environment["PATH"]) == (str(folder), str(folder), "")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert os.getsid(worker.pid) == os.getpgid(worker.pid) == worker.pid
+        await asyncio.to_thread(until, lambda: resource.prlimit(worker.pid, resource.RLIMIT_CORE) == (0, 0))
+        limits = {
+            limit: resource.prlimit(worker.pid, limit)[1] for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_DATA)
+        }
+        assert limits == {resource.RLIMIT_FSIZE: 2**30, resource.RLIMIT_DATA: 2024 * 2**20}
+    finally:
+        await made.close()
+    with pytest.raises(ServiceError):
+        await task
+    assert list((tmp_path / "workers").iterdir()) == []
+
+
+def test_the_environment_of_a_worker_names_what_it_keeps_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.setenv("DOCLING_LIBREOFFICE_CMD", "/usr/bin/soffice")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:password@proxy")
+    environment = worker_environment(tmp_path)
+    assert (environment["LC_ALL"], environment["HF_HOME"]) == ("C.UTF-8", "/models")
+    assert not {"DOCLING_LIBREOFFICE_CMD", "HTTPS_PROXY"} & set(environment)
+
+
+ATTACKS = """
+import ctypes, json, os, socket, subprocess, sys, threading
+from aegis_dagster.workers.confinement import confine
+given = json.loads(sys.argv[1])
+walls = confine(500, [given["own"]])
+libc = ctypes.CDLL(None)
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read(1)
+
+def write(path):
+    with open(path, "wb") as file:
+        file.write(b"x")
+
+def connect():
+    socket.create_connection(("127.0.0.1", given["port"]), timeout=5)
+
+def fork():
+    if libc.fork() < 0:
+        raise PermissionError
+
+def program():
+    if libc.system(b"echo started > " + given["own"].encode() + b"/started") != 0:
+        raise PermissionError
+
+def move():
+    os.rename(given["elsewhere"] + "/a.txt", given["own"] + "/a.txt")
+
+attacks = {
+    "write elsewhere": lambda: write(given["elsewhere"] + "/b.txt"),
+    "change elsewhere": lambda: write(given["elsewhere"] + "/a.txt"),
+    "move from elsewhere": move,
+    "remove elsewhere": lambda: os.unlink(given["elsewhere"] + "/a.txt"),
+    "connect": connect,
+    "socket of this machine": lambda: socket.socket(socket.AF_UNIX),
+    "environment of the parent": lambda: read(f"/proc/{os.getppid()}/environ"),
+    "memory of the parent": lambda: read(f"/proc/{os.getppid()}/mem"),
+    "end the parent": lambda: os.kill(os.getppid(), 9),
+    "program": lambda: subprocess.run([sys.executable, "-c", ""]),
+    "program of a library": program,
+    "process of a library": fork,
+    "much memory": lambda: bytearray(3 << 30),
+    "large file": lambda: os.truncate(given["own"] + "/a", 2 << 30),
+    # and what a parser needs
+    "write its own": lambda: write(given["own"] + "/a"),
+    "read elsewhere": lambda: read(given["elsewhere"] + "/a.txt"),
+    "threads": lambda: threading.Thread(target=lambda: None).start(),
+    "randomness": lambda: os.urandom(8),
+}
+attacks = {"write its own": attacks.pop("write its own"), **attacks}
+worked = []
+for name, attack in attacks.items():
+    try:
+        attack()
+    except (OSError, MemoryError):
+        continue
+    worked.append(name)
+print(json.dumps([walls, worked]))
+"""
+
+
+def test_a_worker_reaches_nothing_but_what_it_reads_and_its_own_folder(tmp_path: Path) -> None:
+    for folder in ("own", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "elsewhere" / "a.txt").write_text("of another")
+    with _listening() as port:
+        given = {"own": str(tmp_path / "own"), "elsewhere": str(tmp_path / "elsewhere"), "port": port}
+        command = [sys.executable, "-c", ATTACKS, json.dumps(given)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    walls, worked = json.loads(done.stdout)
+    assert sorted(walls) == sorted(walls_here())
+    if set(walls) == set(Wall):
+        assert sorted(worked) == ["randomness", "read elsewhere", "threads", "write its own"]
+    assert not {"program", "large file"} & set(worked)
+    assert (tmp_path / "elsewhere" / "a.txt").read_text() == "of another"
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["a"]
+
+
+@contextmanager
+def _listening() -> Iterator[int]:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_what_a_worker_has_started_ends_with_it() -> None:
+    script = (
+        "import subprocess, sys\n"
+        "from aegis_dagster.workers.confinement import end_group\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE).pid, flush=True)\n"
+        "end_group()\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    until(lambda: not psutil.pid_exists(int(done.stdout)) or psutil.Process(int(done.stdout)).status() == "zombie")
+
+
+def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from aegis_dagster.workers.pool import WorkerPool\n"
+        "pool = WorkerPool(workers=1, memory_mb=500, temporary=Path(sys.argv[1], 'workers'))\n"
+        "asyncio.run(pool.run('picture_facts', {'paths': [sys.argv[1] + '/pipe']}, timeout_seconds=60))\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    folder = tmp_path / "workers"
+    until(lambda: psutil.Process(run.pid).children())
+    run.kill()
+    run.wait()
+    (folder / "a file of somebody else").touch()
+    assert len(list(folder.iterdir())) == 2
+    pool(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["a file of somebody else"]
+
+
+async def test_no_document_starts_libreoffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docling starts it for drawings, for pictures of old formats, and to convert old files, if it finds it."""
+    from docx import Document as Docx
+    from docx.oxml import parse_xml
+
+    program, started = tmp_path / "bin" / "soffice", tmp_path / "started"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n/bin/echo started > {started}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCLING_LIBREOFFICE_CMD", str(program))
+    file, drawn = tmp_path / "drawn.docx", Docx()
+    drawn.add_paragraph("Words beside the drawing.").add_run()._r.append(parse_xml(DRAWING))
+    drawn.save(str(file))
+    (tmp_path / "staging").mkdir()
+    made = pool(tmp_path)
+    try:
+        manifest = await made.run("parse", parsing(file, tmp_path / "staging"), timeout_seconds=100)
+    finally:
+        await made.close()
+    assert (manifest["format"], manifest["characters"]) == ("docx", len("Words beside the drawing."))
+    assert not started.exists()
+
+
+DRAWING = (
+    '<w:drawing xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    ' xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing"'
+    ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"><wp:inline>'
+    '<wp:extent cx="900000" cy="900000"/><wp:docPr id="1" name="Oval"/><a:graphic>'
+    '<a:graphicData uri="http://schemas.microsoft.com/office/word/2010/wordprocessingShape">'
+    '<wps:wsp xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"><wps:cNvSpPr/>'
+    '<wps:spPr><a:prstGeom prst="ellipse"/></wps:spPr><wps:bodyPr/></wps:wsp>'
+    "</a:graphicData></a:graphic></wp:inline></w:drawing>"
+)
+
+
+def parsing(file: Path, out_dir: Path) -> dict[str, Any]:
+    options = {"max_pages": 10, "max_megabytes": 10, "pdf_route": "rules", "docling_models": None, "ocr": False}
+    revision = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"path": str(file), "suffix": ".docx", "revision": revision, "out_dir": str(out_dir), "options": options}
+
+
+async def test_a_worker_writes_only_where_results_go(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("Words.")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "staging").mkdir()
+    made = pool(tmp_path)
+    try:
+        await made.run("parse", {**parsing(file, tmp_path / "staging"), "suffix": ".txt"}, timeout_seconds=100)
+        if Wall.FILES in walls_here():
+            with pytest.raises((DocumentError, ServiceError)):
+                await made.run(
+                    "parse", {**parsing(file, tmp_path / "elsewhere"), "suffix": ".txt"}, timeout_seconds=100
+                )
+            assert list((tmp_path / "elsewhere").iterdir()) == []
+    finally:
+        await made.close()
