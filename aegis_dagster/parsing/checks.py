@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+import zlib
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
@@ -18,6 +19,9 @@ _MAX_MEMBERS: Final = 50_000
 _MAX_PIXELS: Final = 89_478_485
 # Where a complete PDF ends: readers look for the end marker within the last 1024 bytes; some writers pad more.
 _PDF_TAIL_BYTES: Final = 4096
+_PICTURES: Final = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_MARKUP: Final = (".xml", ".rels", ".opf")  # the pages of an EPUB may declare entities
+_PROLOGUE_BYTES: Final = 4096  # declarations stand before the first element
 _SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
 _SHEET = re.compile(r"xl/(work|chart|dialog)sheets/[^/]+\.xml")
 
@@ -104,12 +108,12 @@ def _check_pdf(data: bytes) -> int:
 
 def _check_zip(data: bytes) -> list[str]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
+        archive = zipfile.ZipFile(io.BytesIO(data))
     except zipfile.BadZipFile as error:
         if b"PK\x05\x06" not in data:  # the end of the central directory
             raise truncated("its table of contents, at the end, is missing") from error
         raise corrupt("its archive cannot be opened.") from error
+    members = archive.infolist()
     if any(member.flag_bits & 0x1 for member in members):
         raise DocumentError(
             FailureCode.ENCRYPTED_FILE,
@@ -128,7 +132,43 @@ def _check_zip(data: bytes) -> list[str]:
             f"The file unpacks to {unpacked / 1e6:,.0f} MB in {len(members):,} parts, {ratio:,.0f} times its size.",
             remedy="delete it unless you know where it comes from; if it is genuine, save it again in smaller parts.",
         )
+    for member in members:
+        _check_part(archive, member)
     return [member.filename for member in members]
+
+
+def _check_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raises DocumentError, with the part's name, where parsers refuse it without. Damage is left to them."""
+    import warnings
+
+    from PIL import Image
+
+    name = member.filename.lower()
+    try:
+        if name.endswith(_MARKUP):
+            with archive.open(member) as part:
+                if b"<!ENTITY" in part.read(_PROLOGUE_BYTES):
+                    raise _declares_entities(member.filename)
+        elif name.endswith(_PICTURES):
+            with warnings.catch_warnings(), archive.open(member) as part:
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                Image.open(part).close()  # reads only the head
+    except Image.DecompressionBombError as error:
+        raise DocumentError(
+            FailureCode.TOO_LARGE,
+            f"Its picture {member.filename} has more than {2 * _MAX_PIXELS:,} pixels.",
+            remedy="scale the picture down in the original; 300 dots per inch are enough.",
+        ) from error
+    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return
+
+
+def _declares_entities(part: str) -> DocumentError:
+    return DocumentError(
+        FailureCode.CORRUPT_FILE,
+        f"Its part {part} declares XML entities, which no office program writes.",
+        remedy="delete it unless you know where it comes from; if it is genuine, open it in its program and save it.",
+    )
 
 
 def _check_image(data: bytes) -> int:
