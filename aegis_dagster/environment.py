@@ -36,9 +36,9 @@ def dagster_environment(home: Path, root: str, dagster_home: Path) -> dict[str, 
 
 # What a worker needs to find its libraries and their models; everything else may be a secret.
 _FOR_WORKERS = frozenset(
-    {"LANG", "LANGUAGE", "TZ", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE"}
-    | {"CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS"}
-    | {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX", "DO_NOT_TRACK"}
+    {"LANG", "LANGUAGE", "TZ", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+    | {"CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"}
+    | {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX", "DO_NOT_TRACK"}
     | {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"}
 )
 
@@ -49,7 +49,7 @@ def worker_environment(folder: Path) -> dict[str, str]:
     folder: its own; what libraries write beside their work goes there.
     """
     kept = {name: value for name, value in os.environ.items() if name in _FOR_WORKERS or name.startswith("LC_")}
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    cache = os.environ.get("XDG_CACHE_HOME") or f"{os.environ.get('HOME', '')}/.cache"
     return {
         **kept,
         "HF_HOME": os.environ.get("HF_HOME") or f"{cache}/huggingface",  # the models that docling finds there

@@ -21,6 +21,7 @@ from aegis_dagster.workers import kernel
 _MEGABYTE = 1024 * 1024
 _LARGEST_FILE_MB = 1024
 _THREADS = 512
+_COUNTS_APART = (5, 14)  # from this kernel on, a user namespace counts its threads alone, not all that its user runs
 # What the libraries and their models need beyond a task's memory; the pool ends a worker at its limit of resident
 # memory, and this ends one allocation that is larger than that at once.
 _BASE_MB = 1024
@@ -51,7 +52,7 @@ def confine(memory_mb: int, writable: Sequence[str]) -> list[Wall]:
         with contextlib.suppress(OSError):
             own_user = kernel.leave_network()
             standing.append(Wall.NETWORK)
-        if own_user or os.geteuid() == 0:  # else the limit counts what else this user runs
+        if os.geteuid() == 0 or (own_user and kernel.version() >= _COUNTS_APART):
             _lower(resource.RLIMIT_NPROC, _THREADS)
         walls: list[tuple[Wall, Callable[[], None]]] = [
             (Wall.FILES, lambda: kernel.restrict_files(writable)),
@@ -93,9 +94,10 @@ def _limit(memory_mb: int) -> None:
 
 
 def _lower(limit: int, most: int) -> None:
-    _, hard = resource.getrlimit(limit)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(limit, (most, most))
+    held = [one for one in resource.getrlimit(limit) if one != resource.RLIM_INFINITY]
+    most = min(most, *held) if held else most
+    with contextlib.suppress(OSError, ValueError):  # macOS has limits that it does not take
+        resource.setrlimit(limit, (most, most))
 
 
 def _refuse_programs(event: str, _: object) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import signal
 import struct
 from collections.abc import Sequence
@@ -41,6 +42,12 @@ _MACHINES = {
 _EVERYWHERE = (425, 426, 427, 424, 438)  # io_uring, which opens sockets too; pidfd_send_signal, pidfd_getfd
 _CLONE3 = 435
 _X32 = 0x40000000
+
+
+def version() -> tuple[int, int]:
+    """The kernel's version."""
+    major, minor = re.findall(r"\d+", os.uname().release)[:2]
+    return int(major), int(minor)
 
 
 def die_with_parent() -> None:
