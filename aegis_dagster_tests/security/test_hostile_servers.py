@@ -15,6 +15,7 @@ from fsspec.spec import AbstractFileSystem
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.settings import watched_root
 from aegis_dagster.sources.hang_guard import Patience, PatientSource
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster_tests.support.clock import SetClock
@@ -195,3 +196,15 @@ def test_a_folder_that_leads_elsewhere_is_not_entered(name: str, server: Any, tm
     Lies.listed.append({"name": name, "type": "directory", "size": 0})
     listing = root(tmp_path, SetClock()).scan({})
     assert sorted(listing.files) == ["bad.txt", "good.txt"]
+
+
+@pytest.mark.parametrize("marks", [{"type": "link"}, {"type": "other"}, {"type": "file", "islink": True}])
+def test_a_link_of_a_server_is_not_followed(marks: dict[str, Any], server: Any, tmp_path: Path) -> None:
+    Lies.listed.append({"name": "/root/link.txt", "size": 3, **marks})
+    listing = root(tmp_path, SetClock()).scan({})
+    assert sorted(listing.files) == ["bad.txt", "good.txt"]
+    assert [(item.path, item.reason) for item in listing.passed_over] == [("link.txt", "link_not_followed")]
+
+
+def test_no_url_of_this_machines_files_goes_round_the_rules_for_links(tmp_path: Path) -> None:
+    assert [watched_root(f"{scheme}://{tmp_path}") for scheme in ("file", "local")] == [tmp_path, tmp_path]
