@@ -219,12 +219,12 @@ class RemoteFolder:
             if self._names.ignored(part):
                 found.ignored.add("/".join(parts[:number]))
                 return
-        if info.get("islink") or info.get("type") == "link":  # of SFTP and SMB; where it leads is not known
+        if info.get("type") == "link" or info.get("islink"):  # of SFTP and SMB; where it leads is not known
             remedy = "copy the file to its place: links on a server are not followed."
             found.passed_over.append(PassedOver(name, "link_not_followed", remedy, False))
             return
         if info.get("type") == "other":
-            remedy = "move it out of the root: a pipe or a device is not read."
+            remedy = "remove it: it is a device, pipe or socket."
             found.passed_over.append(PassedOver(name, "not_a_file", remedy, False))
             return
         found.files[DocumentId(name)] = remote_file(info)
