@@ -15,7 +15,7 @@ from aegis_dagster.domain.stages import (
     StageState,
     Status,
 )
-from aegis_dagster.errors import BudgetExhausted
+from aegis_dagster.errors import BudgetExhausted, OverLimit
 
 _DONE = Status.DONE
 RETRY_AFTER_MS = 10 * 60_000  # wait before a document with a temporary failure is tried again
@@ -209,11 +209,13 @@ class DocumentState:
             return False
         return embedded.status is not Status.SKIPPED or UPSTREAM_FAILED not in embedded.facts
 
+    def was_refused(self, stage: Stage) -> bool:
+        """Whether its wanted result was not begun at a stage because of a limit of one document."""
+        return self.status_at(stage) is Status.FAILED and OverLimit.FACT in self.recorded[stage].facts
+
     def fits_now(self, stage: Stage) -> bool:
         """Whether it was refused at a stage for a limit, and the settings allow enough now."""
-        state = self.recorded.get(stage)
-        refused = state is not None and state.status is Status.FAILED and state.fingerprint == self.wanted[stage]
-        return refused and state is not None and self.limits.allows(state.facts)
+        return self.was_refused(stage) and self.limits.allows(self.recorded[stage].facts)
 
     def _settled(self, stage: Stage, ready: Readiness) -> bool:
         state = self.recorded.get(stage)

@@ -109,11 +109,11 @@ def remaining(
     asked: Collection[Stage],
     forced: Collection[Stage] = (),
 ) -> Remaining | None:
-    """The model work left on a document; None: nothing.
+    """The work left on a document; None: nothing.
 
     asked: the stages that call a model for this document's collection. Work done for equal bytes in another file, or
-    before the file was moved, is found by its artifact. forced: the stages that are done again; they use the caches,
-    so that only unanswered requests are sent again.
+    before the file was moved, is found by its artifact; work that was refused for a limit is left. forced: the stages
+    that are done again; they use the caches, so that only unanswered requests are sent again.
     """
     if _ended(state, forced):
         return None
@@ -122,7 +122,7 @@ def remaining(
     reads = frozenset(
         stage
         for stage in (Stage.EMBED, Stage.GRAPH)
-        if stage in asked and (pictures or stage in forced or not state.is_current(stage))
+        if stage in asked and (pictures or stage in forced or not state.is_current(stage) or state.was_refused(stage))
     )
     cut = pictures or Stage.CHUNK in forced or not state.is_current(Stage.CHUNK)
     if not reads and not pictures and not cut:

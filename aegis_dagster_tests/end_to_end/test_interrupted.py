@@ -18,9 +18,9 @@ def test_an_interrupted_command_waits_for_its_calls_and_the_next_one_pays_none_o
     with scripted_server() as server:
         llm = llm_settings(server)
         llm["providers"]["openai"]["concurrency"] = 2
-        settings = {"AEGIS_LLM": json.dumps(llm), "AEGIS_ENRICH__DESCRIBER": "ocr"}
+        models = json.dumps(llm)
         server.script([Rule(Behaviour(latency_seconds=1.5))])
-        with aegis.start("ingest", **settings) as process:
+        with aegis.start("ingest", AEGIS_LLM=models, AEGIS_ENRICH__DESCRIBER="ocr") as process:
             while process.poll() is None and not server.records():
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
@@ -31,7 +31,7 @@ def test_an_interrupted_command_waits_for_its_calls_and_the_next_one_pays_none_o
         assert all(record.answered for record in server.records())
 
         server.script([Rule()])
-        assert aegis("ingest", "--json", cwd=tmp_path, **settings).json["done"] == 1
+        assert aegis("ingest", "--json", AEGIS_LLM=models, AEGIS_ENRICH__DESCRIBER="ocr").json["done"] == 1
         prompts = Counter(json.dumps(record.body["messages"]) for record in server.records())
         assert len(server.records()) > asked > 0
         assert max(prompts.values()) == 1

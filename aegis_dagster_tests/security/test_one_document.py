@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -84,13 +83,15 @@ def test_a_document_of_many_passages_leaves_the_others_their_say_and_each_senten
 
 
 async def test_a_document_that_would_spend_everything_is_asked_about_by_nobody(tmp_path: Path) -> None:
-    embedding: dict[str, Any] = {
-        "enrich": {"describer": "ocr"},
-        "graph": {"extractor": "statistical"},
-        "embed": {"model": "openai/embeds"},
-    }
     with scripted_server() as server:
-        project = project_with_models(tmp_path, server, limits={"max_calls": 1}, **embedding)
+        project = project_with_models(
+            tmp_path,
+            server,
+            limits={"max_calls": 1},
+            enrich={"describer": "ocr"},
+            graph={"extractor": "statistical"},
+            embed={"model": "openai/embeds"},
+        )
         write_loud(project.root, 25)
         await bring_up(project)
         bodies = json.dumps([record.body for record in server.records()])

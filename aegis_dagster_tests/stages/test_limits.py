@@ -74,11 +74,13 @@ async def test_nothing_is_paid_for_a_document_over_a_limit_and_the_others_go_on(
         assert state(project, SMALL, stage).status is Status.DONE
         assert reports[stage].outcomes.total() == 2
     assert asked_about(server, BIG) == 0
+    needs = [state(project, BIG, stage).facts["needs"][setting] for stage in (Stage.EMBED, Stage.GRAPH)]
+    assert needs[0] == needs[1]  # of the whole document, so that one value suffices
     assert asked_about(server, SMALL) == 2  # one text: embedded, and read
 
     before = len(server.records())
     now = forecast(project, project.documents.all())
-    assert (now.totals.calls, set(now.over_limit)) == (0, set())  # it failed, and waits for somebody
+    assert (now.totals.calls, set(now.over_limit)) == (0, {BIG})
     assert plan(project, project.documents.all(), look(project)).documents_to_do == 0
     await bring_up(project)
     assert len(server.records()) == before

@@ -92,11 +92,13 @@ def plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
 def _forecast_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
     if planned.forecast is None:
         return {"no_forecast": dg.MetadataValue.text(planned.no_forecast)}
-    totals = planned.forecast.totals
+    totals, refused = planned.forecast.totals, planned.forecast.over_limit
+    over = [(f"`{name}`", error.message, error.remedy) for name, error in sorted(refused.items())]
     return {
         "forecast_usd": usd(totals.cost),
         "forecast_calls": dg.MetadataValue.int(totals.calls),
         "forecast": dg.MetadataValue.md(forecast_table(planned.forecast)),
+        **({"over_limit": dg.MetadataValue.md(_cut(("document", "why", "remedy"), over))} if over else {}),
     }
 
 
