@@ -52,7 +52,7 @@ def computed_entities(connection: Connection, keys: Sequence[str]) -> dict[str, 
     groups: defaultdict[str, list[MentionGroup]] = defaultdict(list)
     for row in connection.execute(_grouped(table, (table.c.key, table.c.name, table.c.type), keys)):
         groups[row.key].append(MentionGroup(row.name, row.type, row.chunks, int(row.marks)))
-    documents, said = _document_counts(connection, table, keys), _said(connection, table, keys)
+    documents, said = _documents(connection, table, keys)
     return {key: aggregate_entity(key, groups[key], said[key], documents[key]) for key in groups}
 
 
@@ -63,7 +63,7 @@ def computed_relations(connection: Connection, keys: Sequence[str]) -> dict[str,
     query = _grouped(table, (table.c.key, table.c.keywords), keys)
     for row in connection.execute(query.add_columns(sa.func.sum(table.c.weight_milli).label("weight_milli"))):
         groups[row.key].append(RelationGroup(row.keywords, row.chunks, int(row.marks), int(row.weight_milli)))
-    documents, said = _document_counts(connection, table, keys), _said(connection, table, keys)
+    documents, said = _documents(connection, table, keys)
     return {key: aggregate_relation(key, groups[key], said[key], documents[key]) for key in groups}
 
 
@@ -90,12 +90,16 @@ def refresh(connection: Connection, kind: AggregateKind, keys: Iterable[str]) ->
             _remove(connection, table, gone)
 
 
-def refresh_outdated(connection: Connection, kind: AggregateKind) -> bool:
+def refresh_outdated(connection: Connection) -> bool:
     """Aggregate some of what an older version aggregated by other rules. Returns whether there may be more."""
-    query = sa.select(kind.aggregates.c.key).where(kind.aggregates.c.hash == OUTDATED).limit(SLICE)
-    keys = connection.scalars(query).all()
-    refresh(connection, kind, keys)
-    return len(keys) == SLICE
+    outdated = (
+        sa.select(sa.literal(number).label("kind"), kind.aggregates.c.key).where(kind.aggregates.c.hash == OUTDATED)
+        for number, kind in enumerate(KINDS)
+    )
+    found = connection.execute(sa.union_all(*outdated).limit(SLICE)).all()
+    for number, kind in enumerate(KINDS):
+        refresh(connection, kind, [row.key for row in found if row.kind == number])
+    return len(found) == SLICE
 
 
 def aggregate_row(value: Entity | Relation) -> dict[str, Any]:
@@ -142,19 +146,20 @@ def _grouped(table: sa.Table, said: tuple[sa.Column[Any], ...], keys: Sequence[s
     )
 
 
-def _said(connection: Connection, table: sa.Table, keys: Sequence[str]) -> defaultdict[str, list[Said]]:
-    """What is said about each key, without blanks."""
-    query = sa.select(table.c.key, table.c.document_id, table.c.description).distinct()
-    found: defaultdict[str, list[Said]] = defaultdict(list)
-    for row in connection.execute(query.where(table.c.key.in_(keys), table.c.description != "")):
-        found[row.key].append(Said(row.document_id, row.description))
-    return found
-
-
-def _document_counts(connection: Connection, table: sa.Table, keys: Sequence[str]) -> dict[str, int]:
-    query = (
-        sa.select(table.c.key, sa.func.count(table.c.document_id.distinct()).label("documents"))
-        .where(table.c.key.in_(keys))
-        .group_by(table.c.key)
-    )
-    return {row.key: row.documents for row in connection.execute(query)}
+def _documents(
+    connection: Connection, table: sa.Table, keys: Sequence[str]
+) -> tuple[dict[str, int], defaultdict[str, list[Said]]]:
+    """How many documents name each key, and what they say about it, without blanks; in one statement."""
+    columns = (table.c.key, table.c.document_id, table.c.description)
+    said = sa.select(*columns, sa.literal(0).label("documents")).distinct().where(table.c.description != "")
+    number = sa.func.count(table.c.document_id.distinct())
+    counted = sa.select(table.c.key, sa.literal(""), sa.literal(""), number).group_by(table.c.key)
+    here = table.c.key.in_(keys)
+    counts: dict[str, int] = {}
+    texts: defaultdict[str, list[Said]] = defaultdict(list)
+    for row in connection.execute(sa.union_all(said.where(here), counted.where(here))):
+        if row.documents:
+            counts[row.key] = row.documents
+        else:
+            texts[row.key].append(Said(row.document_id, row.description))
+    return counts, texts

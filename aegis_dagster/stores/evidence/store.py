@@ -74,8 +74,7 @@ class EvidenceStore:
 
     def _refresh_outdated(self, connection: Connection) -> None:
         if self._outdated:
-            more = [refresh_outdated(connection, kind) for kind in KINDS]  # of both, so not inside `any`
-            self._outdated = any(more)
+            self._outdated = refresh_outdated(connection)
 
     def chunk_counts_by_document(self) -> dict[DocumentId, int]:
         """Number of chunks per document, including chunks without evidence. A document written without chunks has 0."""
