@@ -60,8 +60,11 @@ def back_up(project: Project, target: Path, progress: Progress) -> Copied:
     source = _sqlite_file(settings)
     if os.path.lexists(target):
         raise ConfigurationError(f"{target} exists already.", remedy="name a folder that does not exist yet.")
-    if not source.is_file():
-        raise ConfigurationError(f"{settings.home} has nothing to back up.", remedy="run `aegis ingest FOLDER` first.")
+    try:
+        source.stat()
+    except FileNotFoundError as error:
+        told = f"{settings.home} has nothing to back up."
+        raise ConfigurationError(told, remedy="run `aegis ingest FOLDER` first.") from error
     unfinished = target.with_name(f".{target.name}.unfinished-{os.getpid()}")
     with _written(unfinished):
         unfinished.mkdir(parents=True, mode=0o700)

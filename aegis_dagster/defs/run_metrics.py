@@ -35,7 +35,7 @@ def read_runs(home: Path) -> RunNumbers:
 def _is_there(home: Path) -> bool:
     """Whether the instance exists. Opening one creates missing SQLite files by default."""
     file = home / "dagster.yaml"
-    if not file.is_file():
+    if not _exists(file):
         return False
     configured: Any = yaml.safe_load(file.read_text("utf-8")) or {}
     if any(name in configured for name in _STORAGES):
@@ -45,13 +45,22 @@ def _is_there(home: Path) -> bool:
 
 def _is_made(file: Path) -> bool:
     """Whether a SQLite file has its tables; another process may be creating them right now."""
-    if not file.is_file():
+    if not _exists(file):
         return False
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if "alembic_version" not in tables:
             return False
         return connection.execute("SELECT 1 FROM alembic_version").fetchone() is not None
+
+
+def _exists(file: Path) -> bool:
+    """Whether something is there. Raises OSError if a file stands where a folder should be."""
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _last_success(instance: dg.DagsterInstance) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Copies and checks a SQLite database as a whole, while others may be writing to it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from aegis_dagster.stores.faults import Place, service_error
 
 _PAGES_AT_ONCE = 2_000
 _SHOWN = 20  # problems
+_KEEP = "restore an older backup, and keep the damaged database, which holds the ledger."
 
 
 def copy_sqlite(source: Path, target: Path, advance: Callable[[int, int], None]) -> None:
@@ -21,26 +22,19 @@ def copy_sqlite(source: Path, target: Path, advance: Callable[[int, int], None])
 
     advance: called with the pages still to be copied, and all of them.
     """
-    place = Place(f"The copy {target}", target, "make the backup again, on another disk.")
-    try:
-        with closing(_connected(source, "ro")) as original, closing(_connected(target, "rwc")) as copy:
-            # Holding the snapshot: otherwise the copy would begin again whenever somebody writes.
-            original.execute("BEGIN")
-            original.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    with _told(source, _KEEP), closing(_connected(source, "ro")) as original:
+        # Holding the snapshot: otherwise the copy would begin again whenever somebody writes.
+        original.execute("BEGIN")
+        original.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        with _told(target, "make the backup again, on another disk."), closing(_connected(target, "rwc")) as copy:
             original.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda _status, left, total: advance(left, total))
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log beside it
-    except (sqlite3.Error, OSError) as error:
-        raise service_error(error, place) or _not_copied(source, error) from error
 
 
 def sqlite_problems(file: Path) -> list[str]:
     """What SQLite finds wrong in a file; empty: nothing. Raises ServiceError when it cannot be read at all."""
-    place = Place(f"The database {file}", file, "use another backup.")
-    try:
-        with closing(_connected(file, "ro")) as db:
-            return _problems([row[0] for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")])
-    except (sqlite3.Error, OSError) as error:
-        raise service_error(error, place) or _not_copied(file, error) from error
+    with _told(file, "use another backup."), closing(_connected(file, "ro")) as db:
+        return _problems([row[0] for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")])
 
 
 def database_problems(engine: Engine) -> list[str]:
@@ -73,5 +67,11 @@ def _connected(file: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
 
 
-def _not_copied(source: Path, error: Exception) -> ServiceError:
-    return ServiceError(f"The database {source} could not be read: {error}.", remedy="try again; see `aegis audit`.")
+@contextmanager
+def _told(file: Path, damaged: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise service_error(error, Place(f"The database {file}", file, damaged)) or ServiceError(
+            f"The database {file} cannot be copied: {error}.", remedy="try again; `aegis audit` tells more."
+        ) from error

@@ -2,21 +2,24 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from aegis_dagster.cli.views import document_values
 from aegis_dagster.composition.project import Project
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
-from aegis_dagster.errors import OutsideRoot, ServiceError
+from aegis_dagster.errors import DocumentError, OutsideRoot, ServiceError
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings import Settings, load_settings
-from aegis_dagster.settings.stages import ListingSettings, ParseSettings
+from aegis_dagster.settings.stages import ChunkSettings, ListingSettings, ParseSettings
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.runner import Work, run_each
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, Rule, scripted_server
 from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, scan, work_of, write_documents
+from aegis_dagster_tests.support.projects_with_models import SEEING, project_with_models, write_picture_document
 
 NAMES = ["c/ant.txt", "c/bee.txt"]
 
@@ -118,20 +121,106 @@ async def test_points_of_other_chunks_under_the_same_fingerprint_go(tmp_path: Pa
     assert document.id not in project.vectors.counts_by_document()
 
 
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_bytes(b""),
+    "gone": lambda file: file.unlink(),
+    "a letter": lambda file: file.write_bytes(file.read_bytes().replace(b"e", b"a", 1)),  # JSON all the same
+    "a file more": lambda file: (file.parent / "more.json").write_text("{}"),
+}
+
+
+def damage(project: Project, document: Document, stage: Stage, file: str, how: str) -> None:
+    DAMAGES[how](project.artifacts.path(stage, project.states.one(document).wanted[stage]) / file)
+
+
 @pytest.mark.parametrize(
-    ("stage", "file"), [(Stage.PARSE, "manifest.json"), (Stage.CHUNK, "report.json"), (Stage.CHUNK, "chunks.json")]
+    ("stage", "file", "how"),
+    [
+        (Stage.PARSE, "manifest.json", "empty"),
+        (Stage.PARSE, "document.json", "a letter"),
+        (Stage.PARSE, "document.json", "gone"),
+        (Stage.CHUNK, "report.json", "empty"),
+        (Stage.CHUNK, "chunks.json", "a letter"),
+        (Stage.CHUNK, "chunks.json", "a file more"),
+    ],
 )
-async def test_damaged_files_are_named_and_cost_the_readers_nothing(tmp_path: Path, stage: Stage, file: str) -> None:
+async def test_what_is_damaged_is_made_again_by_the_stage_that_needs_it(
+    tmp_path: Path, stage: Stage, file: str, how: str
+) -> None:
     project = await built(tmp_path)
     document = project.documents.all()[0]
-    wanted = project.states.one(document).wanted
-    (project.artifacts.path(stage, wanted[stage]) / file).write_text("")
+    before = project.artifacts.digest()
+    damage(project, document, stage, file, how)
     shutil.copy(project.root / document.id, project.root / "c" / "copy.txt")
-    await bring_up(project)
-    codes = {(item.document_id, item.failure.code) for item in project.reports.failures()}
-    assert codes == {("c/copy.txt", "artifact_damaged")}
-    assert len(digests(project)["all"]) == 64
+    work = work_of(await bring_up(project))
+    assert project.reports.failures() == []
+    assert work == {"chunks_from_cache": work["chunks_from_cache"], "parsed" if stage is Stage.PARSE else "chunked": 1}
+    assert project.artifacts.digest() == before
     assert await find_passages(project, "What was inspected by Priya Raman?", limit=3)
+
+
+async def test_a_parsed_document_that_was_damaged_is_parsed_again_by_the_next_run(tmp_path: Path) -> None:
+    document = (await built(tmp_path)).documents.all()[0]
+    project = make_project(tmp_path, chunk=ChunkSettings(max_tokens=64))
+    damage(project, document, Stage.PARSE, "document.json", "a letter")
+    await bring_up(project, stages=(Stage.CHUNK,))
+    (failure,) = project.reports.failures()
+    assert (failure.document_id, failure.failure.code) == (document.id, "artifact_damaged")
+    assert "aegis ingest" in failure.failure.remedy
+    work = work_of(await bring_up(project))
+    assert (work["parsed"], work["chunked"]) == (1, 1)
+    assert project.reports.failures() == []
+
+
+@pytest.mark.parametrize("how", ["a letter", "gone"])
+async def test_damage_that_search_or_show_meets_is_named_by_status_until_the_next_run(tmp_path: Path, how: str) -> None:
+    project = await built(tmp_path)
+    first, second = project.documents.all()
+    before = digests(project)
+    for document in (first, second):
+        damage(project, document, Stage.CHUNK, "chunks.json", how)
+    assert await find_passages(project, "What was inspected by Priya Raman?", limit=20) == []
+    failures = project.reports.failures()
+    assert [(item.document_id, item.stage, item.failure.code) for item in failures] == [
+        (document.id, Stage.CHUNK, "artifact_damaged") for document in (first, second)
+    ]
+    assert work_of(await bring_up(project)).keys() == {"chunked", "chunks_from_cache"}
+    assert project.reports.failures() == []
+    assert digests(project) == before
+    damage(project, first, Stage.PARSE, "document.json", how)
+    with pytest.raises(DocumentError, match="parse is damaged"):
+        document_values(project, first.id)
+    assert [item.stage for item in project.reports.failures()] == [Stage.PARSE]
+    assert work_of(await bring_up(project))["parsed"] == 1
+    assert digests(project) == before
+    assert document_values(project, first.id)["status"] == "done"
+
+
+async def test_an_artifact_of_an_older_version_has_no_checksums_and_is_read_all_the_same(tmp_path: Path) -> None:
+    project = await built(tmp_path)
+    before = digests(project)
+    for file in project.settings.artifacts_dir.rglob("checksums.json"):
+        file.unlink()
+    assert digests(project) == before
+    document = project.documents.all()[0]
+    assert document_values(project, document.id)["chunks"]
+    damage(project, document, Stage.CHUNK, "report.json", "empty")
+    with pytest.raises(DocumentError, match=r"report\.json"):
+        document_values(project, document.id)
+
+
+async def test_a_picture_that_no_model_would_describe_is_not_paid_again_when_its_result_is_lost(tmp_path: Path) -> None:
+    with scripted_server() as server:
+        server.script([Rule(Behaviour(Kind.REFUSED), model=SEEING)])
+        project = project_with_models(tmp_path, server)
+        write_picture_document(project.root / "c" / "report.docx")
+        await bring_up(project, stages=(Stage.PARSE, Stage.ENRICH))
+        calls = server.counts()["calls"]
+        assert calls
+        shutil.rmtree(project.settings.artifacts_dir / "enrich")
+        await bring_up(project, stages=(Stage.PARSE, Stage.ENRICH))
+        assert server.counts()["calls"] == calls
+        assert not project.reports.failures()
 
 
 async def test_search_finds_a_document_that_waits_to_be_chunked_anew(tmp_path: Path) -> None:

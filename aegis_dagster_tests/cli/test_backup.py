@@ -1,0 +1,178 @@
+"""`aegis backup` and `aegis restore`: the same answers and the same ledger, to the nano-dollar, without a paid call."""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from aegis_dagster.composition.project import Project
+from aegis_dagster.settings import load_settings, remember_root
+from aegis_dagster.stores.backup import copy_sqlite, sqlite_problems
+from aegis_dagster.stores.catalog.schema import passed_over_files
+from aegis_dagster.stores.database import open_database, write
+from aegis_dagster_tests.support.cli_in_process import InProcess
+from aegis_dagster_tests.support.limits import no_file_above
+from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.support.projects import bring_up, write_documents
+from aegis_dagster_tests.support.projects_with_models import EMBEDDING, llm_settings
+from aegis_dagster_tests.support.tasks_in_process import TasksInProcess
+
+NAMES = ("harbour/ant.txt", "harbour/bee.txt", "survey/ant.txt")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LLMServer]:
+    with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture
+def aegis(server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    """A home whose vectors were paid for."""
+    aegis = InProcess(tmp_path / "home", monkeypatch)
+    write_documents(tmp_path / "root", NAMES)
+    remember_root(tmp_path / "home", tmp_path / "root")
+    values = {"llm": llm_settings(server), "embed": {"model": f"openai/{EMBEDDING}"}, "listing": {"settle_seconds": 0}}
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    project = Project(load_settings(), tasks=TasksInProcess())
+    asyncio.run(bring_up(project))
+    project.close()
+    return aegis
+
+
+def knowledge(aegis: InProcess) -> list[object]:
+    """What a home answers, and what it has paid."""
+    found = aegis("search", "Who repaired the harbour?", "--mode", "sparse", "--json")
+    return [
+        json.loads(found.stdout),
+        aegis.json("digest"),
+        aegis.json("costs", "--by", "document"),
+        aegis.json("graph", "Priya Raman"),
+    ]
+
+
+def test_a_restored_home_answers_and_accounts_as_the_old_one_without_a_paid_call(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, calls = knowledge(aegis), server.counts()["calls"]
+    assert aegis.json("costs")["total_nanousd"] > 0
+    copied = aegis.json("backup", str(tmp_path / "copy"))
+    assert copied == {"target": str(tmp_path / "copy"), "artifacts": 6, "left_out": 0, "documents_published": 0}
+    for gone in (tmp_path / "home", tmp_path / "root"):  # neither the old home nor the documents are needed
+        shutil.rmtree(gone)
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "new"))
+    assert aegis.json("restore", str(tmp_path / "copy"))["documents_published"] == len(NAMES)
+    assert knowledge(aegis) == before
+    assert server.counts()["calls"] == calls
+    assert aegis.json("audit")["ok"]
+    assert load_settings().root == tmp_path / "root"
+
+
+def test_artifacts_are_links_on_one_disk(aegis: InProcess, tmp_path: Path) -> None:
+    aegis.json("backup", str(tmp_path / "copy"))
+    for file in (tmp_path / "copy" / "artifacts").rglob("*.*"):
+        assert file.samefile(tmp_path / "home" / file.relative_to(tmp_path / "copy"))
+
+
+def test_nothing_is_overwritten(aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aegis.json("backup", str(tmp_path / "copy"))
+    for taken in ("copy", "root", "aegis.yaml"):
+        assert "does not exist yet" in aegis.refusal("backup", str(tmp_path / taken))["remedy"]
+    assert "AEGIS_HOME" in aegis.refusal("restore", str(tmp_path / "copy"))["remedy"]
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "none"))
+    assert "aegis ingest" in aegis.refusal("backup", str(tmp_path / "other"))["remedy"]
+    assert not (tmp_path / "other").exists() and not (tmp_path / "none").exists()
+
+
+def test_only_a_complete_and_unchanged_backup_is_restored(
+    aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    aegis.json("backup", str(copy))
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "new"))
+    assert "not a complete backup" in aegis.refusal("restore", str(tmp_path / "root"))["message"]
+    assert "not a complete backup" in aegis.refusal("restore", str(tmp_path / "nowhere"))["message"]
+    database = (copy / "aegis.db").read_bytes()
+    (copy / "aegis.db").write_bytes(database[:-1] + b"?")
+    changed = aegis("restore", str(copy), "--json")
+    assert changed.exit_code == 3 and "another backup" in json.loads(changed.stdout)["error"]["remedy"]
+    assert not (tmp_path / "new").exists()
+    (copy / "aegis.db").write_bytes(database)
+    with no_file_above(20_000):  # a disk that is full halfway leaves a home that can be restored again
+        assert aegis("restore", str(copy), "--json").exit_code == 3
+    assert aegis("restore", str(copy), "--json").exit_code == 0
+
+
+def test_damaged_artifacts_are_left_out_and_told(aegis: InProcess, tmp_path: Path) -> None:
+    file = next((tmp_path / "home" / "artifacts" / "chunk").rglob("chunks.json"))
+    file.write_text("[]")
+    assert aegis.json("backup", str(tmp_path / "copy"))["left_out"] == 1
+    assert not (tmp_path / "copy" / file.relative_to(tmp_path / "home")).exists()
+    assert "damaged or gone" in aegis("backup", str(tmp_path / "again")).stderr
+
+
+def test_a_damaged_database_is_not_backed_up(aegis: InProcess, tmp_path: Path) -> None:
+    file = tmp_path / "home" / "aegis.db"
+    with closing(sqlite3.connect(file)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ix_documents_collection'").fetchone()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * 4096 + 3 : (page - 1) * 4096 + 5] = bytes(2)  # an index without its rows
+    file.write_bytes(content)
+    refused = aegis("backup", str(tmp_path / "copy"), "--json")
+    assert refused.exit_code == 3 and "is damaged" in json.loads(refused.stdout)["error"]["message"]
+    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == []
+
+
+def test_a_copy_made_while_others_write_is_one_moment_of_the_database(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'aegis.db'}")
+    stop, wrote = threading.Event(), threading.Event()
+
+    def write_pairs() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            rows = [{"path": f"{side}{number}", "reason": "x" * 2000, "remedy": ""} for side in "ab"]
+            with write(engine) as connection:
+                connection.execute(sa.insert(passed_over_files), rows)
+            wrote.set()
+
+    writer = threading.Thread(target=write_pairs)
+    writer.start()
+    steps: list[int] = []
+    try:
+        for number in range(5):
+            wrote.clear()
+            assert wrote.wait(60)
+            copy_sqlite(tmp_path / "aegis.db", tmp_path / f"copy{number}", lambda left, total: steps.append(total))
+    finally:
+        stop.set()
+        writer.join()
+    counts = []
+    for number in range(5):
+        copy = tmp_path / f"copy{number}"
+        assert sqlite_problems(copy) == []
+        with closing(sqlite3.connect(copy)) as db:
+            counts.append(
+                db.execute("SELECT total(path LIKE 'a%'), total(path LIKE 'b%') FROM passed_over_files").fetchone()
+            )
+    assert all(a == b for a, b in counts)
+    assert counts == sorted(set(counts)) and steps
+    engine.dispose()
+
+
+def test_a_database_on_a_server_is_left_to_its_own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aegis = InProcess(tmp_path / "home", monkeypatch)
+    monkeypatch.setenv("AEGIS_DATABASE", "postgresql+psycopg2://me:secret@127.0.0.1:9/name")
+    for command in ("backup", "restore"):
+        error = aegis.refusal(command, str(tmp_path / "copy"))
+        assert "pg_dump" in error["remedy"] and str(tmp_path / "home" / "artifacts") in error["remedy"]
+        assert "secret" not in str(error)
