@@ -74,7 +74,9 @@ def _last_usage(body: bytes) -> Answer | None:
 
 
 def _usage(parsed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage = parsed.get("usage")
+    usage, choices = parsed.get("usage"), parsed.get("choices")
+    if not usage and isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+        usage = choices[0].get("usage")  # Kimi, at times
     return usage if isinstance(usage, Mapping) and usage else None
 
 

@@ -64,9 +64,10 @@ class Trail:
         """How many calls this provider received."""
         return sum(1 for one in self.attempts if one.provider == provider and one.outcome not in (NO_BUDGET, RESTING))
 
-    def rests(self, candidate: Candidate) -> None:
-        """Record that the provider is resting and was skipped."""
+    def rests(self, candidate: Candidate, said: str) -> None:
+        """Record that the provider is resting and was skipped. said: its words about the call before."""
         self.resting.append(candidate)
+        self.said.setdefault(candidate, said)
         self._add(candidate, RESTING)
 
     def refused(self, candidate: Candidate, refusal: BudgetRefusal) -> None:

@@ -80,6 +80,7 @@ class Gateway:
         self._options = options or GatewayOptions()
         self._sleep = sleep
         self._calls = PaidCalls(ledger, wire, sleep)
+        self._last_words: dict[str, str] = {}  # of each provider whose last call failed
         self._limits = {provider.name: self._limits_of(provider) for provider in providers}
 
     def candidates(self, task: LLMTask) -> list[Candidate]:
@@ -120,7 +121,7 @@ class Gateway:
         """The answer of one model, called as often as its provider's settings allow; None: try the next candidate."""
         limits = self._limits[candidate.provider]
         if limits.breaker.resting:
-            trail.rests(candidate)
+            trail.rests(candidate, self._last_words.get(candidate.provider, ""))
             return None
         choice = self._choice(candidate)
         left = max(1, choice.provider.attempts - trail.calls_of(candidate.provider))
@@ -144,7 +145,7 @@ class Gateway:
             ticket = limits.breaker.admit()
             if ticket is None:
                 limits.leave(turn)
-                trail.rests(choice.candidate)
+                trail.rests(choice.candidate, self._last_words.get(choice.provider.name, ""))
                 return None
             try:
                 reservation = self._reservation(choice, trail)
@@ -163,6 +164,7 @@ class Gateway:
                 trail.refused(choice.candidate, paid)
                 return None
             limits.breaker.answered(ticket)
+            self._last_words.pop(choice.provider.name, None)
             limits.correct(turn, paid.usage.input_tokens + paid.usage.output_tokens)
             trail.calls += 1
             trail.answered(choice.candidate)
@@ -186,6 +188,7 @@ class Gateway:
 
     def _failed(self, choice: _Choice, ticket: int, failure: CallFailed) -> None:
         """Update the provider's health after a failure."""
+        self._last_words[choice.provider.name] = failure.said
         breaker = choice.limits.breaker
         rests = breaker.failed(ticket, DECISIONS[failure.error_type].rest)
         seconds = failure.retry_after_seconds

@@ -5,6 +5,7 @@ Providers quote: the key they refuse, the passage they do not like, the request 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from aegis_dagster.domain.llm import LLMTask
@@ -26,6 +27,7 @@ _SECRETS = (
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 _WORD = re.compile(r"[^\W\u2e80-\U0010ffff]+|[\u2e80-\U0010ffff]")  # where no spaces are, a character is a word
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # no database takes them
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf\"\\/])")
 _MARKUP = re.compile(r"<(?:script|style)\b.*?(?:</(?:script|style)[^>]*>|$)|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
@@ -35,7 +37,8 @@ def fit_to_tell(said: str, task: LLMTask, *, key: str, model: str) -> str:
 
     model: its name may stay, though it may look like a key.
     """
-    text = _UNSTORABLE.sub("\ufffd", " ".join(said[:_READ].split()))
+    unescaped = _ESCAPED.sub(_character, _ESCAPED.sub(_character, said[:_READ]))  # a request quoted as JSON, in JSON
+    text = _UNSTORABLE.sub("\ufffd", " ".join(unescaped.split()))
     if key:
         text = text.replace(key, HIDDEN)
     for secret in _SECRETS:
@@ -53,6 +56,12 @@ def page_words(page: str) -> str:
     return _MARKUP.sub(" ", page).strip()
 
 
+def _character(found: re.Match[str]) -> str:
+    if found[1]:
+        return chr(int(found[1], 16))
+    return found[0][1] if found[0][1] in '"\\/' else " "
+
+
 def _hidden_secret(found: re.Match[str]) -> str:
     """Plain words joined by hyphens or slashes are no secret: they have neither digits nor capitals within."""
     return found[0] if re.fullmatch(r"(?:[A-Z]?[a-z]+[-_/.]?)+", found[0]) else HIDDEN
@@ -65,16 +74,22 @@ def _without_content(text: str, request: Sequence[str]) -> str:
     """
     words = [(found.start(), found.end(), found[0].casefold()) for found in _WORD.finditer(text)]
     asked = [found[0].casefold() for each in request for found in _WORD.finditer(each)]
-    known, runs = set(asked), {tuple(asked[start : start + _RUN]) for start in range(len(asked) - _RUN + 1)}
+    known, runs = sorted(set(asked)), {tuple(asked[start : start + _RUN]) for start in range(len(asked) - _RUN + 1)}
     quoted = [found.span() for found in _QUOTED.finditer(text)]
     hide = [
-        word in known and (_tells(text, start, end) or any(first <= start < last for first, last in quoted))
+        _is_known(word, known) and (_tells(text, start, end) or any(first <= start < last for first, last in quoted))
         for start, end, word in words
     ]
     for index in range(len(words) - _RUN + 1):
         if tuple(word for _, _, word in words[index : index + _RUN]) in runs:
             hide[index : index + _RUN] = [True] * _RUN
     return "".join(_parts(text, [words[index][:2] for index in range(len(words)) if hide[index]]))
+
+
+def _is_known(word: str, known: Sequence[str]) -> bool:
+    """Whether a word stands in the request, also as the beginning of one: quotations are cut. known: sorted."""
+    place = bisect_left(known, word)
+    return place < len(known) and (known[place] == word or (len(word) >= 4 and known[place].startswith(word)))
 
 
 def _tells(text: str, start: int, end: int) -> bool:

@@ -367,17 +367,18 @@ def test_why_a_provider_refuses_reaches_the_person_without_the_text_and_the_key(
     server: LLMServer, tmp_path: Path
 ) -> None:
     server.reset()
-    write_documents(tmp_path / "root", ["letters/one.txt", "letters/two.txt"], paragraphs=1)
+    write_documents(tmp_path / "root", ["letters/one.txt"], paragraphs=1)
     text = (tmp_path / "root" / "letters" / "one.txt").read_text()
-    told = {"error": {"message": f"Project closed for sk-scripted-1 while reading {text[:300]}", "code": "x"}}
+    told = {"error": {"message": f"billing is closed for sk-scripted-1 while reading {text[:300]}", "code": "x"}}
     server.script([Rule(Behaviour(raw=json.dumps(told).encode().decode("latin-1"), status=401))])
     (tmp_path / "aegis.yaml").write_text(f"llm: {{providers: {{openai: {{base_url: '{server.v1}'}}}}}}\n")
     aegis = Aegis(tmp_path / "home", tmp_path / "root")
     aegis("ingest", "--json", OPENAI_API_KEY="sk-scripted-1")
     waiting = aegis("status", "--json", OPENAI_API_KEY="sk-scripted-1").json["waiting"]
-    assert [(one["documents"], "Project closed for […]" in one["why"]) for one in waiting] == [(2, True)]
+    assert [one["documents"] for one in waiting] == [1]
+    assert "openai said: “billing is closed for […] while reading […]" in waiting[0]["why"]
     failed = aegis("costs", "--failed", "--json", OPENAI_API_KEY="sk-scripted-1").json["failed"]
-    assert [row["reason"][:40] for row in failed] == ["HTTP 401 (x). Project closed for […] whi"]
+    assert [row["reason"][:40] for row in failed] == ["HTTP 401 (x). billing is closed for […] "]
     held = (tmp_path / "home" / "aegis.db").read_bytes()
     assert b"sk-scripted-1" not in held
     assert text[:60].encode() not in json.dumps([waiting, failed], ensure_ascii=False).encode()

@@ -98,6 +98,12 @@ def test_confidential_collections_are_shown_where_they_differ(
             "provider mine",
             "no budget",
         ),
+        (
+            f"llm: {{tiers: [mine], providers: {MINE}, budgets: {{providers: {{mine: 1}}}}, "
+            "prices: {mine/m: {input: 0.0000004, output: 0.4}}}",
+            "prices",
+            "llm.prices.mine/m: 0.0000004 USD per million input tokens is less than any known model costs.",
+        ),
         ("enrich: {describer: model}", "picture descriptions", "no configured provider"),
         ("embed: {model: openai/nothing}", "embedding", "openai/nothing"),
     ],

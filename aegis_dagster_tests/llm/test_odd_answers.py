@@ -54,6 +54,10 @@ ANSWERED = {
         TEXT,
     ),
     "bytes that are no text": (raw(whole().replace("fine", "caf\xe9")), "caf\ufffd"),
+    "usage in the choice": (
+        raw(json.dumps({"choices": [{**message(content="fine")["choices"][0], "usage": USED}]})),
+        "fine",
+    ),
     "usage twice, the second empty": (raw(whole()[:-1] + ', "usage": {}}'), "fine"),
 }
 

@@ -59,6 +59,9 @@ def test_keys_ids_and_pictures_are_hidden(said: str, expected: str) -> None:
         f"Invalid content: {DOCUMENT}",
         "Invalid content: 'Ms Quendolin Secretary earns 91,250'",
         json.dumps({"input": DOCUMENT}),
+        json.dumps(json.dumps({"input": "\n" + DOCUMENT})),
+        "Invalid: \\nQuendolin",
+        "Content that begins with Quendol...",
         "Content about Quendolin is not allowed.",
         "QUENDOLIN SECRETARY was refused",
         "The word 'password' is not allowed.",
@@ -70,7 +73,7 @@ def test_keys_ids_and_pictures_are_hidden(said: str, expected: str) -> None:
 def test_what_the_request_said_is_hidden(said: str) -> None:
     shown = told(said)
     assert HIDDEN in shown
-    for part in ("quendolin", "secretary", "91", "tulip", "'password'", "password is", "机密", "earns"):
+    for part in ("quendol", "secretary", "91", "tulip", "'password'", "password is", "机密", "earns"):
         assert part not in shown.casefold()
 
 
@@ -123,4 +126,21 @@ async def test_a_failure_without_words_tells_ours(tmp_path: Path, cloud: LLMServ
     with pytest.raises(AegisError):
         await at.gateway.ask(ask_for())
     assert [row["reason"] for row in at.rows()] == ["The answer has no choices.", "HTTP 502. Sign in"]
+    await at.aclose()
+
+
+async def test_a_provider_that_rests_is_told_with_its_last_words_until_it_answers(
+    tmp_path: Path, cloud: LLMServer
+) -> None:
+    refused = Behaviour(raw='{"error": {"message": "no such account"}}', status=401)
+    cloud.script([refused, Behaviour(), refused])
+    at = desk(tmp_path, [provider("cloud", cloud.v1)])
+    for state in ("auth", "resting"):
+        with pytest.raises(AegisError) as raised:
+            await at.gateway.ask(ask_for())
+        assert (
+            raised.value.message == f"No model could answer: cloud/cloud-model ({state}). cloud said: “no such account”"
+        )
+    at.clock.move(60)
+    await at.gateway.ask(ask_for())
     await at.aclose()

@@ -314,3 +314,27 @@ def test_the_guide_names_every_group_of_costs() -> None:
 
     (listed,) = re.findall(r"--by collection +# (.*)", GUIDE.read_text("utf-8"))
     assert tuple(listed.split(", ")) == tuple(GROUPS)
+
+
+def test_a_price_that_is_off_by_a_unit_is_warned_of_when_models_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prices = "openai/gpt-4.1: {input: 0.002, output: 0.008}, openai/gpt-4.1-mini: {input: 0.40, output: 1.60}"
+    settings = written(tmp_path, f"llm: {{prices: {{{prices}}}}}", monkeypatch)
+    assert Project(settings).choices.gateway is not None
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [message.split(" tokens is ")[0] for message in warned] == [
+        "llm.prices.openai/gpt-4.1: 0.002 USD per million input",
+        "llm.prices.openai/gpt-4.1: 0.008 USD per million output",
+    ]
+    assert all("1,000 times less" in message and "Remedy: write USD per million" in message for message in warned)
+
+
+def test_a_price_may_name_the_rates_of_a_cache_and_whether_reasoning_is_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = "{input: 2, output: 8, cached: 0.2, cache_write: 2.5, reasoning: 16}"
+    given = f"{{mine/a: {rates}, dashscope/b: {rates}, mine/c: {{tiers: [{rates}], reasoning_for_all: true}}}}"
+    own = own_prices(written(tmp_path, f"llm: {{prices: {given}}}", monkeypatch))
+    assert {name: price.reasoning_for_all for (_, name), price in own.items()} == {"a": False, "b": True, "c": True}
+    assert own["mine", "a"].tiers[0].written == 2_500_000_000
