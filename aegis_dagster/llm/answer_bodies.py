@@ -152,6 +152,6 @@ def _vector(given: object) -> tuple[float, ...]:
         return struct.unpack(f"<{len(packed) // 4}f", packed)
     if not isinstance(given, list):
         raise TypeError("no vector")
-    if any(isinstance(each, str) for each in given):
+    if given and isinstance(given[0], str):
         return tuple(float(each) for each in given)
     return tuple(given)

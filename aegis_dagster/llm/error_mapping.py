@@ -42,7 +42,7 @@ _WITHOUT_STATUS: Mapping[str, ErrorType] = {
     "not_found_error": ErrorType.NOT_FOUND,
 }
 _STATUSES = ("code", "status", "status_code", "http_status")  # where an error in a body may have its status
-_MESSAGES = ("message", "msg", "detail", "error_description", "error")
+_MESSAGES = ("message", "msg", "detail", "error_description", "error", "errors")
 _NO_ERROR = (0, "0", 200, "200", "ok", "success")
 
 # For providers whose codes are less specific: DashScope and Ollama.
@@ -77,14 +77,15 @@ def broken(error: Exception) -> Exception:
 
 def refused(response: "httpx.Response") -> CallFailed:
     """The CallFailed for a response with an error status."""
+    body, page = {}, ""
     try:
         body = read_json(response.content)
     except ValueError:  # e.g. a proxy's HTML page
-        body = {}
+        page = page_words(response.text)
     body = body if isinstance(body, Mapping) else {}
     error, status = body.get("error"), response.status_code
     failure = _failure(status, _fields(error or body), body, response.headers, f"HTTP {status}")
-    failure.said = failure.said or page_words(response.text if not body else "")
+    failure.said = failure.said or page
     return failure
 
 
@@ -118,8 +119,8 @@ def _fields(error: object) -> Mapping[str, Any]:
 def _words(fields: Mapping[str, Any]) -> str:
     """What an error says, raw."""
     told = next((fields[name] for name in _MESSAGES if fields.get(name)), "")
-    if isinstance(told, list):  # FastAPI: what is wrong with each field; beside it stands what was sent
-        told = "; ".join(str(each.get("msg", "")) for each in told if isinstance(each, Mapping))
+    if isinstance(told, list):  # FastAPI, Cloudflare: what is wrong; beside it may stand what was sent
+        told = "; ".join(str(each.get("msg") or each.get("message")) for each in told if isinstance(each, Mapping))
     return told if isinstance(told, str) else ""
 
 

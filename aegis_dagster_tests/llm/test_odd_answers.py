@@ -228,6 +228,7 @@ NO_VECTORS = {
     "an empty one": data(ONE, []),
     "of another size": data(ONE, [0.5]),
     "a word": data(ONE, ["half", "0.5"]),
+    "a text among numbers": data(ONE, [0.5, "0.5"]),
     "no base64": data(packed((0.25, 0.5)), "!!"),
     "base64 of half a number": data(packed((0.25, 0.5)), "AAA="),
     "numbers that contradict": {"data": [{"index": 1, "embedding": ONE}, {"index": 2, "embedding": OTHER}]},

@@ -144,3 +144,27 @@ async def test_a_provider_that_rests_is_told_with_its_last_words_until_it_answer
     at.clock.move(60)
     await at.gateway.ask(ask_for())
     await at.aclose()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"error": "model overloaded"}, "HTTP 422. model overloaded"),
+        ({"message": "no such region"}, "HTTP 422. no such region"),
+        ({"detail": "not here"}, "HTTP 422. not here"),
+        ({"detail": [{"msg": "too long", "input": TEXT}, {"msg": "no number"}]}, "HTTP 422. too long; no number"),
+        ({"errors": [{"code": 10000, "message": "who are you?"}]}, "HTTP 422. who are you?"),
+        ({"error": {"code": "x"}}, "HTTP 422 (x)."),
+        ({"error": {"message": ["odd"]}}, "HTTP 422."),
+        ([], "HTTP 422."),
+    ],
+)
+async def test_words_are_found_where_servers_put_them(
+    tmp_path: Path, cloud: LLMServer, body: object, reason: str
+) -> None:
+    cloud.script([Behaviour(raw=json.dumps(body), status=422)])
+    at = desk(tmp_path, [provider("cloud", cloud.v1)])
+    with pytest.raises(AegisError):
+        await at.gateway.ask(ask_for())
+    assert [row["reason"] for row in at.rows()] == [reason]
+    await at.aclose()
