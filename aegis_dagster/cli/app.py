@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegis_dagster.cli import alerts, money, monitoring, upkeep, views
+from aegis_dagster.cli import alerts, caches, money, monitoring, upkeep, views
 from aegis_dagster.cli.options import Json, Paths
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
@@ -253,6 +253,7 @@ money.add_to(app)
 monitoring.add_to(app)
 alerts.add_to(app)
 upkeep.add_to(app)
+caches.add_to(app)
 
 
 @app.command()

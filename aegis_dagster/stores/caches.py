@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.ports import PictureDescription, Vectors
 from aegis_dagster.stores.catalog.schema import embedding_cache, picture_descriptions
 from aegis_dagster.stores.database import read, upsert, write
@@ -138,3 +139,62 @@ def _from_json(text: str) -> ChunkEvidence:
         tuple(Mention(*mention) for mention in values["mentions"]),
         tuple(RelationEvidence(*relation) for relation in values["relations"]),
     )
+
+
+class CachedResults:
+    """What models said, of all caches, for somebody who wants to have it said anew."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def models(self, stage: Stage) -> list[str]:
+        """The names under which embed and enrich keep results. The graph's cache holds hashes of names only."""
+        name, _ = _NAMED[stage]
+        with read(self._engine) as connection:
+            return list(connection.execute(sa.select(name).distinct().order_by(name)).scalars())
+
+    def forget(
+        self,
+        stage: Stage,
+        *,
+        models: Collection[str] | None = None,
+        hashes: Collection[str] | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete the results of these models about these texts or pictures; returns how many.
+
+        None: of all. For the graph both are given, or neither. dry_run: only count.
+        """
+        table, conditions = _chosen(stage, models, hashes)
+        forgotten = 0
+        with write(self._engine) as connection:
+            for condition in conditions:
+                if dry_run:
+                    query = sa.select(sa.func.count()).select_from(table).where(condition)
+                    forgotten += int(connection.execute(query).scalar_one())
+                else:
+                    forgotten += connection.execute(sa.delete(table).where(condition)).rowcount
+        return forgotten
+
+
+_NAMED = {  # the columns of the model's name and of the content's hash
+    Stage.EMBED: (embedding_cache.c.model, embedding_cache.c.text_hash),
+    Stage.ENRICH: (picture_descriptions.c.describer, picture_descriptions.c.picture_hash),
+}
+
+
+def _chosen(
+    stage: Stage, models: Collection[str] | None, hashes: Collection[str] | None
+) -> tuple[sa.Table, list[sa.ColumnElement[bool]]]:
+    """The table of a stage's cache, and conditions that choose each of the rows once."""
+    if stage is Stage.GRAPH:
+        if models is None or hashes is None:
+            return extraction_cache, [sa.true()]
+        keys = [_key(model, text_hash) for model in models for text_hash in hashes]
+        return extraction_cache, [extraction_cache.c.key.in_(part) for part in slices(keys)]
+    name, content = _NAMED[stage]
+    table = embedding_cache if stage is Stage.EMBED else picture_descriptions
+    of_models = sa.true() if models is None else name.in_(models)
+    if hashes is None:
+        return table, [of_models]
+    return table, [sa.and_(of_models, content.in_(part)) for part in slices(list(hashes))]
