@@ -82,6 +82,7 @@ async def test_the_task_names_the_model_and_for_whom_it_is_asked() -> None:
     assert task == LLMTask(
         TaskType.EMBEDDING,
         texts=("text",),
+        dimensions=3,
         classification=Classification.CONFIDENTIAL,
         asked_for=ASKED_FOR,
         only=("house", "small"),
