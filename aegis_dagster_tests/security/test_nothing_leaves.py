@@ -93,6 +93,19 @@ def _umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
+def test_the_traces_show_who_is_asked_and_what_is_written(tmp_path: Path) -> None:
+    traces = traced(tmp_path / "traces")
+    script = (
+        "import os, pathlib, socket\n"
+        "with socket.socket(type=socket.SOCK_DGRAM) as probe: probe.connect(('192.0.2.1', 53))\n"
+        "os.mkdir('made'); pathlib.Path('made/file').touch(); os.rename('made/file', 'made/renamed')\n"
+        "pathlib.Path('made/renamed').read_text()"
+    )
+    subprocess.run([*traces.below("probe"), sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=200)
+    assert "192.0.2.1" in traces.peers()
+    assert {Path(path).name for path in traces.written()} >= {"made", "file", "renamed"}
+
+
 def test_no_name_is_asked_for_and_no_host_is_reached(machine: Machine) -> None:
     here = {"127.0.0.1", "::1", "0.0.0.0", "::"}
     assert [peer for peer in machine.traces.peers() - here if not peer.startswith(tempfile.gettempdir())] == []
