@@ -19,8 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
+from aegis_dagster.composition.project import Project
 from aegis_dagster.environment import worker_environment
 from aegis_dagster.errors import DocumentError, ServiceError
+from aegis_dagster.settings import load_settings
 from aegis_dagster.workers.confinement import Wall, walls_here
 from aegis_dagster.workers.pool import WorkerPool
 from aegis_dagster_tests.support.waiting import until
@@ -267,3 +269,17 @@ async def test_a_worker_writes_only_where_results_go(tmp_path: Path) -> None:
             assert list((tmp_path / "elsewhere").iterdir()) == []
     finally:
         await made.close()
+
+
+async def test_the_workers_of_a_project_write_to_its_home_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("AEGIS_HOME", str(home))
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path))
+    async with Project(load_settings()).workbench() as bench:
+        facts = await bench.tasks.run("picture_facts", {"paths": []}, timeout_seconds=100)
+        (worker,) = workers()
+        confinement = json.loads(worker.cmdline()[-1])
+        (folder,) = (home / "workers").iterdir()
+    assert facts == {"facts": []}
+    assert confinement["writable"] == [str(folder), str(home / "artifacts" / "staging")]
+    assert list((home / "workers").iterdir()) == []

@@ -21,6 +21,8 @@ from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.waiting import until
 
+pytestmark = pytest.mark.filterwarnings("ignore:UPath 'hostile'")
+
 
 class Answer:
     """What a server sends when a file is read: blocks, until the script ends."""
