@@ -183,8 +183,8 @@ def _workers() -> str:
         "start programs": True,
         "read the memory of other processes or write beside their results": Wall.FILES in walls,
     }
-    cannot = "; ".join(what for what, stands in barred.items() if stands)
-    can = "; ".join(what for what, stands in barred.items() if not stands)
+    cannot = ", ".join(what for what, stands in barred.items() if stands)
+    can = ", ".join(what for what, stands in barred.items() if not stands)
     return f"cannot {cannot}" + (f"; this kernel or container does not keep them from this: {can}" if can else "")
 
 
