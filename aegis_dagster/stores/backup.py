@@ -72,6 +72,6 @@ def _told(file: Path, damaged: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise service_error(error, Place(f"The database {file}", file, damaged)) or ServiceError(
+        raise service_error(error, Place(f"The database {file}", file, damaged, is_file=True)) or ServiceError(
             f"The database {file} cannot be copied: {error}.", remedy="try again; `aegis audit` tells more."
         ) from error

@@ -221,6 +221,7 @@ def place_of(url: sa.URL) -> Place:
         path,
         "restore the newest backup (docs/guides/BACKUP.md). Without one keep the damaged database, which holds the "
         "ledger and the answers of models: `sqlite3 FILE .recover`, or `pg_dump`, saves what can be read.",
+        is_file=True,
     )
 
 

@@ -4,6 +4,7 @@ No remedy advises deleting what cannot be made again. A store that can be rebuil
 """
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Place:
     what: str  # subject of a sentence: "The database /home/me/.aegis/aegis.db"
     path: Path | None  # None: it is on a server
     damaged: str  # what to do when its contents are damaged
+    is_file: bool = False  # a folder otherwise
 
 
 # Cause: what is wrong, what helps. {path} is the file or folder, {damaged} the store's own remedy.
@@ -159,6 +161,7 @@ _OF_SQLSTATE = {  # the longest beginning counts
     "58": Cause.DISK,
     "XX": Cause.DAMAGED,
 }
+_ALMOST_NOTHING = 2**20  # bytes
 _REFUSED_LOGIN = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
 
 
@@ -167,8 +170,10 @@ def service_error(error: BaseException, place: Place) -> ServiceError | None:
     cause = cause_of(error)
     if cause is None:
         return None
-    if cause is Cause.NOT_OPENED and place.path is not None and (place.path.is_dir() or place.path.parent.is_file()):
+    if cause in (Cause.NOT_OPENED, Cause.DISK) and _is_of_wrong_kind(place):
         cause = Cause.WRONG_KIND
+    if cause is Cause.DISK and place.path is not None and _is_full(place.path):
+        cause = Cause.FULL  # of some writes SQLite says only that they failed
     wrong, remedy = _SAYS[cause]
     where = "its server" if place.path is None else str(place.path)
     kind = StoreBusy if cause is Cause.BUSY else ServiceError
@@ -188,6 +193,21 @@ def cause_of(error: BaseException) -> Cause | None:
         if isinstance(one, sa.exc.DatabaseError) and not isinstance(one.orig, sqlite3.Error):
             return _of_server(one)
     return None
+
+
+def _is_of_wrong_kind(place: Place) -> bool:
+    if place.path is None or not place.path.exists():
+        return False
+    return place.path.is_dir() if place.is_file else not place.path.is_dir()
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk of a path has no space or no names left."""
+    nearest = next((one for one in (path, *path.parents) if one.exists()), None)
+    if nearest is None:
+        return False
+    disk = os.statvfs(nearest)
+    return disk.f_bavail * disk.f_frsize < _ALMOST_NOTHING or 0 == disk.f_favail < disk.f_files
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -136,7 +136,7 @@ def damaged_pages(home: Path) -> None:
         (folder_for_file("aegis.db"), "ls -ld", ()),
         (file_for_folder(""), "ls -ld", ()),
         # The others read no states of documents; a database that another version made can be copied.
-        (sql("DROP TABLE stage_states"), "aegis restore", ("costs", "budget", "alerts", "graph")),
+        (sql("DROP TABLE stage_states"), "aegis restore", ("costs", "budget", "alerts", "graph", "audit")),
         (sql("UPDATE alembic_version SET version_num = '9999'"), "newer version", ("backup",)),
     ],
     ids=["garbage", "pages", "folder", "home is a file", "table gone", "newer version"],

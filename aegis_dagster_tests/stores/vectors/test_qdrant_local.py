@@ -26,7 +26,7 @@ def test_what_cannot_be_read_is_down_and_not_empty(tmp_path: Path, spoil: Callab
     assert points_by_collection(settings.qdrant_dir, "documents") == {}  # nobody has made it yet
     folder.parent.mkdir()
     spoil(folder)
-    with pytest.raises(ServiceError, match=r"cannot be counted.*can be read"):
+    with pytest.raises(ServiceError, match=r"vector store .* cannot be used.*ls -ld"):
         points_by_collection(settings.qdrant_dir, "documents")
     exporter = make_exporter(settings)
     exporter.refresh()
