@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.markup import escape
-
 from aegis_dagster.cli.output import EXIT_FAILED_DOCUMENTS, EXIT_SERVICE, out
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.damage import (
     ArtifactsReport,
     PointsReport,

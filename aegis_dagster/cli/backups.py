@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from aegis_dagster import __version__
 from aegis_dagster.cli.output import err, out
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError, ServiceError
