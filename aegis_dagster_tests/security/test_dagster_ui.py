@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 from aegis_dagster.cli.dagster_runs import put_dagster_yaml
 from aegis_dagster_tests.support.bad_files import docx, pptx
 from aegis_dagster_tests.support.dagster_runs import run
+from aegis_dagster_tests.support.dagster_ui import LOCATION
 from aegis_dagster_tests.support.servers.browser import browser, new_page
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
@@ -76,9 +77,9 @@ PAGES = {
     "/asset-groups": "ingestion",
     "/overview/activity/timeline": "Timeline",
     "/automation": "watched_folder",
-    "/deployment/locations": "aegis_dagster.definitions",
-    "/locations/aegis_dagster.definitions/jobs/ingest": "ingest",
-    "/locations/aegis_dagster.definitions/sensors/watched_folder": "watched_folder",
+    "/deployment/locations": LOCATION,
+    f"/locations/{LOCATION}/jobs/ingest": "ingest",
+    f"/locations/{LOCATION}/sensors/watched_folder": "watched_folder",
 }
 STEP = "text=/^(parsed_documents|plan_collection)$/"
 IN_MARKDOWN = ".dagster-markdown a, .dagster-markdown img:not([src^='data:']), .dagster-markdown iframe, a[href*=evil]"
