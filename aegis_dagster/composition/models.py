@@ -22,7 +22,7 @@ from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway, GatewayOptions
 from aegis_dagster.llm.price_slips import REMEDY, slips
-from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, REASONING_FOR_ALL, tier
+from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, tier
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
 from aegis_dagster.pictures.vision import VisionDescriber
@@ -276,11 +276,11 @@ def own_prices(settings: Settings) -> Mapping[tuple[str, str], Price]:
             raise ConfigurationError(
                 f"llm.prices: {name!r} is not of the form provider/model.", remedy="write it as openai/gpt-4.1."
             )
-        found[provider, model] = _price(provider, price)
+        found[provider, model] = _price(price)
     return found
 
 
-def _price(provider: str, price: PriceSettings) -> Price:
+def _price(price: PriceSettings) -> Price:
     def of(rates: RateSettings) -> Tier:
         return tier(
             rates.input,
@@ -297,7 +297,7 @@ def _price(provider: str, price: PriceSettings) -> Price:
         source=price.source,
         as_of=price.as_of,
         per_picture=nano_usd(price.per_picture),
-        reasoning_for_all=provider in REASONING_FOR_ALL if price.reasoning_for_all is None else price.reasoning_for_all,
+        reasoning_for_all=price.reasoning_for_all,
     )
 
 

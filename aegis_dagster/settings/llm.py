@@ -83,9 +83,9 @@ class PriceSettings(Section):
         min_length=1, description="Rates by ascending `up_to`; one without `up_to` holds for any call."
     )
     per_picture: Decimal = Field(default=Decimal(0), ge=0, description="USD added for each picture.")
-    reasoning_for_all: bool | None = Field(
-        default=None,
-        description="Whether a call that reasons pays the reasoning rate for its whole output. Default: for DashScope.",
+    reasoning_for_all: bool = Field(
+        default=False,
+        description="Whether a call that reasons pays the reasoning rate for its whole output, as DashScope bills.",
     )
     source: str = Field(default="", description="Where the rates come from.")
     as_of: date | None = None

@@ -335,8 +335,8 @@ def test_a_price_may_name_the_rates_of_a_cache_and_whether_reasoning_is_for_all(
 ) -> None:
     rates = "{input: 2, output: 8, cached: 0.2, cache_write: 2.5, reasoning: 16}"
     tiers = f"{{tiers: [{rates}], reasoning_for_all: true}}"
-    given = f"{{openai/gpt-4.1: {rates}, dashscope/qwen-plus: {rates}, openai/gpt-4.1-mini: {tiers}}}"
+    given = f"{{openai/gpt-4.1: {rates}, dashscope/qwen-plus: {tiers}}}"
     own = own_prices(written(tmp_path, f"llm: {{prices: {given}}}", monkeypatch))
     for_all = {name: price.reasoning_for_all for (_, name), price in own.items()}
-    assert for_all == {"gpt-4.1": False, "qwen-plus": True, "gpt-4.1-mini": True}
+    assert for_all == {"gpt-4.1": False, "qwen-plus": True}
     assert own["openai", "gpt-4.1"].tiers[0].written == 2_500_000_000
