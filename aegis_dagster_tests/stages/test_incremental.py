@@ -232,7 +232,7 @@ async def test_an_artifact_store_that_cannot_be_written_stops_the_step_and_loses
     blocked = project.settings.artifacts_dir / stage
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file where a folder should be")
-    with pytest.raises(ServiceError, match="artifact store .* (cannot|may not) be"):
+    with pytest.raises(ServiceError, match=r"artifact store .* (cannot|may not) be"):
         await bring_up(project, stages=(stage,))
     blocked.unlink()
     work = work_of(await bring_up(project))

@@ -54,5 +54,5 @@ def test_a_count_does_not_stop_a_writer_and_a_damaged_file_is_an_error(tmp_path:
         connection.commit()
         assert count_points(folder, store.collection) == 0
     file.write_bytes(b"no database" * 1000)
-    with pytest.raises(ServiceError, match="vector store .* is damaged"):
+    with pytest.raises(ServiceError, match=r"vector store .* is damaged"):
         count_points(folder, store.collection)
