@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
+from aegis_dagster.domain.answers import storable
 from aegis_dagster.domain.identifiers import DocumentId, Revision
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Outcome, Stage, StageState, Status
 from aegis_dagster.errors import FailureCode
@@ -110,14 +111,14 @@ class Catalog:
                     .values(
                         status=outcome.status,
                         error_code=failure.code if failure else None,
-                        error_message=failure.message if failure else None,
-                        error_remedy=failure.remedy if failure else None,
+                        error_message=storable(failure.message) if failure else None,
+                        error_remedy=storable(failure.remedy) if failure else None,
                         retryable=failure.retryable if failure else None,
                         finished_ms=self._now_ms(),
                         seconds=outcome.seconds,
                         lease_owner=None,
                         lease_expires_ms=None,
-                        facts=json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False),
+                        facts=storable(json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False)),
                     )
                 )
                 if recorded.rowcount:

@@ -74,17 +74,19 @@ def _query(facts: frozenset[Stage]) -> sa.Select[Any]:
     for stage in Stage:
         state = stage_states.alias(stage.value)
         tables = tables.outerjoin(state, (state.c.document_id == _D.id) & (state.c.stage == stage.value))
-        columns = [*(state.c[name] for name in STATE_COLUMNS[:-1]), _facts(state, every=stage in facts)]
+        columns = [*(state.c[name] for name in STATE_COLUMNS[:-1]), _facts(state, stage, every=stage in facts)]
         selected += [column.label(f"{stage}_{number}") for number, column in enumerate(columns)]
     return sa.select(*selected).select_from(tables)
 
 
-def _facts(state: sa.FromClause, *, every: bool) -> sa.ColumnElement[Any]:
+def _facts(state: sa.FromClause, stage: Stage, *, every: bool) -> sa.ColumnElement[Any]:
     if every:
         return state.c.facts
     blocked = sa.and_(state.c.status == Status.SKIPPED.value, state.c.facts.contains(UPSTREAM_FAILED))
     refused = sa.and_(state.c.status == Status.FAILED.value, state.c.error_code == FailureCode.OVER_LIMIT.value)
-    decides = (state.c.status == Status.DEFERRED.value, blocked, refused, state.c.facts.contains(CUT_AT))
+    decides = [state.c.status == Status.DEFERRED.value, blocked, refused]
+    if stage in (Stage.ENRICH, Stage.GRAPH):
+        decides.append(state.c.facts.contains(CUT_AT))
     return sa.case((sa.or_(*decides), state.c.facts), else_="{}")
 
 

@@ -109,6 +109,16 @@ def test_attempts_count_up_for_the_same_input_and_begin_anew_for_another(catalog
     assert recorded(catalog, A)[Stage.PARSE].attempts == 1
 
 
+def test_an_outcome_in_words_that_no_store_takes_is_recorded(catalog: Catalog) -> None:
+    failure = Failure(FailureCode.BAD_ANSWER, "It said \ud83d and \x00.", "look at \udfff.", True)
+    catalog.claim(Stage.PARSE, WANT)
+    catalog.finish(Stage.PARSE, {A: ("f1", Outcome(Status.FAILED, {"why": "half \ud83d"}, failure))})
+    state = recorded(catalog, A)[Stage.PARSE]
+    assert state.failure is not None
+    assert (state.failure.message, state.failure.remedy) == ("It said \ufffd and \ufffd.", "look at \ufffd.")
+    assert state.facts == {"why": "half \ufffd"}
+
+
 def test_a_released_claim_costs_no_attempt(catalog: Catalog) -> None:
     catalog.claim(Stage.PARSE, WANT)
     catalog.release(Stage.PARSE, [A])
