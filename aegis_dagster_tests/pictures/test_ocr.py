@@ -65,7 +65,7 @@ def test_black_text_on_transparency_is_read(tmp_path: Path) -> None:
 
 async def test_an_unreadable_picture_is_an_error_of_its_document(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DocumentError, match=r"bad\.png cannot be read") as caught:
+    with pytest.raises(DocumentError, match=r"bad\.png cannot be decoded") as caught:
         await OcrDescriber(ThisProcess(), timeout_seconds=30).describe(tmp_path / "bad.png", AskedFor())
     assert caught.value.code == FailureCode.ENRICHMENT_FAILED
 

@@ -217,7 +217,7 @@ async def test_what_is_not_the_pictures_fault_is_raised(chart: Path, error: Exce
 async def test_an_unreadable_picture_is_an_error_of_its_document_and_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     gateway, ocr = ScriptedGateway(), Ocr()
-    with pytest.raises(DocumentError, match=r"bad\.png cannot be read") as caught:
+    with pytest.raises(DocumentError, match=r"bad\.png cannot be decoded") as caught:
         await describer(gateway, ocr).describe(tmp_path / "bad.png", ASKED_FOR)
     assert caught.value.code is FailureCode.ENRICHMENT_FAILED
     assert (gateway.tasks, ocr.shown) == ([], [])

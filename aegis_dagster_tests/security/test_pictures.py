@@ -18,7 +18,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import ParseSettings
-from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.artifacts import CHECKSUMS, FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
 
@@ -44,8 +44,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stored_bytes(folder: Path) -> int:
-    """What files take on the disk: each once, however many names it has."""
-    return sum({file.stat().st_ino: file.stat().st_size for file in folder.rglob("*") if file.is_file()}.values())
+    """What pictures take on the disk: each file once, however many names it has."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS]
+    return sum({file.stat().st_ino: file.stat().st_size for file in files}.values())
 
 
 def pictures_in(parsed: Parsed) -> list[Path]:
@@ -146,7 +147,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import ParseSettings
-from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.artifacts import CHECKSUMS, FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 artifacts = FolderArtifacts(Path(sys.argv[1]), SystemClock())
 print("ready", flush=True)

@@ -103,10 +103,10 @@ def test_what_takes_a_files_place_before_it_is_parsed_is_not_read(
 
 
 def test_a_link_inside_the_root_is_read_and_one_that_is_turned_elsewhere_is_not(root: Path, tmp_path: Path) -> None:
-    link = root / "alias.txt"
-    link.symlink_to("c/a.txt")
-    seen = scan(root).files[DocumentId("alias.txt")]
-    document = Document(DocumentId("alias.txt"), CollectionName("default"), seen.revision, seen.size_bytes, ".txt")
+    link = root / "c" / "alias.txt"
+    link.symlink_to("a.txt")
+    seen = scan(root).files[DocumentId("c/alias.txt")]
+    document = Document(DocumentId("c/alias.txt"), CollectionName("c"), seen.revision, seen.size_bytes, ".txt")
     source = WatchedFolder(root, ignore=(), settle_seconds=0, clock=SystemClock(), max_megabytes=1)
     with source.local_copy(document) as path:
         assert path == (root / "c" / "a.txt").resolve()
@@ -115,7 +115,7 @@ def test_a_link_inside_the_root_is_read_and_one_that_is_turned_elsewhere_is_not(
         link.unlink()
         link.symlink_to(root.parent / "secrets" / "a.txt")
 
-    assert sorted(scan(root, turn).files) == ["alias.txt", "c/a.txt"]  # the file that the link led to is read
+    assert sorted(scan(root, turn).files) == ["c/a.txt", "c/alias.txt"]  # the file that the link led to is read
     with pytest.raises(DocumentError, match="A link has taken the place"), source.local_copy(document):
         pass
 
