@@ -99,8 +99,9 @@ def plainly(project: Project, chosen: list[Document]) -> list[DocumentState]:
             row = connection.execute(mine).one_or_none()
             wanted = wanted_fingerprints(document, project.identities, recorded)
             changed_ms, edited = (row.changed_ms, row.revision != document.revision) if row else (0, False)
-            most = project.identities.answer_tokens
-            found.append(DocumentState(document, recorded, wanted, changed_ms, edited, most))
+            now = project.identities
+            state = DocumentState(document, recorded, wanted, changed_ms, edited, now.limits, now.answer_tokens)
+            found.append(state)
     return found
 
 
