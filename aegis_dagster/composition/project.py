@@ -12,29 +12,21 @@ from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
-from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition.document_limits import DocumentLimiter
+from aegis_dagster.composition.identities import identities_of
 from aegis_dagster.composition.models import Models
-from aegis_dagster.domain.fingerprints import CollectionRules, Identities
-from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, CollectionName, DocumentId
-from aegis_dagster.domain.limits import DocumentLimits
-from aegis_dagster.domain.llm import Classification
-from aegis_dagster.domain.money import nano_usd
-from aegis_dagster.domain.stages import Stage
-from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.composition.watched_root import scope_of, source_of
+from aegis_dagster.domain.fingerprints import Identities
+from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
 from aegis_dagster.embedding.model_files import tokenizer_file
-from aegis_dagster.errors import ConfigurationError, OutsideRoot, ServiceError, UnknownDocument
-from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
+from aegis_dagster.errors import ConfigurationError, ServiceError, UnknownDocument
+from aegis_dagster.parsing.identity import choose_pdf_route
 from aegis_dagster.pictures.ocr import OcrDescriber
-from aegis_dagster.pins import pinned
 from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
 from aegis_dagster.process_identity import new_owner
 from aegis_dagster.progress import Silent
-from aegis_dagster.settings import Settings, as_url, load_settings, normalized, refuse_secrets
-from aegis_dagster.settings.stages import CollectionPolicy
-from aegis_dagster.sources.hang_guard import Patience, PatientSource
-from aegis_dagster.sources.local_folder import WatchedFolder
-from aegis_dagster.sources.remote_folder import RemoteFolder
+from aegis_dagster.settings import Settings, load_settings
+from aegis_dagster.sources.hang_guard import Patience
 from aegis_dagster.stages.context import StageOptions, Workbench
 from aegis_dagster.stages.sync import DeletionGuard
 from aegis_dagster.stores.alerts.alerts import Alerts
@@ -49,17 +41,12 @@ from aegis_dagster.stores.database import open_database
 from aegis_dagster.stores.evidence.queries import EvidenceQueries
 from aegis_dagster.stores.evidence.store import EvidenceStore
 from aegis_dagster.stores.ledger.reports import LedgerReports
-from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.stores.vectors.qdrant_local import alias_target
 from aegis_dagster.stores.vectors.qdrant_points import model_in
 from aegis_dagster.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-PARSE_VERSION = "1"
-ENRICH_VERSION = "1"
-EMBED_VERSION = "1"
 
 
 class Project:
@@ -195,55 +182,7 @@ class Project:
     @cached_property
     def identities(self) -> Identities:
         """What the results of each stage depend on besides its input."""
-        settings = self.settings
-        enrich, chunk = settings.enrich, settings.chunk
-        embedding, _ = self.choices.embedding_shape
-        return Identities(
-            by_stage={
-                Stage.PARSE: f"{PARSE_VERSION}/{parse_identity(self.pdf_route, settings.parse.ocr)}"
-                + settings.parse.other_limits,
-                Stage.ENRICH: self._identity_by_model(Stage.ENRICH, Classification.INTERNAL),
-                Stage.GRAPH: self._identity_by_model(Stage.GRAPH, Classification.INTERNAL),
-                Stage.CHUNK: (
-                    f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}/"
-                    f"{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}"
-                ),
-                Stage.EMBED: f"{EMBED_VERSION}/{embedding}/{SPARSE_VERSION}/{settings.qdrant.collection}",
-            },
-            local_only=self._identities_of_confidential(),
-            rules={
-                CollectionName(name): CollectionRules(
-                    policy.enrich and enrich.enabled, policy.graph and settings.graph.enabled, bool(policy.local_only)
-                )
-                for name, policy in settings.policies.items()
-            },
-            default_rules=CollectionRules(enrich.enabled, settings.graph.enabled, settings.local_only_by_default),
-            limits=DocumentLimits(
-                settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)
-            ),
-            answer_tokens={
-                Stage.ENRICH: enrich.max_answer_tokens,
-                Stage.GRAPH: settings.graph.max_answer_tokens,
-            },
-        )
-
-    def _identities_of_confidential(self) -> dict[Stage, str]:
-        """The identities of stages for confidential collections."""
-        everybody = [CollectionPolicy(local_only=True)] if self.settings.local_only_by_default else []
-        confidential = [policy for policy in (*self.settings.policies.values(), *everybody) if policy.local_only]
-        wanted = {
-            Stage.ENRICH: any(policy.enrich for policy in confidential),
-            Stage.GRAPH: any(policy.graph for policy in confidential),
-        }
-        return {stage: self._identity_by_model(stage, Classification.CONFIDENTIAL) for stage in wanted if wanted[stage]}
-
-    def _identity_by_model(self, stage: Stage, classification: Classification) -> str:
-        """The identity of a stage whose model depends on who may see the content."""
-        if stage is Stage.GRAPH:
-            return self.choices.extractor_of(classification).name
-        enrich = self.settings.enrich
-        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
-        return f"{ENRICH_VERSION}/{self.choices.describer_of(classification, self._ocr(self._pool())).name}/{limits}"
+        return identities_of(self.settings, self.choices, self.pdf_route, self._ocr(self._pool()))
 
     def require_exact_names(self) -> None:
         """Raises ConfigurationError if the settings nearly name a collection: no policy may miss its folder."""
@@ -280,31 +219,7 @@ class Project:
 
         Raises OutsideRoot with the command that would accept it.
         """
-        refuse_secrets(path)
-        root = self.watched_root
-        if isinstance(root, str):
-            return self._scope_of_url(path, root)
-        written = normalized(path)
-        scope = _below(written, root)
-        if scope is None:  # read the disk, which may hang, only if the names do not suffice
-            scope = self._patience.ask(lambda: _below(written.resolve(), root.resolve()))
-        if scope is not None:
-            return scope
-        folder = written if written.is_dir() else written.parent
-        raise OutsideRoot(
-            f"{path} is not below the watched root {root}.",
-            remedy=f"copy it there, or use a home of its own: AEGIS_HOME=.aegis-{folder.name} aegis ingest {folder}",
-        )
-
-    def _scope_of_url(self, path: Path, root: str) -> str:
-        url = (as_url(path) or "").rstrip("/")
-        below = as_url(Path(root)) or root  # both normalised by pathlib: `//` becomes one slash
-        if url == below or url.startswith(below + "/"):
-            return url.removeprefix(below).removeprefix("/")
-        raise OutsideRoot(
-            f"{path} is not below the watched root {root}.",
-            remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
-        )
+        return scope_of(path, self.watched_root, self._patience)
 
     def not_a_document(self, document_id: DocumentId) -> UnknownDocument:
         """The error for a file below the root that the catalog does not list after a scan."""
@@ -319,28 +234,7 @@ class Project:
     @cached_property
     def source(self) -> DocumentSource:
         """The watched root: a local folder or a URL."""
-        listing, root = self.settings.listing, self.watched_root
-        source: DocumentSource
-        if isinstance(root, str):
-            source = RemoteFolder(
-                root,
-                options=self.settings.root_options,
-                ignore=listing.ignore,
-                settle_seconds=listing.settle_seconds,
-                clock=self.clock,
-                downloads=self.settings.home / "downloads",
-                max_megabytes=self.settings.parse.max_megabytes,
-            )
-        else:
-            source = WatchedFolder(
-                root,
-                ignore=listing.ignore,
-                settle_seconds=listing.settle_seconds,
-                clock=self.clock,
-                max_megabytes=self.settings.parse.max_megabytes,
-                home=self.settings.home,
-            )
-        return PatientSource(source, self._patience)
+        return source_of(self.settings, self.watched_root, self.clock, self._patience)
 
     @cached_property
     def _patience(self) -> Patience:
@@ -453,11 +347,3 @@ def open_project(settings: Settings | None = None) -> Project:
     project = Project(settings)
     project.require_exact_names()
     return project
-
-
-def _below(path: Path, folder: Path) -> str | None:
-    """A path relative to a folder, "" for the folder itself; None: it lies elsewhere."""
-    if not path.is_relative_to(folder):
-        return None
-    relative = path.relative_to(folder)
-    return "" if relative == Path() else relative.as_posix()

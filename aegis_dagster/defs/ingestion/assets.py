@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from aegis_dagster.chunking import CHUNKER_VERSION
-from aegis_dagster.composition.project import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION, Project
+from aegis_dagster.composition.identities import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION
+from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.ingestion.cleanup import put_partitions_right, remove_and_check
 from aegis_dagster.defs.ingestion.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.ingestion.cost_metadata import RunCosts, cost_metadata

@@ -1,0 +1,67 @@
+"""What the results of each stage depend on besides their inputs: settings, models and versions, as strings."""
+
+from aegis_dagster.chunking import CHUNKER_VERSION
+from aegis_dagster.composition.models import Models
+from aegis_dagster.domain.fingerprints import CollectionRules, Identities
+from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.limits import DocumentLimits
+from aegis_dagster.domain.llm import Classification
+from aegis_dagster.domain.money import nano_usd
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.parsing.identity import parse_identity
+from aegis_dagster.pictures.ocr import OcrDescriber
+from aegis_dagster.pins import pinned
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.stages import CollectionPolicy
+from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
+
+PARSE_VERSION = "1"
+ENRICH_VERSION = "1"
+EMBED_VERSION = "1"
+
+
+def identities_of(settings: Settings, choices: Models, pdf_route: str, ocr: OcrDescriber) -> Identities:
+    """The identities under these settings. choices: names the models; ocr: describes pictures where no model does."""
+
+    def by_model(stage: Stage, classification: Classification) -> str:
+        """The identity of a stage whose model depends on who may see the content."""
+        if stage is Stage.GRAPH:
+            return choices.extractor_of(classification).name
+        limits = f"{enrich.min_side_pixels}/{enrich.max_aspect}/{enrich.min_colors}"
+        return f"{ENRICH_VERSION}/{choices.describer_of(classification, ocr).name}/{limits}"
+
+    enrich, chunk, graph = settings.enrich, settings.chunk, settings.graph
+    embedding, _ = choices.embedding_shape
+    parse = f"{PARSE_VERSION}/{parse_identity(pdf_route, settings.parse.ocr)}{settings.parse.other_limits}"
+    chunker = f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}"
+    return Identities(
+        by_stage={
+            Stage.PARSE: parse,
+            Stage.ENRICH: by_model(Stage.ENRICH, Classification.INTERNAL),
+            Stage.CHUNK: f"{chunker}/{MiniLmEmbedder.model}/{chunk.max_tokens}/{chunk.merge_peers}",
+            Stage.EMBED: f"{EMBED_VERSION}/{embedding}/{SPARSE_VERSION}/{settings.qdrant.collection}",
+            Stage.GRAPH: by_model(Stage.GRAPH, Classification.INTERNAL),
+        },
+        local_only={stage: by_model(stage, Classification.CONFIDENTIAL) for stage in _of_confidential(settings)},
+        rules={
+            CollectionName(name): CollectionRules(
+                policy.enrich and enrich.enabled, policy.graph and graph.enabled, bool(policy.local_only)
+            )
+            for name, policy in settings.policies.items()
+        },
+        default_rules=CollectionRules(enrich.enabled, graph.enabled, settings.local_only_by_default),
+        limits=DocumentLimits(settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)),
+        answer_tokens={Stage.ENRICH: enrich.max_answer_tokens, Stage.GRAPH: graph.max_answer_tokens},
+    )
+
+
+def _of_confidential(settings: Settings) -> list[Stage]:
+    """The stages that work with a model on a confidential collection."""
+    everybody = [CollectionPolicy(local_only=True)] if settings.local_only_by_default else []
+    confidential = [policy for policy in (*settings.policies.values(), *everybody) if policy.local_only]
+    wanted = {
+        Stage.ENRICH: any(policy.enrich for policy in confidential),
+        Stage.GRAPH: any(policy.graph for policy in confidential),
+    }
+    return [stage for stage, is_wanted in wanted.items() if is_wanted]

@@ -1,0 +1,73 @@
+"""The watched root as the settings give it: its adapter, and which paths lie below it."""
+
+from pathlib import Path
+
+from aegis_dagster.errors import OutsideRoot
+from aegis_dagster.ports import Clock, DocumentSource
+from aegis_dagster.settings import Settings, as_url, normalized, refuse_secrets
+from aegis_dagster.sources.hang_guard import Patience, PatientSource
+from aegis_dagster.sources.local_folder import WatchedFolder
+from aegis_dagster.sources.remote_folder import RemoteFolder
+
+
+def source_of(settings: Settings, root: str | Path, clock: Clock, patience: Patience) -> DocumentSource:
+    """A local folder or a URL, read with patience."""
+    listing, most = settings.listing, settings.parse.max_megabytes
+    source: DocumentSource
+    if isinstance(root, str):
+        source = RemoteFolder(
+            root,
+            options=settings.root_options,
+            ignore=listing.ignore,
+            settle_seconds=listing.settle_seconds,
+            clock=clock,
+            downloads=settings.home / "downloads",
+            max_megabytes=most,
+        )
+    else:
+        source = WatchedFolder(
+            root,
+            ignore=listing.ignore,
+            settle_seconds=listing.settle_seconds,
+            clock=clock,
+            max_megabytes=most,
+            home=settings.home,
+        )
+    return PatientSource(source, patience)
+
+
+def scope_of(path: Path, root: str | Path, patience: Patience) -> str:
+    """A path or URL relative to the root, "" for the root itself; the file need not exist. Raises OutsideRoot."""
+    refuse_secrets(path)
+    if isinstance(root, str):
+        return _scope_of_url(path, root)
+    written = normalized(path)
+    scope = _below(written, root)
+    if scope is None:  # read the disk, which may hang, only if the names do not suffice
+        scope = patience.ask(lambda: _below(written.resolve(), root.resolve()))
+    if scope is not None:
+        return scope
+    folder = written if written.is_dir() else written.parent
+    raise OutsideRoot(
+        f"{path} is not below the watched root {root}.",
+        remedy=f"copy it there, or use a home of its own: AEGIS_HOME=.aegis-{folder.name} aegis ingest {folder}",
+    )
+
+
+def _scope_of_url(path: Path, root: str) -> str:
+    url = (as_url(path) or "").rstrip("/")
+    below = as_url(Path(root)) or root  # both normalised by pathlib: `//` becomes one slash
+    if url == below or url.startswith(below + "/"):
+        return url.removeprefix(below).removeprefix("/")
+    raise OutsideRoot(
+        f"{path} is not below the watched root {root}.",
+        remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
+    )
+
+
+def _below(path: Path, folder: Path) -> str | None:
+    """A path relative to a folder, "" for the folder itself; None: it lies elsewhere."""
+    if not path.is_relative_to(folder):
+        return None
+    relative = path.relative_to(folder)
+    return "" if relative == Path() else relative.as_posix()
