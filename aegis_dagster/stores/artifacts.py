@@ -1,9 +1,10 @@
 """The artifact store: results of stages in folders named by fingerprint.
 
-Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for unfinished
-results. A folder that exists under its final name is complete. Its `checksums.json` names size and SHA-256 of every
-other file in it; artifacts that an older version made have none until `aegis audit --repair` writes it.
-`<root>/shared/` holds the pictures that are in several.
+Layout: `<root>/<stage>/<first two characters>/<fingerprint>/FILES`, and `<root>/staging/` for unfinished results, which
+workers write. A result is moved to `<root>/moving/`, where no worker can write, before it is looked at, linked or
+deleted: so nothing that a worker puts into it leads elsewhere. A folder that exists under its final name is complete.
+Its `checksums.json` names size and SHA-256 of every other file in it; artifacts that an older version made have none
+until `aegis audit --repair` writes it. `<root>/shared/` holds the pictures that are in several.
 """
 
 import errno
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +20,15 @@ from functools import cache
 from pathlib import Path
 
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.errors import ServiceError
+from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 from aegis_dagster.stores.faults import Place, service_error
 from aegis_dagster.stores.shared_pictures import SharedPictures
 
 _ABANDONED_SECONDS = 86_400.0  # no result takes this long to make
+_UNFINISHED, _MOVING = "staging", "moving"
+_OF_WORKERS = (Stage.PARSE, Stage.CHUNK)  # whose results workers write
 
 MANIFEST = "manifest.json"  # the only file that differs between equal results, in its "seconds"
 CHECKSUMS = "checksums.json"  # {relative path: [size in bytes, SHA-256]}
@@ -64,12 +68,19 @@ class FolderArtifacts:
     def staging(self, stage: Stage, fingerprint: str, *, replace: bool) -> Iterator[Path]:
         """An empty folder for a result; it is published when the block ends without an exception.
 
-        replace: replace an existing result. Raises ServiceError when the disk cannot be written.
+        replace: replace an existing result. Raises ServiceError when the disk cannot be written, DocumentError when
+        the result holds something else than files.
         """
-        folder = self.root / "staging" / self._owner / f"{stage}-{uuid.uuid4().hex}"
+        name = f"{stage}-{uuid.uuid4().hex}"
+        folder = self._own(_MOVING) / name
+        begun = self._own(_UNFINISHED) / name if stage in _OF_WORKERS else folder
         try:
-            folder.mkdir(parents=True)
-            yield folder
+            begun.mkdir(parents=True)
+            yield begun
+            if begun != folder:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                begun.rename(folder)
+            _refuse_links(folder)
             self._pictures.share(folder)
             _write_checksums(folder)
             target = self.path(stage, fingerprint)
@@ -86,7 +97,8 @@ class FolderArtifacts:
             raise self._fault(error) from error
         finally:
             self._pictures.forget(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            for place in {begun, folder}:
+                shutil.rmtree(place, ignore_errors=True)
 
     def damage(self, stage: Stage, fingerprint: str) -> str | None:
         """What is wrong with an artifact's files; None: nothing. Reads all of them. Raises ServiceError.
@@ -122,7 +134,7 @@ class FolderArtifacts:
         folder = self.path(stage, fingerprint)
         if not folder.is_dir():
             return
-        trash = self.root / "staging" / self._owner / f"trash-{uuid.uuid4().hex}"
+        trash = self._own(_MOVING) / f"trash-{uuid.uuid4().hex}"
         trash.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(trash)
         self._pictures.forget(trash)
@@ -130,8 +142,8 @@ class FolderArtifacts:
 
     def clean_staging(self) -> None:
         """Remove unfinished results of killed processes; those of other hosts once they are older than a day."""
-        staging, killed = self.root / "staging", False
-        for folder in staging.iterdir() if staging.is_dir() else ():
+        killed = False
+        for folder in (*self.root.glob(f"{_UNFINISHED}/*"), *self.root.glob(f"{_MOVING}/*")):
             abandoned = folder.is_dir() and self._clock.now().timestamp() - folder.stat().st_mtime > _ABANDONED_SECONDS
             if is_dead(folder.name) or abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -142,7 +154,7 @@ class FolderArtifacts:
     def check(self) -> None:
         """Raises ServiceError when no result can be written."""
         try:
-            probe = self.root / "staging" / self._owner
+            probe = self._own(_MOVING)
             probe.mkdir(parents=True, exist_ok=True)
             (probe / "probe").write_bytes(b"x")
         except OSError as error:
@@ -151,8 +163,9 @@ class FolderArtifacts:
             self.close()
 
     def close(self) -> None:
-        """Remove this process's own staging folder."""
-        shutil.rmtree(self.root / "staging" / self._owner, ignore_errors=True)
+        """Remove this process's own unfinished results."""
+        for place in (_UNFINISHED, _MOVING):
+            shutil.rmtree(self._own(place), ignore_errors=True)
 
     def digest(self) -> str:
         """A hash of every artifact's stage, fingerprint, file names and contents, without the manifests' seconds."""
@@ -164,11 +177,25 @@ class FolderArtifacts:
                     hasher.update(f"{name} {content_hash}\n".encode())
         return hasher.hexdigest()
 
+    def _own(self, place: str) -> Path:
+        return self.root / place / self._owner
+
     def _fault(self, error: OSError) -> ServiceError:
         place = Place(f"The artifact store {self.root}", self.root, "")
         return service_error(error, place) or ServiceError(
             f"{place.what} fails: {error.strerror or error}.", remedy=f"check {self.root} with `ls -ld` and `df`."
         )
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raises DocumentError for anything but folders and files: a link would lead us out, a pipe would hold us up."""
+    entries = [folder] + [Path(base, name) for base, *names in os.walk(folder) for name in (*names[0], *names[1])]
+    if all(stat.S_ISREG(mode) or stat.S_ISDIR(mode) for mode in (entry.lstat().st_mode for entry in entries)):
+        return
+    remedy = "take the document out: it may have taken over its worker."
+    raise DocumentError(
+        FailureCode.WORKER_CRASHED, "The worker's result holds something else than files.", remedy=remedy
+    )
 
 
 def _write_checksums(folder: Path) -> None:

@@ -13,7 +13,7 @@ import os
 import uuid
 from pathlib import Path
 
-_PICTURES = "pictures/*"  # in an artifact
+_PICTURES = "pictures"  # in an artifact
 
 
 class SharedPictures:
@@ -25,7 +25,7 @@ class SharedPictures:
     def share(self, artifact: Path) -> None:
         """Let an artifact that is not published yet use the shared files instead of its own."""
         known: dict[int, Path] = {}  # by inode: within a document equal pictures are one file already
-        for own in sorted(artifact.glob(_PICTURES)):
+        for own in _pictures_of(artifact):
             inode = own.stat().st_ino
             if inode not in known:
                 known[inode] = self._shared(own)
@@ -37,7 +37,7 @@ class SharedPictures:
     def forget(self, artifact: Path) -> None:
         """Delete the pictures of an artifact that nobody reads any more, and the shared files that only it used."""
         shared: dict[int, Path] = {}
-        for own in sorted(artifact.glob(_PICTURES)):
+        for own in _pictures_of(artifact):
             with contextlib.suppress(OSError):
                 found = own.stat()
                 if found.st_nlink > 1 and found.st_ino not in shared:
@@ -70,6 +70,14 @@ class SharedPictures:
         with picture.open("rb") as content:
             name = hashlib.file_digest(content, "sha256").hexdigest()
         return self._folder / name[:2] / name
+
+
+def _pictures_of(artifact: Path) -> list[Path]:
+    """The pictures of an artifact, in order; none behind a link, which a worker may have made."""
+    folder = artifact / _PICTURES
+    if artifact.is_symlink() or folder.is_symlink():
+        return []
+    return sorted(picture for picture in folder.glob("*") if not picture.is_symlink())
 
 
 def _remove_unused(shared: Path) -> None:

@@ -20,9 +20,12 @@ import psutil
 import pytest
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.environment import worker_environment
-from aegis_dagster.errors import DocumentError, ServiceError
+from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.settings import load_settings
+from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.workers.confinement import Wall, walls_here
 from aegis_dagster.workers.pool import WorkerPool
 from aegis_dagster_tests.support.waiting import until
@@ -283,3 +286,49 @@ async def test_the_workers_of_a_project_write_to_its_home_only(tmp_path: Path, m
     assert facts == {"facts": []}
     assert confinement["writable"] == [str(folder), str(home / "artifacts" / "staging")]
     assert list((home / "workers").iterdir()) == []
+
+
+PUTS_INTO_ITS_RESULT = """
+import json, os, sys
+from aegis_dagster.workers.confinement import confine
+given = json.loads(sys.argv[1])
+confine(500, [given["staging"]])
+exec(given["attack"], {"os": os, "result": given["result"], "victim": given["victim"]})
+"""
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "os.symlink(victim, result + '/pictures')",
+        "os.mkdir(result + '/pictures'); os.symlink(victim + '/a.txt', result + '/pictures/1.png')",
+        "os.rmdir(result); os.symlink(victim, result)",
+        "os.symlink(victim + '/a.txt', result + '/manifest.json')",
+        "os.mkfifo(result + '/manifest.json')",
+    ],
+)
+def test_nothing_that_a_worker_puts_into_its_result_leads_us_elsewhere(
+    tmp_path: Path, attack: str, ends_well: bool
+) -> None:
+    victim, store = tmp_path / "victim", FolderArtifacts(tmp_path / "artifacts", SystemClock())
+    victim.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (victim / name).write_text("precious")
+    with pytest.raises(DocumentError), store.staging(Stage.PARSE, "ab12", replace=False) as result:
+        given = {"staging": str(store.root / "staging"), "result": str(result), "victim": str(victim), "attack": attack}
+        subprocess.run([sys.executable, "-c", PUTS_INTO_ITS_RESULT, json.dumps(given)], check=True, timeout=60)
+        if not ends_well:
+            raise DocumentError(FailureCode.TIMEOUT, "It said so.", remedy="none")
+    assert {file.name: file.read_text() for file in victim.iterdir()} == {"a.txt": "precious", "b.txt": "precious"}
+    assert all(file.stat().st_nlink == 1 for file in victim.iterdir())
+    assert not store.exists(Stage.PARSE, "ab12")
+    assert [file for file in store.root.rglob("*") if not file.is_dir()] == []
+
+
+def test_what_this_process_writes_or_deletes_lies_where_no_worker_writes(tmp_path: Path) -> None:
+    store = FolderArtifacts(tmp_path / "artifacts", SystemClock())
+    with store.staging(Stage.ENRICH, "cd34", replace=False) as result:
+        (result / "descriptions.json").write_text("[]")
+        assert not result.is_relative_to(store.root / "staging")
+    assert store.damage(Stage.ENRICH, "cd34") is None
