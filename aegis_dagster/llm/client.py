@@ -36,7 +36,7 @@ class Wire:
     def __init__(self, *, connect_seconds: float = CONNECT_SECONDS) -> None:
         self._connect_seconds = connect_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: dict[tuple[str, str], list[httpx.AsyncClient]] = {}  # of one connection each, by address and key
+        self._idle: dict[tuple[str, str, bool], list[httpx.AsyncClient]] = {}  # of one connection each, by provider
 
     async def prepare(self, task: LLMTask) -> None:
         """Import what a call of the task needs. Takes seconds, in which other tasks continue."""
@@ -77,9 +77,9 @@ class Wire:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # connections of another loop cannot be used or closed in this one
             self._loop, self._idle = loop, {}
-        key = (provider.base_url, provider.api_key)
+        key = (provider.base_url, provider.api_key, provider.local)
         idle = self._idle.setdefault(key, [])
-        connection = idle.pop() if idle else new_connection(self._connect_seconds)
+        connection = idle.pop() if idle else new_connection(self._connect_seconds, direct=provider.local)
         try:
             yield connection
         except BaseException:  # it may have half a request or half an answer in it, and would never answer again
@@ -91,8 +91,11 @@ class Wire:
             await connection.aclose()
 
 
-def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
-    """A client with one connection. The first request opens it; it is reopened when it is lost."""
+def new_connection(connect_seconds: float, *, direct: bool = False) -> "httpx.AsyncClient":
+    """A client with one connection. The first request opens it; it is reopened when it is lost.
+
+    direct: past the proxy that the environment names, which must not read what only a local model may see.
+    """
     import httpx
 
     limits = httpx.Timeout(None, connect=connect_seconds)  # `Wire.call` limits the whole call
@@ -101,6 +104,7 @@ def new_connection(connect_seconds: float) -> "httpx.AsyncClient":
         timeout=limits,
         limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS),
         event_hooks=hooks(limits),
+        trust_env=not direct,
     )
 
 

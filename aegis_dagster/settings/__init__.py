@@ -19,7 +19,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    YamlConfigSettingsSource,
 )
 from yaml import YAMLError
 
@@ -40,6 +39,7 @@ from aegis_dagster.settings.stages import (
     ParseSettings,
     QdrantSettings,
 )
+from aegis_dagster.settings.yaml_file import SettingsFile
 
 _POLICIES = ("AEGIS_COLLECTIONS", "AEGIS_DEFAULT_POLICY")
 
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, environment, aegis.yaml: in this order."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        return init_settings, env_settings, SettingsFile(settings_cls, yaml_file=config_file())
 
     @property
     def database_url(self) -> str:

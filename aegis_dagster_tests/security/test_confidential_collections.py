@@ -11,6 +11,9 @@ import yaml
 from aegis_dagster.domain.llm import AskedFor, LLMTask, Message, TaskType
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.llm.client import Wire
+from aegis_dagster.llm.providers import Model, Provider
+from aegis_dagster.llm.retry_policy import CallFailed
 from aegis_dagster.settings import load_settings
 from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
@@ -21,6 +24,7 @@ from aegis_dagster_tests.support.dagster_runs import run, why_failed
 from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
 from aegis_dagster_tests.support.projects import bring_up, make_project, scan, write_documents
 from aegis_dagster_tests.support.projects_with_models import llm_settings, project_with_models
+from aegis_dagster_tests.support.servers.webhook import Webhook
 
 WITHOUT_VECTORS = (Stage.PARSE, Stage.ENRICH, Stage.CHUNK, Stage.GRAPH)
 VERTRAEGE = "Verträge"
@@ -240,3 +244,46 @@ def test_doctor_shows_the_policy_of_each_collection(aegis: InProcess, tmp_path: 
     scan(project)
     found = {each["component"]: each for each in json.loads(aegis("doctor", "--json").stdout)["findings"]}
     assert "by default local_only: Public (open, no graph), new (local_only)" in found["collections"]["state"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "collections:\n  Contracts: {local_only: true}\n  Contracts: {graph: false}\n",
+        "collections:\n  Contracts: {local_only: true}\nllm: {}\ncollections:\n  Open: {graph: false}\n",
+        "default_policy: local_only\ndefault_policy: open\n",
+        "collections:\n  Contracts: {local_only: true, local_only: false}\n",
+    ],
+)
+def test_a_policy_that_a_second_one_of_its_name_would_replace_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aegis.yaml").write_text(written)
+    with pytest.raises(ConfigurationError, match="stands twice"):
+        load_settings(tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        LLMTask(TaskType.EMBEDDING, texts=("Our salaries.",)),
+        LLMTask(TaskType.SUMMARY, (Message("user", "Our salaries."),), max_tokens=5),
+    ],
+    ids=["embedding", "chat"],
+)
+async def test_no_proxy_of_the_environment_reads_what_only_a_local_model_may_see(
+    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, task: LLMTask
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, webhook.url)
+        monkeypatch.setenv(name.lower(), webhook.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    webhook.answer = 500
+    wire, model = Wire(), Model("any", frozenset({task.task_type}))
+    for local, seen in ((True, 0), (False, 1)):
+        with pytest.raises(CallFailed):
+            await wire.call(Provider("here", "http://127.0.0.1:9/v1", "", local=local), model, task)
+        assert len(webhook.bodies) == seen
+    await wire.aclose()
