@@ -205,14 +205,14 @@ def _copy_artifacts(
 ) -> tuple[int, int]:
     """Copy every artifact that a database names and that is sound. Returns how many were, and were not."""
     wanted = CatalogRepairs(reading(database), SystemClock()).artifacts()
-    copied = FolderArtifacts(target, SystemClock())
-    left_out = 0
+    copied, left_out = FolderArtifacts(target, SystemClock()), 0
+    by_inode: dict[int, Path] = {}
     progress.start("artifacts", len(wanted))
     for stage, fingerprint in wanted:
         folder = copied.path(stage, fingerprint)
         with suppress(FileNotFoundError):  # swept or replaced meanwhile
             if source.damage(stage, fingerprint) is None:
-                _copy_files(source.path(stage, fingerprint), folder, copy)
+                _copy_files(source.path(stage, fingerprint), folder, copy, by_inode)
         if copied.damage(stage, fingerprint) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             left_out += 1
@@ -221,12 +221,21 @@ def _copy_artifacts(
     return len(wanted) - left_out, left_out
 
 
-def _copy_files(source: Path, target: Path, copy: Callable[[Path, Path], object]) -> None:
+def _copy_files(source: Path, target: Path, copy: Callable[[Path, Path], object], by_inode: dict[int, Path]) -> None:
+    """Copy a folder. by_inode: what was copied of files with several names; equal pictures stay one file."""
     for base, _, files in os.walk(source):
         folder = target / Path(base).relative_to(source)
         folder.mkdir(parents=True)
         for file in files:
-            copy(Path(base) / file, folder / file)
+            original, made = Path(base) / file, folder / file
+            status = original.stat()
+            earlier = by_inode.get(status.st_ino)
+            if earlier is not None and earlier.exists():  # it is gone with an artifact that was left out
+                _linked(earlier, made)
+            else:
+                copy(original, made)
+            if status.st_nlink > 1:
+                by_inode[status.st_ino] = made
 
 
 def _linked(source: Path, target: Path) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,10 +14,14 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from aegis_dagster.cli import backups
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import load_settings, remember_root
+from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.backup import copy_sqlite, sqlite_problems
 from aegis_dagster.stores.catalog.schema import passed_over_files
+from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database, write
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.limits import no_file_above
@@ -176,3 +181,20 @@ def test_a_database_on_a_server_is_left_to_its_own_tools(tmp_path: Path, monkeyp
         error = aegis.refusal(command, str(tmp_path / "copy"))
         assert "pg_dump" in error["remedy"] and str(tmp_path / "home" / "artifacts") in error["remedy"]
         assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("copy", [shutil.copyfile, os.link])
+def test_equal_pictures_are_copied_once(tmp_path: Path, copy: Callable[[Path, Path], object]) -> None:
+    store, picture, copied = FolderArtifacts(tmp_path / "store", SystemClock()), os.urandom(100_000), tmp_path / "copy"
+    by_inode: dict[int, Path] = {}
+    for fingerprint in ("aa11", "bb22"):
+        with store.staging(Stage.PARSE, fingerprint, replace=False) as folder:
+            (folder / "pictures").mkdir()
+            for number in range(20):
+                (folder / "pictures" / f"{number}.png").write_bytes(picture)
+        backups._copy_files(store.path(Stage.PARSE, fingerprint), copied / fingerprint, copy, by_inode)
+    files = [file.stat() for file in copied.rglob("*.png")]
+    assert len(files) == 40 and len({file.st_ino for file in files}) == 1
+    shutil.rmtree(copied / "aa11")  # as an artifact that is left out
+    backups._copy_files(store.path(Stage.PARSE, "aa11"), copied / "aa11", copy, {files[0].st_ino: copied / "gone"})
+    assert len(list(copied.rglob("*.png"))) == 40
