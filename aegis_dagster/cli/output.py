@@ -27,8 +27,8 @@ EXIT_INTERRUPTED = 130  # as in shells for Ctrl-C
 # Where a spreadsheet begins to read a formula: at the start of a cell, or where it may see another separator than ours.
 _FORMULA = re.compile(r"(^|[,;|\"])(?=\s*[=+\-@＝＋－＠﹦﹢﹣﹫])")
 
-out = VisibleConsole(highlight=False)
-err = VisibleConsole(stderr=True, highlight=False)
+out = VisibleConsole(highlight=False, emoji=False)  # a name `:skull:` is no picture
+err = VisibleConsole(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.cli.terminal import VisibleConsole
+from aegis_dagster.cli import output
+from aegis_dagster.cli.terminal import VisibleConsole, escape
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.cli_process import Aegis
 
@@ -150,6 +151,11 @@ def test_a_link_that_a_library_prints_while_bars_are_shown_is_none(capsys: pytes
     console.print(Text("raw \x1b[2J"))
     said = capsys.readouterr().out
     assert "text" in said and "raw \\x1b[2J" in said and OBEYED.findall(said) == []
+
+
+def test_a_name_in_colons_stays_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    output.out.print(f"{escape(':skull:')} [bold]bold[/]")
+    assert capsys.readouterr().out == ":skull: bold\n"
 
 
 def test_only_one_module_makes_consoles_and_escapes_markup_and_only_one_writes_json_and_csv() -> None:
