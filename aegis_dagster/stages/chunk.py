@@ -36,10 +36,11 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
             await _chunk(work, bench)
             report.work["chunked"] += 1
             before = work.state.recorded.get(Stage.CHUNK)
-            # The plain chunker may have cut differently under the same fingerprint.
+            # Under the same fingerprint there may be other chunks now, for each document with equal bytes: the plain
+            # chunker cuts differently, and descriptions that were cut are whole.
             if before is not None and before.fingerprint == fingerprint:
                 for published in (Stage.EMBED, Stage.GRAPH):
-                    bench.catalog.reset_stage(published, work.document.id)
+                    bench.catalog.reset_stage(published, chunks=fingerprint)
         facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
         if (refusal := bench.identities.limits.refusal(Demand(chunks=facts["chunks"]))) is not None:
             raise refusal

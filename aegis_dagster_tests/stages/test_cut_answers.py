@@ -1,5 +1,6 @@
 """Answers that were cut are used as far as they go, and are never final."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,25 @@ async def test_a_picture_whose_descriptions_are_cut_is_looked_at_again(tmp_path:
     found = await find_passages(more, "picture that sees describes", limit=3)
     assert any("describes in these nine words" in hit.text for hit in found)
     assert not any("bar chart of tides" in hit.text for hit in found)
+
+
+async def test_a_description_that_is_whole_now_reaches_equal_bytes_in_every_collection(
+    tmp_path: Path, server: LLMServer
+) -> None:
+    project = seeing(tmp_path, server)
+    write_picture_document(project.root / REPORT)
+    (project.root / "d").mkdir()
+    shutil.copy(project.root / REPORT, project.root / "d" / "report.docx")
+    server.script([SEEN_IN_PART, Rule()])
+    await bring_up(project)
+    server.script([Rule()])
+    more = seeing(tmp_path, server, 300)
+    for collection in ("c", "d"):  # as a run does: one collection after another
+        await bring_up(more, collection=collection)
+    assert asked(server, SEEING)[2:] == [300]
+    for collection in ("c", "d"):
+        (hit,) = await find_passages(more, "picture that sees describes", limit=1, collection=collection)
+        assert "describes in these nine words" in hit.text
 
 
 @pytest.mark.parametrize("kind", [Kind.MALFORMED_JSON, Kind.HTML])

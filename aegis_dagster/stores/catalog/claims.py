@@ -176,14 +176,16 @@ class Catalog:
                 ).rowcount
         return changed
 
-    def reset_stage(self, stage: Stage, document_id: DocumentId | None = None) -> int:
-        """Mark one document, or all, as not done at a stage, because the stage's input or its view is gone.
+    def reset_stage(self, stage: Stage, chunks: str | None = None) -> int:
+        """Mark documents as not done at a stage, because the stage's input or its view is gone.
 
-        Returns how many were marked.
+        chunks: only those that use the chunk artifact with this fingerprint; None: all. Returns how many were marked.
         """
         update = sa.update(stage_states).where(stage_states.c.stage == stage, stage_states.c.status == Status.DONE)
-        if document_id is not None:
-            update = update.where(stage_states.c.document_id == document_id)
+        if chunks is not None:
+            used = stage_states.alias()
+            users = sa.select(used.c.document_id).where(used.c.stage == Stage.CHUNK, used.c.fingerprint == chunks)
+            update = update.where(stage_states.c.document_id.in_(users))
         with write(self.engine) as connection:
             return connection.execute(update.values(status=Status.PENDING, attempts=0)).rowcount
 
