@@ -20,8 +20,8 @@ from aegis_dagster import __version__
 from aegis_dagster.cli.output import err, out
 from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.stages import Stage
-from aegis_dagster.errors import ConfigurationError, ServiceError
+from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.errors import ConfigurationError, ServiceError, StoreBusy
 from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, load_settings, remember_root
 from aegis_dagster.stages.embed import embed_chunks
@@ -139,15 +139,14 @@ def _publish(settings: Settings, progress: Progress) -> int:
     states = project.states.of(project.documents.get(published))
     current = [state.document for state in states if state.is_current(Stage.EMBED)]
 
-    async def publish() -> None:
+    async def publish() -> int:
         async with project.workbench(progress) as bench:
             bench.catalog.reset_stage(Stage.EMBED)
-            await embed_chunks(current, bench)
+            return (await embed_chunks(current, bench)).outcomes[Status.DONE]
 
-    if current:
-        asyncio.run(publish())
+    done = asyncio.run(publish()) if current else 0
     project.close()
-    return len(current)
+    return done
 
 
 def _sqlite_file(settings: Settings) -> Path:
@@ -178,7 +177,12 @@ def _contents(source: Path) -> dict[str, Any]:
 
 
 def _refuse_damage(file: Path, named: Path) -> None:
-    problems = sqlite_problems(file)
+    try:
+        problems = sqlite_problems(file)
+    except StoreBusy:
+        raise
+    except ServiceError:  # it names the copy, which nobody keeps
+        problems = ["it cannot be read to its end"]
     if problems:
         raise ServiceError(
             f"The database {named} is damaged: {problems[0]}.",

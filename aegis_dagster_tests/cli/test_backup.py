@@ -124,16 +124,25 @@ def test_damaged_artifacts_are_left_out_and_told(aegis: InProcess, tmp_path: Pat
     assert "damaged or gone" in aegis("backup", str(tmp_path / "again")).stderr
 
 
-def test_a_damaged_database_is_not_backed_up(aegis: InProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damaged", "begin", "written"),
+    [("ix_documents_collection", 3, bytes(2)), ("embedding_cache", 0, b"\xff" * 4096)],
+    ids=["an index without its rows", "a page that cannot be read"],
+)
+def test_a_damaged_database_is_not_backed_up(
+    aegis: InProcess, tmp_path: Path, damaged: str, begin: int, written: bytes
+) -> None:
     file = tmp_path / "home" / "aegis.db"
     with closing(sqlite3.connect(file)) as db:
-        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ix_documents_collection'").fetchone()
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [damaged]).fetchone()
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(file.read_bytes())
-    content[(page - 1) * 4096 + 3 : (page - 1) * 4096 + 5] = bytes(2)  # an index without its rows
+    start = (page - 1) * 4096 + begin
+    content[start : start + len(written)] = written
     file.write_bytes(content)
     refused = aegis("backup", str(tmp_path / "copy"), "--json")
-    assert refused.exit_code == 3 and "is damaged" in json.loads(refused.stdout)["error"]["message"]
+    assert refused.exit_code == 3
+    assert f"{tmp_path / 'home' / 'aegis.db'} is damaged" in json.loads(refused.stdout)["error"]["message"]
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == []
 
 

@@ -63,10 +63,9 @@ def alias_target(path: Path, alias: str) -> str | None:
     """The collection that an alias points to, without opening the store; None: there is no such alias."""
     file = path / "meta.json"
     try:
-        aliases = json.loads(file.read_text("utf-8")).get("aliases") or {}
-    except (OSError, ValueError):  # no store yet, or it is being written
+        target = json.loads(file.read_text("utf-8"))["aliases"][alias]
+    except (OSError, ValueError, KeyError, TypeError):  # no store yet, it is being written, or damaged: see `check`
         return None
-    target = aliases.get(alias)
     return target if isinstance(target, str) else None
 
 

@@ -185,6 +185,15 @@ def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore
     assert store.count() == 0
 
 
+@pytest.mark.parametrize("said", ["[]", '"x"', '{"aliases": ["documents"]}', '{"aliases": {"documents": 3}}'])
+def test_names_that_are_no_names_point_to_nothing(store: QdrantStore, tmp_path: Path, said: str) -> None:
+    fill(store)
+    (tmp_path / "qdrant" / "meta.json").write_text(said, "utf-8")
+    assert store.active_collection() is None
+    with pytest.raises(ServiceError, match="aegis ingest"):
+        store.count()
+
+
 def test_what_was_written_is_synced_to_the_disk_even_while_the_store_stays_open(
     store: QdrantStore, tmp_path: Path
 ) -> None:
