@@ -47,6 +47,7 @@ class WorkerPool:
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._starting: set[asyncio.Future[_Worker]] = set()
         self._closed = False
 
     async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class WorkerPool:
         run: no document is to blame for that. ConfigurationError when the task cannot work for any document.
         """
         async with self._slots:
-            worker = self._idle.pop() if self._idle else await self._start()
+            worker = self._idle.pop() if self._idle else await self._started()
             self._busy.add(worker)
             healthy = False
             try:
@@ -65,8 +66,7 @@ class WorkerPool:
                 healthy = True
             except DocumentError:
                 if self._closed:
-                    remedy = "nothing to do: the next run goes on."
-                    raise ServiceError("The worker processes were ended while they worked.", remedy=remedy) from None
+                    raise _ended() from None
                 raise
             finally:
                 self._busy.discard(worker)
@@ -75,6 +75,28 @@ class WorkerPool:
                 else:
                     await worker.kill()
         return result_of(answer)
+
+    async def _started(self) -> "_Worker":
+        """A new worker. A start during which its task is cancelled, or the pool is closed, is finished first.
+
+        A process that is given up while it starts could not be ended here; and where the event loop ends meanwhile,
+        asyncio would wait for its pipes for ever (CPython 3.11, `BaseSubprocessTransport._try_finish`).
+        """
+        starting, cancelled = asyncio.ensure_future(self._start()), False
+        self._starting.add(starting)
+        while not starting.done():
+            try:
+                await asyncio.wait({starting})
+            except asyncio.CancelledError:
+                cancelled = True
+        self._starting.discard(starting)
+        worker = starting.result()
+        if not cancelled and not self._closed:
+            return worker
+        await worker.kill()
+        if cancelled:
+            raise asyncio.CancelledError
+        raise _ended()
 
     async def _start(self) -> "_Worker":
         try:
@@ -95,8 +117,18 @@ class WorkerPool:
         self._closed = True
         for worker in [*self._idle, *self._busy]:
             await worker.kill()
+        for starting in list(self._starting):
+            await asyncio.wait({starting})
+            if starting.exception() is None:
+                await starting.result().kill()
         self._idle.clear()
         self._busy.clear()
+
+
+def _ended() -> ServiceError:
+    return ServiceError(
+        "The worker processes were ended while they worked.", remedy="nothing to do: the next run goes on."
+    )
 
 
 def result_of(answer: dict[str, Any]) -> dict[str, Any]:
@@ -215,13 +247,14 @@ class _Worker:
     async def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        self._errors.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        # The pipe's transport is closed here: the garbage collector would close it after its event loop has ended.
+        # `wait` waits for the ends of the pipes, too, and a pipe that nobody reads any more has none. Left open, the
+        # garbage collector would close it after its event loop has ended.
         transport = getattr(self._process, "_transport", None)
         if transport is not None:
             transport.close()
+        await self._process.wait()
+        self._errors.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _unreadable_answer() -> DocumentError:

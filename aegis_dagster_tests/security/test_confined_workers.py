@@ -48,8 +48,17 @@ async def working(pool: WorkerPool, folder: Path) -> tuple[psutil.Process, "asyn
     pipe = folder / f"pipe-{os.urandom(4).hex()}"
     os.mkfifo(pipe)
     task = asyncio.create_task(pool.run("picture_facts", {"paths": [str(pipe)]}, timeout_seconds=100))
-    await asyncio.to_thread(until, workers)
+    await asyncio.to_thread(until, lambda: is_read(pipe))
     return workers()[0], task
+
+
+def is_read(pipe: Path) -> bool:
+    """Whether somebody has opened it to read from it."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def pool(folder: Path) -> WorkerPool:

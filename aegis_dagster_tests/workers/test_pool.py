@@ -149,6 +149,22 @@ async def test_a_pool_that_is_closed_blames_no_document(tmp_path: Path) -> None:
             await asked
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13])
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_a_worker_that_is_starting_ends_with_its_task_or_its_pool(how: str, turns: int, tmp_path: Path) -> None:
+    async with pool() as workers:
+        asked = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
+        for _ in range(turns):  # of the event loop: at each of them the start is somewhere else
+            await asyncio.sleep(0)
+        if how == "closed":
+            await workers.close()
+        else:
+            asked.cancel()
+        (ended,) = await asyncio.gather(asked, return_exceptions=True)
+        assert isinstance(ended, ServiceError if how == "closed" else asyncio.CancelledError)
+        assert not children()
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import asyncio, json, sys\n"
