@@ -1,8 +1,11 @@
 """What holds for every test: neither settings nor keys of the caller's shell reach it. And servers they share."""
 
+import faulthandler
 import os
+from collections.abc import Iterator
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
 from aegis_dagster_tests.support.servers.neo4j import neo4j
@@ -11,6 +14,8 @@ from aegis_dagster_tests.support.servers.prometheus import pushgateway
 from aegis_dagster_tests.support.servers.s3 import s3_server
 from aegis_dagster_tests.support.servers.shared import end_servers
 from aegis_dagster_tests.support.servers.webhook import webhook
+
+_TEARDOWN_SECONDS = 300
 
 __all__ = ["empty_url", "neo4j", "own_postgres", "postgres", "pushgateway", "s3_server", "webhook"]
 
@@ -27,6 +32,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if is_slow(item)}
     heavy = {item.path for item in items if item.get_closest_marker("heavy")}
     items.sort(key=lambda item: (item.path not in slow, item.path not in heavy))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """End the process of a test that hangs in its teardown, and print where: xdist then reports it and goes on.
+
+    pytest's own time limits end when a test has failed. An event loop that waits for a task of it has no other.
+    """
+    faulthandler.dump_traceback_later(_TEARDOWN_SECONDS, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(trylast=True)
