@@ -63,7 +63,7 @@ types:
 	$(BIN)/mypy
 	$(BIN)/mypy scripts
 
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 --durations=15
 
 all-tests:
 	$(PYTEST) --cov --cov-report=term:skip-covered
