@@ -9,7 +9,7 @@ import re
 _BREAK = "\u200b"  # zero width space; a long address may be wrapped there
 _ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
 _ACTIVE = re.compile(r"[\\`*\[\]<&|~#]|(?<![^\W_])_|_(?![^\W_])")  # _ inside a word does nothing
-_AT_START = re.compile(r"^\d*(?=[-+=.)>])")  # of a list, of a quotation, of the line below a heading
+_AT_START = re.compile(r"^(?=[-+=.)>])|^\d+(?=[.)](?:\s|$))")  # of a list, of a quotation, of the line below a heading
 _ESCAPED = re.compile(r"\\([\\`*_\[\]<&|~#\-+=.)>])")
 
 _MARKER = re.compile(r"^(\s*)(#{1,6}[ \t]+|[-*+][ \t]+|\d{1,9}[.)][ \t]+)(.*)$")

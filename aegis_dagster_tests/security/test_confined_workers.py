@@ -40,7 +40,8 @@ SECRETS = (
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "aegis_dagster.workers.child" in child.cmdline()]
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "aegis_dagster.workers.child" in child.cmdline()]
 
 
 async def working(pool: WorkerPool, folder: Path) -> tuple[psutil.Process, "asyncio.Task[dict[str, Any]]"]:

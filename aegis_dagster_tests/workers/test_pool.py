@@ -50,7 +50,8 @@ def hanging(folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "aegis_dagster.workers.child" in child.cmdline()]
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "aegis_dagster.workers.child" in child.cmdline()]
 
 
 async def failure_of(awaitable: Awaitable[object]) -> DocumentError:
