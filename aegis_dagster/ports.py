@@ -280,6 +280,10 @@ class ExtractionCache(Protocol):
 
     def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None: ...
 
+    def get_cut(self, extractor: str, hashes: Collection[str], most_tokens: int) -> dict[str, ChunkEvidence]: ...
+
+    def put_cut(self, extractor: str, text_hash: str, evidence: ChunkEvidence, most_tokens: int) -> None: ...
+
 
 class EvidenceStore(Protocol):
     """The evidence of documents, and the entities and relations aggregated from it."""

@@ -182,7 +182,11 @@ class CallEstimates:
         cache = ExtractionCache(self._project.engine)
         for extractor, items in self._by_extractor(work):
             hashes = {key for item in items for key in item.texts}
-            self._read[extractor.name] = cache.get(extractor.accepted, hashes)
+            cut = hashes - {key for item in items if item.anew for key in item.texts}
+            most_tokens = self._project.identities.answer_tokens.get(Stage.GRAPH, 0)
+            self._read[extractor.name] = cache.get(extractor.accepted, hashes) | cache.get_cut(
+                extractor.name, cut, most_tokens
+            )
 
     def _by_extractor(self, work: Iterable[Remaining]) -> list[tuple[ModelExtractor, list[Remaining]]]:
         found: dict[str, tuple[ModelExtractor, list[Remaining]]] = {}

@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 
 from aegis_dagster.domain.prices import Usage
+from aegis_dagster.errors import DocumentError, FailureCode
 
 MORE_ROOM = 2  # an answer that was cut is asked for once more with so many times its tokens
 
@@ -54,6 +55,16 @@ def why_cut(finish_reason: str, usage: Usage, max_tokens: int) -> Cut | None:
     if finish_reason.lower() in _CUT_SHORT or (not usage.estimated and 0 < max_tokens == usage.output_tokens):
         return Cut.ANSWER
     return None
+
+
+def cut_before_the_first_record() -> DocumentError:
+    """The failure of a passage whose answers were cut so early that nothing of them can be used."""
+    return DocumentError(
+        FailureCode.CUT,
+        "The model's answers about a passage were cut before the first complete record.",
+        remedy="raise graph.max_answer_tokens, or the context length of a local model; then run `aegis ingest`.",
+        retryable=True,
+    )
 
 
 def storable(text: str) -> str:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from aegis_dagster.domain.limits import NO_LIMITS, DocumentLimits
 from aegis_dagster.domain.stages import (
     ARTIFACT_STAGES,
+    CUT_AT,
+    UNREAD,
     UPSTREAM,
     UPSTREAM_FAILED,
     Document,
@@ -87,6 +89,13 @@ class DocumentState:
         """Whether answers of a model were cut at a stage that may be longer now."""
         state = self.recorded.get(stage)
         return state is not None and state.has_more_room(self.answer_tokens.get(stage, 0))
+
+    def was_reset_unread(self, stage: Stage) -> bool:
+        """Whether an operator reset a stage at which nothing could be read, so that models are asked again."""
+        state = self.recorded.get(stage)
+        if state is None or state.status is not Status.PENDING or UNREAD not in state.facts:
+            return False
+        return state.facts.keys() <= {UNREAD, CUT_AT}  # a stage that ended well has more to tell
 
     def is_done_at(self, stage: Stage) -> bool:
         """Whether the wanted result of a stage was made."""

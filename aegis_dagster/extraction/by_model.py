@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from aegis_dagster.domain.answers import Cut
+from aegis_dagster.domain.answers import Cut, cut_before_the_first_record
 from aegis_dagster.domain.evidence import ChunkEvidence
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Quality, TaskType
 from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode
@@ -104,12 +104,7 @@ def _better(first: Extraction | Unreadable, second: Extraction | Unreadable) -> 
 
 def _unreadable(last: Unreadable) -> DocumentError:
     if last.cut:
-        return DocumentError(
-            FailureCode.CUT,
-            "The model's answers about a passage were cut before the first complete record.",
-            remedy="raise graph.max_answer_tokens, or the context length of a local model; then run `aegis ingest`.",
-            retryable=True,
-        )
+        return cut_before_the_first_record()
     return DocumentError(
         FailureCode.BAD_ANSWER,
         f"The model's answer about a passage could not be read, twice; the last was: {last.why}.",

@@ -21,7 +21,7 @@ from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.domain.pictures import PictureFacts, reason_to_skip
 from aegis_dagster.domain.stages import CUT_AT, Document, Failure, Outcome, Stage, Status, unread_facts
 from aegis_dagster.errors import Deferred, DocumentError, FailureCode, ModelsUnavailable, OperatorError, ServiceError
-from aegis_dagster.ports import PictureDescription
+from aegis_dagster.ports import PictureDescriber, PictureDescription
 from aegis_dagster.stages.concurrency import each
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.reading import read_json, sound_folder, usable
@@ -199,9 +199,9 @@ class _Looking:
         describer, document = self.bench.describer(self.state.document.collection), self.state.document
         description = await describer.describe(path, AskedFor(document.collection, document.id, Stage.ENRICH))
         description = replace(description, text=storable(description.text))
-        if not description.cut:
-            said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
-            self.bench.picture_cache.put(said_by, content_hash, description)
+        said_by = f"{describer.name}!{description.fallback}" if description.fallback else description.described_by
+        said_by = self._cut_by(describer) if description.cut else said_by
+        self.bench.picture_cache.put(said_by, content_hash, description)
         self.report.work["pictures_described"] += 1
         return description
 
@@ -215,7 +215,14 @@ class _Looking:
             known = self.bench.picture_cache.get([f"{describer.name}!{code}"], content_hash)
             if known is not None:
                 return replace(known, fallback=code)
-        return None
+        cut = None if self.force else self.bench.picture_cache.get([self._cut_by(describer)], content_hash)
+        if cut is None:
+            return None
+        return replace(cut, cut=True, fallback="" if cut.described_by in describer.accepted else str(FailureCode.CUT))
+
+    def _cut_by(self, describer: PictureDescriber) -> str:
+        """The name under which what a model began to say is kept, until it may say more."""
+        return f"{describer.name}!cut/{self.bench.identities.answer_tokens.get(Stage.ENRICH, 0)}"
 
 
 def _reason(values: dict[str, Any] | None, bench: Workbench) -> str | None:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from aegis_dagster.domain.answers import cut_before_the_first_record
 from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId
@@ -38,16 +39,23 @@ class Reading:
         self._found: dict[_Key, ChunkEvidence] = {}
         self._refused: dict[_Key, Deferred | DocumentError] = {}
         self._cut: set[_Key] = set()  # found in part
+        self._most_tokens = bench.identities.answer_tokens.get(Stage.GRAPH, 0)
         self._broke: BudgetExhausted | None = None
 
-    async def read(self, chunks: Sequence[tuple[Document, LocatedChunk]]) -> None:
-        """Read every text once. Raises ServiceError and OperatorError; evidence read before that is cached."""
+    async def read(self, chunks: Sequence[tuple[Document, LocatedChunk]], *, anew: Collection[DocumentId] = ()) -> None:
+        """Read every text once. Raises ServiceError and OperatorError; evidence read before that is cached.
+
+        anew: documents about whose chunks that were cut is asked again.
+        """
         texts: dict[_Key, tuple[Document, str]] = {}
+        ask_again: set[_Key] = set()
         for document, chunk in chunks:
             key = (self._bench.extractor(document.collection).name, chunk.content_hash)
             texts.setdefault(key, (document, chunk.chunk.embedded_text))
-        self._look_up(texts)
-        missing = [key for key in texts if key not in self._found]
+            if document.id in anew:
+                ask_again.add(key)
+        self._look_up(texts, ask_again)
+        missing = [key for key in texts if key not in self._found and key not in self._refused]
         label = part_of_stage("chunks read", [document for document, _ in chunks])
 
         async def one(key: _Key) -> None:
@@ -70,6 +78,8 @@ class Reading:
                     return
                 self._refused[key] = error
                 self._broke = error if isinstance(error, BudgetExhausted) else None
+                if isinstance(error, DocumentError) and error.code is FailureCode.CUT:
+                    self._remember_cut(key, ChunkEvidence())
                 return
             except Exception as error:  # a bug that one chunk triggers must not affect other documents
                 logger.error("A chunk of %s could not be read: %s", document.id, type(error).__name__)
@@ -79,6 +89,7 @@ class Reading:
             self._found[key] = done.evidence
             if done.cut:
                 self._cut.add(key)
+                self._remember_cut(key, done.evidence)
             else:
                 self._bench.extraction_cache.put(done.extracted_by, {key[1]: done.evidence})
             self._report.work["chunks_extracted"] += 1
@@ -122,13 +133,24 @@ class Reading:
             not_whole["unread_why"] = dict(sorted(why.items()))
         return Outcome(Status.DONE, facts | not_whole), evidence
 
-    def _look_up(self, texts: dict[_Key, tuple[Document, str]]) -> None:
+    def _remember_cut(self, key: _Key, evidence: ChunkEvidence) -> None:
+        self._bench.extraction_cache.put_cut(*key, evidence, self._most_tokens)
+
+    def _look_up(self, texts: dict[_Key, tuple[Document, str]], ask_again: Collection[_Key]) -> None:
         by_extractor: dict[str, CollectionName] = {name: doc.collection for (name, _), (doc, _) in texts.items()}
+        cache = self._bench.extraction_cache
         for name, collection in by_extractor.items():
             accepted = self._bench.extractor(collection).accepted
             hashes = [text_hash for extractor, text_hash in texts if extractor == name]
-            known = self._bench.extraction_cache.get(accepted, hashes)
+            known = cache.get(accepted, hashes)
             self._found.update({(name, text_hash): evidence for text_hash, evidence in known.items()})
+            left = [each for each in hashes if each not in known and (name, each) not in ask_again]
+            for text_hash, evidence in cache.get_cut(name, left, self._most_tokens).items():
+                if evidence.mentions:
+                    self._found[name, text_hash] = evidence
+                    self._cut.add((name, text_hash))
+                else:
+                    self._refused[name, text_hash] = cut_before_the_first_record()
 
 
 def _nothing_read(codes: Counter[str], why: Mapping[FailureCode, str]) -> Failure:
@@ -174,7 +196,10 @@ async def _extract(works: Sequence[Work], bench: Workbench, report: StageReport)
             except DocumentError as error:
                 outcomes[document_id] = failed(error)
     reading = Reading(bench, report)
-    await reading.read([(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])])
+    await reading.read(
+        [(work.document, chunk) for work in works for chunk in chunks.get(work.document.id, [])],
+        anew={work.document.id for work in works if work.asked or work.state.was_reset_unread(Stage.GRAPH)},
+    )
     said: list[DocumentEvidence] = []
     for work in works:
         document_id = work.document.id

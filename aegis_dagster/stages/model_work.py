@@ -29,6 +29,7 @@ class Remaining:
     estimated: bool = False  # whether its numbers are estimates
     same: str = ""  # equal for documents with equal bytes, whose work is done once
     edited: bool = False  # the catalog knows only another revision so far
+    anew: bool = False  # whether chunks whose answers were cut are asked about again
 
 
 def experience_of(state: DocumentState) -> Done | None:
@@ -127,7 +128,8 @@ def remaining(
     cut = pictures or Stage.CHUNK in forced or not state.is_current(Stage.CHUNK)
     if not reads and not pictures and not cut:
         return None
-    left = Remaining(document, pictures, reads, same=state.wanted[Stage.CHUNK], edited=state.edited)
+    anew = Stage.GRAPH in forced or state.was_reset_unread(Stage.GRAPH)
+    left = Remaining(document, pictures, reads, same=state.wanted[Stage.CHUNK], edited=state.edited, anew=anew)
     texts = look.texts(pictures) if reads else None
     if texts is not None:
         return replace(left, texts=texts, new_chunks=pictures, chunks=len(texts) + pictures if cut else 0)

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
-from aegis_dagster.domain.stages import Stage
+from aegis_dagster.domain.stages import CUT_AT, Stage
 from aegis_dagster.ports import PictureDescription, Vectors
 from aegis_dagster.stores.catalog.schema import embedding_cache, picture_descriptions
 from aegis_dagster.stores.database import read, upsert, write
@@ -19,6 +20,7 @@ from aegis_dagster.stores.evidence.aggregates import slices
 from aegis_dagster.stores.evidence.schema import extraction_cache
 
 _SLICE = 500
+_CUT = "!cut"  # follows the extractor's name: what it said was cut
 
 
 class EmbeddingCache:
@@ -88,7 +90,7 @@ class PictureCache:
 
 
 class ExtractionCache:
-    """Evidence by (extractor name, hash of the text)."""
+    """Evidence by (extractor name, hash of the text); that of answers that were cut stands apart."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -99,17 +101,16 @@ class ExtractionCache:
         Texts that none of them has read are absent. Raises ServiceError.
         """
         found: dict[str, ChunkEvidence] = {}
-        with read(self._engine) as connection:
-            for extractor in extractors:
-                wanted = {_key(extractor, text_hash): text_hash for text_hash in hashes if text_hash not in found}
-                for part in slices(list(wanted)):
-                    query = sa.select(extraction_cache).where(extraction_cache.c.key.in_(part))
-                    for row in connection.execute(query):
-                        found[wanted[row.key]] = _from_json(row.evidence)
+        for extractor in extractors:
+            missing = [text_hash for text_hash in hashes if text_hash not in found]
+            found |= {key: _from_json(values) for key, values in self._stored(extractor, missing).items()}
         return found
 
     def put(self, extractor: str, evidence: Mapping[str, ChunkEvidence]) -> None:
-        """Store evidence by text hash. Existing entries stay. Raises ServiceError."""
+        """Store evidence by text hash. Existing entries stay, but for those of answers that were cut.
+
+        Raises ServiceError.
+        """
         rows = [
             {"key": _key(extractor, text_hash), "evidence": _to_json(value)} for text_hash, value in evidence.items()
         ]
@@ -117,24 +118,59 @@ class ExtractionCache:
             return
         with write(self._engine) as connection:
             connection.execute(upsert(connection, extraction_cache).on_conflict_do_nothing(), rows)
+            for part in slices([_key(f"{extractor}{_CUT}", text_hash) for text_hash in evidence]):
+                connection.execute(sa.delete(extraction_cache).where(extraction_cache.c.key.in_(part)))
+
+    def get_cut(self, extractor: str, hashes: Collection[str], most_tokens: int) -> dict[str, ChunkEvidence]:
+        """What answers say that were cut although they were allowed at least so many tokens, by text hash.
+
+        Empty evidence: they were cut before the first complete record. Raises ServiceError.
+        """
+        stored = self._stored(f"{extractor}{_CUT}", hashes)
+        return {key: _from_json(values) for key, values in stored.items() if values[CUT_AT] >= most_tokens}
+
+    def put_cut(self, extractor: str, text_hash: str, evidence: ChunkEvidence, most_tokens: int) -> None:
+        """Store what is known of a text whose answers were cut at so many tokens; it replaces what was known before.
+
+        Raises ServiceError.
+        """
+        row = {"key": _key(f"{extractor}{_CUT}", text_hash), "evidence": _to_json(evidence, **{CUT_AT: most_tokens})}
+        with write(self._engine) as connection:
+            statement = upsert(connection, extraction_cache).values(row)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[extraction_cache.c.key], set_={"evidence": statement.excluded.evidence}
+                )
+            )
+
+    def _stored(self, extractor: str, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The stored values by text hash."""
+        wanted = {_key(extractor, text_hash): text_hash for text_hash in hashes}
+        found: dict[str, dict[str, Any]] = {}
+        with read(self._engine) as connection:
+            for part in slices(list(wanted)):
+                query = sa.select(extraction_cache).where(extraction_cache.c.key.in_(part))
+                for row in connection.execute(query):
+                    found[wanted[row.key]] = json.loads(row.evidence)
+        return found
 
 
 def _key(extractor: str, text_hash: str) -> str:
     return hashlib.sha256(json.dumps([extractor, text_hash]).encode()).hexdigest()
 
 
-def _to_json(evidence: ChunkEvidence) -> str:
+def _to_json(evidence: ChunkEvidence, **more: int) -> str:
     return json.dumps(
         {
             "mentions": [astuple(mention) for mention in evidence.mentions],
             "relations": [astuple(relation) for relation in evidence.relations],
+            **more,
         },
         separators=(",", ":"),
     )
 
 
-def _from_json(text: str) -> ChunkEvidence:
-    values = json.loads(text)
+def _from_json(values: Mapping[str, Any]) -> ChunkEvidence:
     return ChunkEvidence(
         tuple(Mention(*mention) for mention in values["mentions"]),
         tuple(RelationEvidence(*relation) for relation in values["relations"]),
@@ -190,7 +226,8 @@ def _chosen(
     if stage is Stage.GRAPH:
         if models is None or hashes is None:
             return extraction_cache, [sa.true()]
-        keys = [_key(model, text_hash) for model in models for text_hash in hashes]
+        names = [name for model in models for name in (model, f"{model}{_CUT}")]
+        keys = [_key(name, text_hash) for name in names for text_hash in hashes]
         return extraction_cache, [extraction_cache.c.key.in_(part) for part in slices(keys)]
     name, content = _NAMED[stage]
     table = embedding_cache if stage is Stage.EMBED else picture_descriptions
