@@ -86,7 +86,7 @@ class Failure:
     @property
     def passing(self) -> bool:
         """Whether it says nothing against what was published of the document before."""
-        return self.retryable or self.code is FailureCode.OVER_LIMIT
+        return self.retryable or self.code in (FailureCode.OVER_LIMIT, FailureCode.EXTRACTION_FAILED)
 
     @staticmethod
     def of(error: Exception) -> "Failure":

@@ -161,7 +161,7 @@ def _nothing_read(codes: Counter[str], why: Mapping[FailureCode, str]) -> Failur
         FailureCode.EXTRACTION_FAILED,
         f"No chunk could be read by the model: {counts}. {' '.join(dict.fromkeys(why.values()))}".rstrip(),
         more_room if codes[FailureCode.CUT] else another,
-        retryable=True,
+        retryable=set(+codes) != {FailureCode.CUT},  # the same question would be cut again
     )
 
 

@@ -89,3 +89,30 @@ async def test_what_is_left_is_forecast_without_the_chunks_that_were_cut(tmp_pat
     documents = project.documents.all()
     assert forecast(project, documents).totals.calls == 1
     assert forecast(project, documents, forced=[Stage.GRAPH]).totals.calls == 2
+
+
+async def test_a_document_all_of_whose_chunks_were_cut_waits_for_more_room(tmp_path: Path, server: LLMServer) -> None:
+    project = reading(tmp_path, server)
+    write_documents(project.root, [ONE])
+    server.script([Rule()])
+    await bring_up(project)
+    known = project.graph.size()
+    server.script([Rule(NOTHING_WHOLE)])
+    (project.root / ONE).write_text("Entirely new words about the tides of Porto.\n" * 3)
+    await bring_up(project)
+    state = recorded(project)[ONE][Stage.GRAPH]
+    assert state.failure is not None
+    assert (state.status, state.failure.code, state.failure.retryable) == (Status.FAILED, "extraction_failed", False)
+    assert project.graph.size() == known  # what was found before stays
+    before = len(asked(server, READING))
+    assert project.reports.stale(project.artifacts.exists) == []
+    await bring_up(project)
+    assert asked(server, READING)[before:] == []
+
+    project.catalog.reset_failures([ONE])  # as `aegis retry` does
+    await bring_up(project)
+    assert asked(server, READING)[before:] == [500, 1000]
+    server.script([Rule()])
+    await bring_up(reading(tmp_path, server, 600))
+    assert asked(server, READING)[before:] == [500, 1000, 600]
+    assert recorded(project)[ONE][Stage.GRAPH].status is Status.DONE
