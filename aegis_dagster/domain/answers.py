@@ -82,17 +82,30 @@ def without_thinking(answer: str) -> str:
     Where the model's template holds the begin, it is missing here: the reasoning then ends with the first </think> that
     begins a line or directly follows a word, as a quoted tag does not.
     """
-    begin = 0
-    while opened := _OPENED.match(answer, begin):
-        closed = _CLOSED.search(answer, opened.end())
-        if closed is None:
-            return ""
-        begin = closed.end()
+    begin = _end_of_reasoning(answer)
+    if begin is None:
+        return ""
     answer = answer[begin:]
     tag = _ANY_TAG.search(answer)
     if tag is not None and tag[1] and not answer.lstrip().startswith("{") and _ends_reasoning(answer, tag.start()):
         answer = answer[tag.end() :]
     return answer.strip()
+
+
+def is_reasoning_without_end(answer: str) -> bool:
+    """Whether all of an answer is reasoning that does not end: it was cut, whatever its provider says."""
+    return _end_of_reasoning(answer) is None
+
+
+def _end_of_reasoning(answer: str) -> int | None:
+    """Where the reasoning ends that an answer begins with; None: nowhere."""
+    begin = 0
+    while opened := _OPENED.match(answer, begin):
+        closed = _CLOSED.search(answer, opened.end())
+        if closed is None:
+            return None
+        begin = closed.end()
+    return begin
 
 
 def _ends_reasoning(answer: str, position: int) -> bool:

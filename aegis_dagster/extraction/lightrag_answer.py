@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis_dagster.domain.aggregation import entity_key
-from aegis_dagster.domain.answers import without_thinking
+from aegis_dagster.domain.answers import is_reasoning_without_end, without_thinking
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEvidence
 from aegis_dagster.extraction.lightrag_library import lightrag
 
@@ -37,15 +37,16 @@ class Unreadable:
 
 
 async def read_answer(answer: str, *, cut: bool) -> Read | Unreadable:
-    """The evidence in an answer. cut: whether its provider says that it was cut; JSON that ends early is cut as well.
+    """The evidence in an answer. cut: whether its provider says that it was cut.
 
-    Repairs broken JSON. Drops the last record of an answer that was cut, because it may be incomplete. {"entities":
-    [], "relationships": []} is valid and empty. Unreadable: no JSON object, no such lists, or no complete record.
+    JSON that ends early and reasoning without an end are cut as well. Repairs broken JSON. Drops the last record of an
+    answer that was cut, because it may be incomplete. {"entities": [], "relationships": []} is valid and empty.
+    Unreadable: no JSON object, no such lists, or no complete record.
     """
     library = lightrag()
     said = without_thinking(answer)[:_MAX_ANSWER_CHARACTERS]
     if not said:
-        return Unreadable("empty", cut)
+        return Unreadable("empty", cut or is_reasoning_without_end(answer))
     parsed: dict[str, Any] = library.utils.tolerant_load_json_dict(said)
     if not parsed:
         return Unreadable("no JSON object", cut)

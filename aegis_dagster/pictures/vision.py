@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from aegis_dagster.domain.answers import is_reasoning_without_end
 from aegis_dagster.domain.llm import AskedFor, Classification, LLMTask, Message, Picture, Quality, TaskType
 from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, FailureCode
 from aegis_dagster.pictures.answers import description_in
@@ -109,8 +110,9 @@ class VisionDescriber:
 
     async def _asked(self, task: LLMTask) -> "_Described":
         response = await self._gateway.ask(task)
-        text = description_in(response.content, cut=response.cut is not None)
-        if text is None or response.cut is not None:
+        cut = response.cut is not None or is_reasoning_without_end(response.content)
+        text = description_in(response.content, cut=cut)
+        if text is None or cut:
             logger.warning(
                 "Call %s: %s/%s did not describe a picture%s (%d characters, finish reason %s).",
                 response.call_id,
@@ -121,7 +123,7 @@ class VisionDescriber:
                 response.finish_reason,
             )
         by = f"{vision_prompt().version}/{response.provider}/{response.model}"
-        return _Described(text or "", by, response.cut is not None)
+        return _Described(text or "", by, cut)
 
 
 @dataclass(frozen=True, slots=True)

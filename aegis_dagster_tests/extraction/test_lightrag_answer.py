@@ -9,7 +9,7 @@ import pytest
 from aegis_dagster.domain.aggregation import canonical_evidence
 from aegis_dagster.domain.evidence import ChunkEvidence, Mention
 from aegis_dagster.errors import DocumentError
-from aegis_dagster.extraction.lightrag_answer import Read, read_answer
+from aegis_dagster.extraction.lightrag_answer import Read, Unreadable, read_answer
 from aegis_dagster.ports import Extraction
 from aegis_dagster_tests.support.extraction_models import (
     ADA,
@@ -79,6 +79,11 @@ async def test_json_that_ends_early_was_cut_whatever_its_provider_says(content: 
     assert extraction == Extraction(FOUND, f"{IDENTITY}/house/small")
     assert isinstance(await read_answer(content, cut=False), Read)
     assert (await read_answer(content, cut=False)).cut
+
+
+async def test_reasoning_without_an_end_was_cut_whatever_its_provider_says() -> None:
+    read = [await read_answer(content, cut=False) for content in ("<think>On and on", "<think>Done.</think>", "")]
+    assert [(isinstance(one, Unreadable), one.cut) for one in read] == [(True, True), (True, False), (True, False)]
 
 
 async def test_tags_within_a_text_are_a_part_of_it() -> None:

@@ -148,6 +148,13 @@ async def test_a_bad_answer_is_asked_for_once_more(chart: Path, bad: Says) -> No
     assert (second.picture, second.max_tokens, second.asked_for) == (first.picture, most, ASKED_FOR)
 
 
+async def test_reasoning_without_an_end_was_cut_whatever_its_provider_says(chart: Path) -> None:
+    endless = Says("<think>The picture shows a bar chart of revenue.")
+    description, gateway, _ = await described(chart, endless, endless)
+    assert [task.max_tokens for task in gateway.tasks] == [300, 600]
+    assert (description.fallback, description.cut) == ("cut", True)
+
+
 @pytest.mark.parametrize("bad", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
 async def test_after_two_bad_answers_the_text_in_the_picture_stands_in(chart: Path, bad: Says) -> None:
     description, gateway, ocr = await described(chart, Says(""), bad)
