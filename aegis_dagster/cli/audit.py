@@ -34,6 +34,11 @@ class Audit:
     repaired: bool = False
 
     @property
+    def database_is_sound(self) -> bool:
+        """Whether nothing is wrong with the database, in which a repair would write."""
+        return not self.database and "database" not in self.errors
+
+    @property
     def to_make_again(self) -> bool:
         """Whether the next run has to make something again."""
         return bool(self.artifacts.damaged or self.points.wrong or self.points.unknown)
@@ -62,7 +67,7 @@ class Audit:
         points = self.points
         return {
             "ok": self.exit_code == 0 and not self.to_make_again,
-            "database": {"ok": not self.database and "database" not in self.errors, "problems": self.database},
+            "database": {"ok": self.database_is_sound, "problems": self.database},
             "artifacts": {
                 "ok": not self.artifacts.damaged and "artifacts" not in self.errors,
                 "checked": self.artifacts.checked,
@@ -90,11 +95,17 @@ class Audit:
 
 
 def audit(project: Project, progress: Progress, *, repair: bool) -> Audit:
-    """Look at every part; repair: reset what is damaged and can be made again. Raises ServiceError: no database."""
+    """Look at every part; repair: reset what is damaged and can be made again, if the database is sound.
+
+    Raises ServiceError when there is no database to look at.
+    """
     found = Audit()
     engine = project.engine
     progress.start("database", 1)
-    found.database = database_problems(engine)
+    try:
+        found.database = database_problems(engine)
+    except ServiceError as error:
+        found.errors["database"] = error
     found.database_remedy = place_of(engine.url).damaged
     progress.advance("database")
     progress.finish("database")
@@ -107,7 +118,7 @@ def audit(project: Project, progress: Progress, *, repair: bool) -> Audit:
         found.points = audit_points(project, progress)
     except ServiceError as error:
         found.errors["vectors"] = error
-    if repair:
+    if repair and found.database_is_sound:
         _repair(project, found)
     return found
 
@@ -121,18 +132,23 @@ def _repair(project: Project, found: Audit) -> None:
     found.repaired = True
 
 
-def print_audit(found: Audit) -> None:
-    """Print one line per part, then what is wrong and what to run."""
+def print_audit(found: Audit, *, repair: bool) -> None:
+    """Print one line per part, then what is wrong and what to run. repair: whether that was asked for."""
     values = found.to_json()
     vectors, artifacts = values["vectors"], values["artifacts"]
-    _line("database", values["database"]["ok"], ", ".join(found.database) or "every page is readable")
+    _line(
+        "database",
+        values["database"]["ok"],
+        ", ".join(found.database) or _said(found, "database", "every page is readable"),
+    )
     compared = artifacts["checked"] - artifacts["without_checksums"]
     checked = f"{compared} artifacts compared with their checksums"
     if artifacts["without_checksums"]:
         checked += f"; {artifacts['without_checksums']} of an older version have none"
         checked += ", written now" if found.repaired else " (`--repair` writes them)"
-    _line("artifacts", artifacts["ok"], checked)
-    _line("vectors", vectors["ok"], f"{sum(item['points'] for item in vectors['collections'])} points counted")
+    _line("artifacts", artifacts["ok"], _said(found, "artifacts", checked))
+    counted = f"{sum(item['points'] for item in vectors['collections'])} points counted"
+    _line("vectors", vectors["ok"], _said(found, "vectors", counted))
     for one in found.artifacts.damaged[:_SHOWN]:
         out.print(f"[red]damaged[/] {escape(', '.join(one.documents))} at {one.stage}: {escape(one.what)}")
     for item in vectors["collections"]:
@@ -144,8 +160,14 @@ def print_audit(found: Audit) -> None:
         out.print(f"[red]{part}[/] {escape(error.message)}\n   remedy: {escape(error.remedy)}")
     if found.repaired and found.to_make_again:
         out.print("What was damaged is reset.")
+    if repair and not found.repaired:
+        out.print("Nothing is reset: a damaged database is not written to.")
     if found.next_step and not found.errors:
         out.print(f"[bold]next:[/] {escape(found.next_step)}")
+
+
+def _said(found: Audit, part: str, state: str) -> str:
+    return "it cannot be read to its end" if part in found.errors else state
 
 
 def _line(part: str, fine: bool, state: str) -> None:

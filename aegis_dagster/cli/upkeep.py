@@ -32,7 +32,7 @@ def audit(
         if as_json:
             print_json(found.to_json())
         else:
-            work.print_audit(found)
+            work.print_audit(found, repair=repair)
         if found.exit_code:
             raise typer.Exit(found.exit_code)
 

@@ -4,6 +4,7 @@ SQLite in WAL mode, or Postgres. On SQLite a write transaction begins with BEGIN
 queue instead of failing halfway; on Postgres a read before a write locks the rows (FOR UPDATE).
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ metadata = sa.MetaData(
     }
 )
 
+DAMAGED_REMEDY = (
+    "restore the newest backup (docs/guides/BACKUP.md). Without one keep the damaged database, which holds the "
+    "ledger and the answers of models: `sqlite3 FILE .recover`, or `pg_dump`, saves what can be read."
+)
 BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
 HEAD_REVISION = "0006"  # newest migration in stores/migrations/versions; a test holds them equal
@@ -216,13 +221,25 @@ def place_of(url: sa.URL) -> Place:
     """How messages name a database, without its password."""
     is_file = url.get_backend_name() == "sqlite"
     path = Path(url.database) if is_file and url.database else None
-    return Place(
-        f"The database {path or shown_database(url)}",
-        path,
-        "restore the newest backup (docs/guides/BACKUP.md). Without one keep the damaged database, which holds the "
-        "ledger and the answers of models: `sqlite3 FILE .recover`, or `pg_dump`, saves what can be read.",
-        is_file=True,
-    )
+    return Place(f"The database {path or shown_database(url)}", path, DAMAGED_REMEDY, is_file=True)
+
+
+def object_in(text: str, what: str) -> dict[str, Any]:
+    """The JSON object that a column holds. Raises ServiceError when it holds something else: the database is damaged.
+
+    what: what the column holds, for the message.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise _no_object(what) from error
+    if not isinstance(found, dict):
+        raise _no_object(what)
+    return found
+
+
+def _no_object(what: str) -> ServiceError:
+    return ServiceError(f"The database is damaged: {what} cannot be read.", remedy=DAMAGED_REMEDY)
 
 
 @contextmanager

@@ -145,3 +145,47 @@ def test_a_server_checks_its_own_pages(empty_url: str) -> None:
     engine = open_database(empty_url)
     assert database_problems(engine) == []
     engine.dispose()
+
+
+def page_of(file: Path, name: str) -> int:
+    """Where the first page of a table or index begins in a database whose pages are all in its file."""
+    with closing(sqlite3.connect(file)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [name]).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return int((page - 1) * size)
+
+
+def test_an_unreadable_page_does_not_hide_the_other_parts_and_nothing_is_reset(
+    aegis: InProcess, project: Project
+) -> None:
+    damaged = chunks_of(project, NAMES[1])
+    (damaged / "document.md").write_text("garbage")
+    project.close()
+    file = project.settings.home / "aegis.db"
+    begin = page_of(file, "embedding_cache")
+    content = bytearray(file.read_bytes())
+    content[begin : begin + 4096] = b"\xff" * 4096
+    file.write_bytes(content)
+    values = found(aegis, 3, "--repair")
+    assert not values["database"]["ok"] and not values["repaired"]
+    assert "keep the damaged database" in values["next"]
+    assert [one["documents"] for one in values["artifacts"]["damaged"]] == [[NAMES[1]]]
+    assert values["vectors"]["ok"] and values["vectors"]["collections"]
+    assert damaged.is_dir() and file.read_bytes() == content
+    shown = aegis("audit", "--repair").stdout
+    assert "every page is readable" not in shown and "Nothing is reset" in shown
+
+
+@pytest.mark.parametrize("facts", ["[1", "[1]", '"x"'])
+def test_facts_that_are_none_are_a_damaged_database(aegis: InProcess, project: Project, facts: str) -> None:
+    with project.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE stage_states SET facts = ?", (facts,))
+    project.close()
+    for command in (["status"], ["show", NAMES[0]], ["ingest"]):
+        done = aegis(*command, "--json")
+        assert done.exit_code == 3, done.output
+        error = json.loads(done.stdout)["error"]
+        assert "database is damaged" in error["message"] and "keep the damaged database" in error["remedy"]
+    (error,) = found(aegis, 3)["errors"]
+    assert error["part"] == "vectors" and "database is damaged" in error["message"]

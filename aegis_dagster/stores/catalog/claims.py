@@ -19,8 +19,9 @@ from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, stage_states
 from aegis_dagster.stores.catalog.totals import StageTotals
-from aegis_dagster.stores.database import exclusive, read, upsert, write
+from aegis_dagster.stores.database import exclusive, object_in, read, upsert, write
 
+FACTS = "what a stage recorded about a document"
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
 STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
@@ -303,5 +304,5 @@ def state_of(
     failure = None
     if error_code is not None and status == Status.FAILED:
         failure = Failure(FailureCode(error_code), error_message, error_remedy, bool(retryable))
-    found = json.loads(facts) if facts != "{}" else {}
+    found = object_in(facts, FACTS) if facts != "{}" else {}
     return StageState(STATUSES[status], fingerprint, attempts, failure, found, started_ms, finished_ms)

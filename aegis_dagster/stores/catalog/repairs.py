@@ -1,6 +1,5 @@
 """What the catalog says must exist in other stores, and how it records that something there is damaged."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Failure, Stage, Status
 from aegis_dagster.ports import Clock
-from aegis_dagster.stores.catalog.claims import slices
+from aegis_dagster.stores.catalog.claims import FACTS, slices
 from aegis_dagster.stores.catalog.schema import documents, stage_states
-from aegis_dagster.stores.database import read, write
+from aegis_dagster.stores.database import object_in, read, write
 
 _S = stage_states.c
 
@@ -49,7 +48,7 @@ class CatalogRepairs:
         found = {}
         with read(self._engine) as connection:
             for row in connection.execute(query.where(_S.stage == Stage.EMBED)):
-                facts = json.loads(row.facts)
+                facts = object_in(row.facts, FACTS)
                 found[DocumentId(row.document_id)] = Published(
                     CollectionName(row.collection),
                     int(facts.get("points", 0)),

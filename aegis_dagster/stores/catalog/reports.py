@@ -15,10 +15,11 @@ from aegis_dagster.domain.document_state import DocumentState, Exists
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.stages import UNREAD, Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
+from aegis_dagster.stores.catalog.claims import FACTS
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.catalog.states import ALL_FACTS, DocumentStates
-from aegis_dagster.stores.database import read
+from aegis_dagster.stores.database import object_in, read
 
 _CHUNK_FACTS = frozenset({Stage.CHUNK})
 _NOT_IN_DIGEST = ("seconds", "budget")  # the call that an account refused first is random
@@ -132,7 +133,7 @@ class CatalogReports:
         wanted = None if only is None else {document.id for document in only}
         with read(self._engine) as connection:
             return [
-                IncompleteDocument(row.document_id, Stage(row.stage), json.loads(row.facts)[UNREAD])
+                IncompleteDocument(row.document_id, Stage(row.stage), object_in(row.facts, FACTS)[UNREAD])
                 for row in connection.execute(query)
                 if wanted is None or row.document_id in wanted
             ]
@@ -171,7 +172,7 @@ class CatalogReports:
         waiting: Counter[PutOff] = Counter()
         with read(self._engine) as connection:
             for row in connection.execute(query):
-                waiting[PutOff.of(json.loads(row.facts))] += row.documents
+                waiting[PutOff.of(object_in(row.facts, FACTS))] += row.documents
         return waiting
 
     def find(self, name: str) -> Document:
