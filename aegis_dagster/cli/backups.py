@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +20,16 @@ from aegis_dagster import __version__
 from aegis_dagster.cli.output import err, out
 from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.stages import Stage, Status
-from aegis_dagster.errors import ConfigurationError, ServiceError, StoreBusy
+from aegis_dagster.domain.document_state import DocumentState
+from aegis_dagster.domain.identifiers import DocumentId, text_hash
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.errors import ConfigurationError, Deferred, DocumentError, OperatorError, ServiceError, StoreBusy
 from aegis_dagster.ports import Progress
 from aegis_dagster.settings import Settings, load_settings, remember_root
+from aegis_dagster.stages.chunk import read_chunks
+from aegis_dagster.stages.context import Workbench
 from aegis_dagster.stages.embed import embed_chunks
+from aegis_dagster.stages.reading import sound_folder
 from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.backup import copy_sqlite, reading, sqlite_problems
 from aegis_dagster.stores.catalog.repairs import CatalogRepairs
@@ -45,8 +50,25 @@ class Copied:
     documents_published: int = 0  # of a restored home, whose vectors were made again
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON contract of `backup` and `restore`."""
+        """The JSON contract of `backup`."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored(Copied):
+    """What was restored. The truth is there, even if vectors are missing."""
+
+    documents_without_vectors: int = 0
+    why: str = ""  # and what helps
+
+    @property
+    def next_step(self) -> str:
+        """What to run."""
+        return "run `aegis ingest`: it makes the missing vectors." if self.documents_without_vectors else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract of `restore`."""
+        return asdict(self) | {"next": self.next_step}
 
 
 def back_up(project: Project, target: Path, progress: Progress) -> Copied:
@@ -85,8 +107,11 @@ def back_up(project: Project, target: Path, progress: Progress) -> Copied:
     return Copied(str(target), copied, left_out)
 
 
-def restore(settings: Settings, source: Path, progress: Progress) -> Copied:
-    """Make the settings' home of a backup, and its vectors from the cache. Raises ConfigurationError, ServiceError."""
+def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
+    """Make the settings' home of a backup, and its vectors as far as they are in the cache.
+
+    Raises ConfigurationError, ServiceError; not when only vectors are missing.
+    """
     database = _sqlite_file(settings)
     contents = _contents(source)
     for taken in (database, settings.artifacts_dir, settings.qdrant_dir, settings.home / ROOT):
@@ -117,7 +142,7 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Copied:
             (settings.home / ROOT).unlink(missing_ok=True)
             shutil.rmtree(settings.artifacts_dir, ignore_errors=True)
             raise
-    return Copied(str(settings.home), copied, left_out, _publish(load_settings(settings.home), progress))
+    return Restored(str(settings.home), copied, left_out, *_publish(settings.home, progress))
 
 
 def print_copied(done: Copied, words: str) -> None:
@@ -125,6 +150,11 @@ def print_copied(done: Copied, words: str) -> None:
     out.print(f"{words} {escape(done.target)}: the database and {done.artifacts} artifacts.")
     if done.documents_published:
         out.print(f"The vectors of {done.documents_published} documents were made again from the cache.")
+    if isinstance(done, Restored) and done.documents_without_vectors:
+        err.print(
+            f"[yellow]the vectors of {done.documents_without_vectors} documents are missing:[/] {escape(done.why)}\n"
+            f"[bold]next:[/] {escape(done.next_step)}"
+        )
     if done.left_out:
         err.print(
             f"[yellow]left out:[/] {done.left_out} artifacts that are damaged or gone. `aegis ingest` makes them "
@@ -132,21 +162,45 @@ def print_copied(done: Copied, words: str) -> None:
         )
 
 
-def _publish(settings: Settings, progress: Progress) -> int:
-    """Publish the documents that were embedded when the backup was made; every vector is in the cache."""
-    project = Project(settings)
-    published = CatalogRepairs(project.engine, project.clock).published()
-    states = project.states.of(project.documents.get(published))
-    current = [state.document for state in states if state.is_current(Stage.EMBED)]
+def _publish(home: Path, progress: Progress) -> tuple[int, int, str]:
+    """Publish the documents that were embedded when the backup was made, as far as the cache holds their vectors.
 
-    async def publish() -> int:
-        async with project.workbench(progress) as bench:
-            bench.catalog.reset_stage(Stage.EMBED)
-            return (await embed_chunks(current, bench)).outcomes[Status.DONE]
+    Returns how many are published and how many are not, and why. No error ends this: what is left is pending.
+    """
+    published, left, why = 0, 0, ""
+    try:
+        project = Project(load_settings(home))
+        try:
+            repairs = CatalogRepairs(project.engine, project.clock)
+            embedded = repairs.published()
+            left = len(embedded)
+            project.catalog.reset_stage(Stage.EMBED)
+            try:
+                asyncio.run(_publish_cached(project, list(embedded), progress))
+            finally:
+                published = len(repairs.published())
+                left -= published
+        finally:
+            project.close()
+    except (OperatorError, Deferred, ServiceError) as error:
+        why = f"{error.message} Remedy: {error.remedy}"
+    return published, left, why or ("the cache does not hold them." if left else "")
 
-    done = asyncio.run(publish()) if current else 0
-    project.close()
-    return done
+
+async def _publish_cached(project: Project, ids: Sequence[DocumentId], progress: Progress) -> None:
+    async with project.workbench(progress) as bench:
+        found = bench.states.of(project.documents.get(ids))
+        await embed_chunks([state.document for state in found if _is_cached(state, bench)], bench)
+
+
+def _is_cached(state: DocumentState, bench: Workbench) -> bool:
+    """Whether no text of a document has to be embedded anew, which may have a price."""
+    try:
+        chunks = read_chunks(sound_folder(bench.artifacts, Stage.CHUNK, state.wanted[Stage.CHUNK]))
+    except DocumentError:  # left out of the backup
+        return False
+    hashes = {text_hash(chunk.embedded_text) for chunk in chunks}
+    return bench.embedding_cache.get(bench.embedder.model, hashes).keys() == hashes
 
 
 def _sqlite_file(settings: Settings) -> Path:

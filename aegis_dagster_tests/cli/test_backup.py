@@ -207,3 +207,52 @@ def test_equal_pictures_are_copied_once(tmp_path: Path, copy: Callable[[Path, Pa
     shutil.rmtree(copied / "aa11")  # as an artifact that is left out
     backups._copy_files(store.path(Stage.PARSE, "aa11"), copied / "aa11", copy, {files[0].st_ino: copied / "gone"})
     assert len(list(copied.rglob("*.png"))) == 40
+
+
+def test_a_home_is_restored_without_the_provider_that_embedded_and_ingest_does_the_rest(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, configured = knowledge(aegis), (tmp_path / "aegis.yaml").read_text("utf-8")
+    aegis.json("backup", str(tmp_path / "copy"))
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump({"embed": {"model": f"openai/{EMBEDDING}"}}), "utf-8")
+    for home in ("new", "other"):
+        monkeypatch.setenv("AEGIS_HOME", str(tmp_path / home))
+        done = aegis("restore", str(tmp_path / "copy"), *(["--json"] if home == "new" else []))
+        assert done.exit_code == 0, done.output
+        if home == "other":
+            assert "vectors of 3 documents are missing" in done.stderr and "aegis ingest" in done.stderr
+            continue
+        values = json.loads(done.stdout)
+        assert (values["documents_published"], values["documents_without_vectors"]) == (0, len(NAMES))
+        assert "openai" in values["why"] and "aegis ingest" in values["next"]
+    (tmp_path / "aegis.yaml").write_text(configured, "utf-8")
+    calls = server.counts()["calls"]
+    assert [one["embed"] for one in stages(aegis)] == [{"pending": 2}, {"pending": 1}]
+    project = Project(load_settings(), tasks=TasksInProcess())
+    asyncio.run(bring_up(project))
+    project.close()
+    assert knowledge(aegis) == before and server.counts()["calls"] == calls
+
+
+def stages(aegis: InProcess) -> list[dict[str, dict[str, int]]]:
+    """How many documents of each collection are in each status, by stage."""
+    return [one["stages"] for one in aegis.json("status")["collections"]]
+
+
+def test_restoring_does_not_pay_for_vectors_that_the_cache_no_longer_holds(
+    aegis: InProcess, server: LLMServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aegis("cache", "forget", "--stage", "embed", "--document", NAMES[0])
+    aegis.json("backup", str(tmp_path / "copy"))
+    calls = server.counts()["calls"]
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "new"))
+    values = aegis.json("restore", str(tmp_path / "copy"))
+    assert server.counts()["calls"] == calls
+    without = values["documents_without_vectors"]
+    assert without and values["documents_published"] == len(NAMES) - without
+    assert "cache" in values["why"] and "aegis ingest" in values["next"]
+    assert sum(one["embed"].get("pending", 0) for one in stages(aegis)) == without
+    project = Project(load_settings(), tasks=TasksInProcess())
+    asyncio.run(bring_up(project))
+    project.close()
+    assert server.counts()["calls"] > calls and aegis.json("audit")["ok"]
