@@ -66,6 +66,7 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
         ],
         "incomplete": [
             {"document": item.document_id, "stage": str(item.stage), "unread": dict(item.unread)}
+            | ({"why": dict(item.why)} if item.why else {})
             for item in project.reports.incomplete(only)
         ],
         "passed_over": [item.to_json() for item in project.documents.passed_over()],
@@ -318,6 +319,8 @@ def _print_incomplete(incomplete: Sequence[dict[str, Any]]) -> None:
             f"[yellow]{what} not read to the end:[/] {escape(item['document'])} ({counts}). "
             "`aegis retry` asks for them again."
         )
+        for code, reason in item.get("why", {}).items():
+            out.print(f"   {code}: {escape(reason)}")
 
 
 def _shortened(text: str) -> str:

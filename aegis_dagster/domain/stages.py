@@ -18,6 +18,7 @@ MAX_ATTEMPTS = 3  # automatic attempts after a retryable failure; then `aegis re
 
 _POINTS_BEFORE = "points_before"  # key in the facts of a document that kept its earlier points
 UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage whose earlier stage failed
+UNREAD_WHY = "unread_why"  # key in the facts of a stage: what was said about it, a sentence by error code
 UNREAD = "unread"  # key in the facts of a stage: what no model read to its end, a number by error code
 CUT_AT = "cut_at"  # key in the facts of a stage: the most tokens an answer was allowed when some were cut
 

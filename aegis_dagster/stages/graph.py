@@ -10,7 +10,17 @@ from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.evidence import ChunkEvidence, DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, CollectionName, DocumentId
 from aegis_dagster.domain.llm import AskedFor
-from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status, failed, put_off, unread_facts
+from aegis_dagster.domain.stages import (
+    UNREAD_WHY,
+    Document,
+    Failure,
+    Outcome,
+    Stage,
+    Status,
+    failed,
+    put_off,
+    unread_facts,
+)
 from aegis_dagster.errors import (
     BudgetExhausted,
     Deferred,
@@ -130,7 +140,7 @@ class Reading:
             "relations": sum(len(found.relations) for _, found in evidence),
         }
         if why:
-            not_whole["unread_why"] = dict(sorted(why.items()))
+            not_whole[UNREAD_WHY] = dict(sorted(why.items()))
         return Outcome(Status.DONE, facts | not_whole), evidence
 
     def _remember_cut(self, key: _Key, evidence: ChunkEvidence) -> None:

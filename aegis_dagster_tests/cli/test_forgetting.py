@@ -11,11 +11,17 @@ import yaml
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.settings.stages import EnrichSettings
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.extraction_models import answer
-from aegis_dagster_tests.support.llm_server import Behaviour, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
 from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
-from aegis_dagster_tests.support.projects_with_models import READING, llm_settings, write_picture_document
+from aegis_dagster_tests.support.projects_with_models import (
+    READING,
+    llm_settings,
+    project_with_models,
+    write_picture_document,
+)
 
 ONE, REPORT = DocumentId("c/one.txt"), DocumentId("c/report.docx")
 TABLES = {"enrich": "picture_descriptions", "embed": "embedding_cache", "graph": "extraction_cache"}
@@ -112,3 +118,22 @@ def test_what_is_forgotten_is_asked_again_by_force_alone(aegis: InProcess, built
     assert server.records() == []
     assert aegis.json("ingest", "--force-from", "graph")["work"]["chunks_extracted"] == len(server.records())
     assert cached(built) == before
+
+
+def test_why_a_chunk_was_not_read_is_told_although_the_document_is_done(
+    tmp_path: Path, server: LLMServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aegis = InProcess(tmp_path / "home", monkeypatch)
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
+    project = project_with_models(tmp_path, server, enrich=EnrichSettings(describer="ocr"))
+    write_documents(project.root, [ONE], paragraphs=20)
+    server.script([Rule(Behaviour(Kind.REFUSED), model=READING, contains="in part 0."), Rule()])
+    asyncio.run(bring_up(project))
+    (part,) = aegis.json("status")["incomplete"]
+    assert part["unread"] == {"content_refused": 1}
+    assert "content management policy" in part["why"]["content_refused"]
+    with project.engine.begin() as connection:  # whatever a provider says, a terminal shows it as it is
+        changed = "UPDATE stage_states SET facts = replace(facts, 'content management', '[red]content[/]\\u001b[2J')"
+        connection.exec_driver_sql(changed)
+    shown = " ".join(aegis("status").stdout.split())
+    assert "content_refused: Every model" in shown and "[red]content[/]" in shown and "\x1b" not in shown

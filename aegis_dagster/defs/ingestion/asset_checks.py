@@ -13,7 +13,7 @@ from aegis_dagster.defs.ingestion.metadata import failure_table
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.markdown import escaped
-from aegis_dagster.domain.stages import UNREAD, Document, Stage
+from aegis_dagster.domain.stages import UNREAD, UNREAD_WHY, Document, Stage
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.reports import FailedDocument
 
@@ -164,9 +164,7 @@ def chunks_read(project: Project, documents: Sequence[Document]) -> dg.AssetChec
     by_code: Counter[str] = Counter()
     for codes in unread.values():
         by_code.update(codes)
-    why = Counter(
-        f"{code}: {reason}" for found in facts.values() for code, reason in found.get("unread_why", {}).items()
-    )
+    why = Counter(f"{code}: {reason}" for found in facts.values() for code, reason in found.get(UNREAD_WHY, {}).items())
     lines = [
         escaped(f"{name}: " + ", ".join(f"{n} {code}" for code, n in codes.items())) for name, codes in unread.items()
     ]

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.document_state import DocumentState, Exists
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
-from aegis_dagster.domain.stages import UNREAD, Document, Failure, Stage, Status
+from aegis_dagster.domain.stages import UNREAD, UNREAD_WHY, Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog.claims import FACTS
 from aegis_dagster.stores.catalog.documents import DocumentList
@@ -53,6 +53,7 @@ class IncompleteDocument:
     document_id: DocumentId
     stage: Stage
     unread: Mapping[str, int]  # pictures or chunks by error code
+    why: Mapping[str, str]  # what was said about it by error code, as far as that is known
 
 
 def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
@@ -132,11 +133,12 @@ class CatalogReports:
         )
         wanted = None if only is None else {document.id for document in only}
         with read(self._engine) as connection:
-            return [
-                IncompleteDocument(row.document_id, Stage(row.stage), object_in(row.facts, FACTS)[UNREAD])
-                for row in connection.execute(query)
-                if wanted is None or row.document_id in wanted
-            ]
+            found = [row for row in connection.execute(query) if wanted is None or row.document_id in wanted]
+        facts = (object_in(row.facts, FACTS) for row in found)
+        return [
+            IncompleteDocument(row.document_id, Stage(row.stage), each[UNREAD], each.get(UNREAD_WHY, {}))
+            for row, each in zip(found, facts, strict=True)
+        ]
 
     def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
         """Documents whose chunks lost text: (id, coverage 0..1, a sample of the missing text)."""
