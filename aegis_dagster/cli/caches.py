@@ -53,7 +53,7 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget cached results of models, chosen by stage, model and document. Nothing is asked again by itself."""
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
         if stage is None and not model and not document:
@@ -61,7 +61,7 @@ def forget(
                 "Nothing says which results to forget.", remedy="name a --stage, a --model or a --document."
             )
         stages = [Stage(stage)] if stage else list(_WHAT)
-        forgotten = _forget(Project(), stages, model, document, dry_run=dry_run)
+        forgotten = _forget(open_project(), stages, model, document, dry_run=dry_run)
         if as_json:
             print_json({"forgotten": {str(each): count for each, count in forgotten.items()}, "dry_run": dry_run})
             return

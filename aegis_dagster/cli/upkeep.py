@@ -24,11 +24,11 @@ def audit(
 ) -> None:
     """Check that database, artifacts and vectors are as they were written. Exit code 1: make something again."""
     from aegis_dagster.cli import audit as work
-    from aegis_dagster.composition.project import Project
+    from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
         with progress_shown() as progress:
-            found = work.audit(Project(), progress, repair=repair)
+            found = work.audit(open_project(), progress, repair=repair)
         if as_json:
             print_json(found.to_json())
         else:

@@ -76,6 +76,9 @@ def test_a_policy_that_nearly_names_a_folder_stops_everything_before_anything_is
     assert server.records() == []
     for command in (["ingest", str(tmp_path / "root" / "open")], ["status"], ["search", "lease"], ["costs"], ["retry"]):
         assert aegis.refusal(*command) == refused
+    for command in (["audit"], ["audit", "--repair"], ["cache", "forget", "--document", f"{folder}/lease.txt"]):
+        assert aegis.refusal(*command) == refused
+    assert aegis("backup", str(tmp_path / "copy")).exit_code == 0  # it sends nothing
     configure(tmp_path, server, collections={folder: {"local_only": True}})
     assert aegis("status").exit_code == 0
 
