@@ -151,8 +151,11 @@ class Project:
         return self._vectors_of(model_in(active, alias), 0)  # it exists: nothing needs the length of its vectors
 
     def switch_vectors(self) -> bool:
-        """Switch readers to the vectors of the settings' model once every document has them. Returns whether it did."""
-        if self.vectors.active_collection() in (None, self.vectors.collection):
+        """Switch readers to the vectors of the settings' model once every document has them, and drop the others.
+
+        Others stay also when a change of the model was taken back before it was complete. Returns whether it did.
+        """
+        if self.vectors.active_collection() is None or self.vectors.is_alone():
             return False
         points = self.reports.embedded_points()
         if points is None:

@@ -147,6 +147,23 @@ async def test_the_old_vectors_answer_until_the_new_are_complete(
     await still_answers()
 
 
+async def test_a_change_that_is_taken_back_leaves_nothing_behind(tmp_path: Path, server: LLMServer) -> None:
+    old = await built(tmp_path, server)
+    changed = embeds(tmp_path, server, length=16)
+    async with changed.workbench() as bench:  # half-way
+        await embed_chunks(changed.documents.get([DocumentId("c/0.txt")]), bench)
+    folder, server_calls = tmp_path / "home" / "qdrant" / "collection", len(server.records())
+    assert len(list(folder.iterdir())) == 2
+    async with old.workbench() as bench:  # not while a document still has the other vectors
+        await embed_chunks(old.documents.get([DocumentId("c/1.txt")]), bench)
+    assert len(list(folder.iterdir())) == 2
+    await bring_up(old)
+    assert [path.name for path in folder.iterdir()] == [old.vectors.collection]
+    assert old.vectors.active_collection() == old.vectors.collection
+    assert (await asked(old, a_passage_of(old, "c/0.txt"), mode="dense"))[0][0].document == "c/0.txt"
+    assert len(server.records()) == server_calls + 1  # the question
+
+
 async def test_nothing_is_asked_where_nothing_is_stored(tmp_path: Path, server: LLMServer) -> None:
     assert await asked(embeds(tmp_path, server)) == ([], [])
     hits, told = await asked(embeds(tmp_path / "other", server, length=None))

@@ -103,6 +103,11 @@ class QdrantStore:
         """The collection that readers use: the previous one until `activate`. Does not open the store."""
         return qdrant_local.alias_target(self._path, self._alias)
 
+    def is_alone(self) -> bool:
+        """Whether readers use this model's collection and no other is there. Does not open the store."""
+        others = set(qdrant_local.collections(self._path, self._alias)) - {self._collection}
+        return not others and self.active_collection() == self._collection
+
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every other point of the documents in `fingerprints`.
 

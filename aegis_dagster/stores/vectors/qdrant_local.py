@@ -125,17 +125,20 @@ def points_by_collection(path: Path, alias: str) -> dict[str, int]:
 
     There is the active collection, and during a change of the model also the one being filled.
     """
-    folder = path / "collection"
+    counts = {name: count_points(path, name) for name in collections(path, alias)}
+    return {name: points for name, points in counts.items() if points is not None}
+
+
+def collections(path: Path, alias: str) -> list[str]:
+    """The names of each model's collection behind an alias. Raises ServiceError when the folder cannot be read."""
     try:
         # Not Path.glob, which treats an unreadable folder as empty.
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.startswith(f"{alias}__"))
+        with os.scandir(path / "collection") as entries:
+            return sorted(entry.name for entry in entries if entry.name.startswith(f"{alias}__"))
     except FileNotFoundError:
-        return {}
+        return []
     except OSError as error:
         raise _fault(error, path) from error
-    counts = {name: count_points(path, name) for name in names}
-    return {name: points for name, points in counts.items() if points is not None}
 
 
 def place_of(path: Path) -> Place:
