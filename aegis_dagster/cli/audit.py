@@ -129,6 +129,7 @@ def _repair(project: Project, found: Audit) -> None:
     for stage, fingerprint in found.artifacts.without_checksums:
         project.artifacts.write_checksums(stage, fingerprint)
     reset_points(project, found.points)
+    project.artifacts.sweep_pictures()
     found.repaired = True
 
 

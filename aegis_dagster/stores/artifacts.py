@@ -151,6 +151,10 @@ class FolderArtifacts:
         if killed:
             self._pictures.sweep()
 
+    def sweep_pictures(self) -> None:
+        """Remove the pictures that no artifact uses and no backup either. One stat per shared picture."""
+        self._pictures.sweep()
+
     def check(self) -> None:
         """Raises ServiceError when no result can be written."""
         try:

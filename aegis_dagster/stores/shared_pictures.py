@@ -47,7 +47,9 @@ class SharedPictures:
             _remove_unused(file)
 
     def sweep(self) -> None:
-        """Remove the shared files that no artifact uses: a killed process may have left some.
+        """Remove the shared files that no artifact uses.
+
+        A killed process may have left some, and so does a backup of hard links that is deleted after the artifact.
 
         An artifact that begins to use one meanwhile has its own name for it, and keeps it.
         """

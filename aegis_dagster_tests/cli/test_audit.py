@@ -189,3 +189,13 @@ def test_facts_that_are_none_are_a_damaged_database(aegis: InProcess, project: P
         assert "database is damaged" in error["message"] and "keep the damaged database" in error["remedy"]
     (error,) = found(aegis, 3)["errors"]
     assert error["part"] == "vectors" and "database is damaged" in error["message"]
+
+
+def test_a_repair_frees_the_space_of_pictures_that_nothing_uses(aegis: InProcess, project: Project) -> None:
+    unused = project.artifacts.root / "shared" / "aa" / "aa11"
+    unused.parent.mkdir(parents=True)
+    unused.write_bytes(b"a picture that a deleted backup had, too")
+    found(aegis, 0)
+    assert unused.is_file()
+    found(aegis, 0, "--repair")
+    assert not unused.exists()

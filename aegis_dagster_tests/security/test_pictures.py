@@ -117,6 +117,19 @@ def test_equal_pictures_of_two_documents_are_one_file_until_both_are_gone(store:
     assert store.shared() == [] and stored_bytes(store.root) == 0
 
 
+def test_what_only_a_deleted_backup_had_is_swept(store: Store, tmp_path: Path) -> None:
+    one = store.publish("aa1", picture(1), picture(2))
+    store.publish("bb2", picture(2))
+    os.link(one / "picture-0000.png", tmp_path / "in a backup")
+    store.artifacts.delete(Stage.PARSE, "aa1")
+    store.artifacts.sweep_pictures()
+    assert len(store.shared()) == 2
+    (tmp_path / "in a backup").unlink()
+    store.artifacts.sweep_pictures()
+    (left,) = store.shared()
+    assert left.read_bytes() == picture(2)
+
+
 def test_the_digest_is_that_of_a_store_without_shared_files(store: Store, tmp_path: Path) -> None:
     store.publish("aa1", picture(1))
     store.publish("bb2", picture(1))
