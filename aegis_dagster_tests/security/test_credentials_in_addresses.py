@@ -30,6 +30,27 @@ WITH_SECRET = [
     f"ftp://me:{SECRET}@[::1]:2121/documents",
     f"simplecache::s3://AKIAKEY:{SECRET}@bucket/prefix",
     f"zip://*.csv::s3://AKIAKEY:{SECRET}@bucket/all.zip",
+    f"s3:///AKIAKEY:{SECRET}@bucket/prefix",
+    f" s3://AKIAKEY:{SECRET}@bucket/prefix",
+    f"git://AKIAKEY:{SECRET}@host",
+    f"sftp://me%3A{SECRET}@host/documents",
+    f"abfs://box@account.dfs.core.windows.net/documents;AccountKey={SECRET}",
+]
+# The same rule, without a command for each.
+ALSO_WITH_SECRET = [
+    f"\t\ufeffs3://AKIAKEY:{SECRET}@bucket",
+    f"s3:////AKIAKEY:{SECRET}@bucket",
+    f"github://:ghp_{SECRET}@main/documents",
+    f"github://organisation:ghp_{SECRET}@main/documents",
+    f"github://{SECRET}@main/documents",
+    f"sftp://me%253A{SECRET}@host/documents",
+    f"https://me:12%2F{SECRET}@host/documents",
+    f"abfs://box;AccountKey={SECRET}",
+    f"https://[::1]/documents?token={SECRET}",
+    *(
+        f"https://files.example.com/documents?{name}={SECRET}"
+        for name in ("subscription-key", "pat", "jwt", "pw", "session", "delegation", "Ocp-Apim-Subscription-Key")
+    ),
 ]
 WITHOUT = [
     "s3://bucket/prefix",
@@ -42,6 +63,10 @@ WITHOUT = [
     "/srv/documents/a:b@c",
     "documents",
     "file:///srv/a@b",
+    "file:///a@b",
+    "s3:///bucket/a@b:c",
+    "simplecache::https://files.example.com/documents",
+    "https://files.example.com/documents?author=me&path=a&sort=1",
 ]
 
 
@@ -63,6 +88,16 @@ def test_a_root_with_a_credential_is_refused_and_not_repeated(
     assert SECRET not in shown and "AKIAKEY" not in shown
     stored = [file for file in tmp_path.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
     assert stored == []
+
+
+@pytest.mark.parametrize("address", ALSO_WITH_SECRET)
+def test_a_credential_is_found_however_it_is_written(address: str) -> None:
+    assert holds_secret(address)
+
+
+@pytest.mark.parametrize("address", [*WITH_SECRET, *ALSO_WITH_SECRET, f"me:{SECRET}@host/x", f"host/x?key={SECRET}"])
+def test_an_address_is_shown_without_its_credential(address: str) -> None:
+    assert SECRET not in without_secrets(address)
 
 
 @pytest.mark.parametrize("address", WITHOUT)
@@ -118,3 +153,5 @@ def test_the_password_of_the_database_is_used_and_never_shown(
 def test_an_address_is_shown_without_what_could_be_secret() -> None:
     assert without_secrets("https://me:pw@host:8443/v1?key=x#y") == "https://host:8443/v1"
     assert without_secrets("/srv/a@b") == "/srv/a@b"
+    assert without_secrets("sqlite:////srv/a@b/aegis.db") == "sqlite:////srv/a@b/aegis.db"
+    assert without_secrets("zip://a.csv::s3://key:pw@bucket/x") == "zip://a.csv::s3://bucket/x"
