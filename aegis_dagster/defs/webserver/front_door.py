@@ -6,6 +6,7 @@ asked here either: that is the work of a proxy in front (docs/guides/DEPLOYMENT.
 """
 
 import ipaddress
+import re
 from collections.abc import Collection
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
@@ -15,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]+)?", re.IGNORECASE)
 _READS = ("GET", "HEAD", "OPTIONS")
 _FROM_HERE = ("same-origin", "none")  # none: a person typed the address, or no browser
 
@@ -98,10 +100,9 @@ class FrontDoor:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without its port and in small letters."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """The name in a Host header, without its port and in small letters; "" if something else stands there."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _is_foreign(request: HTTPConnection, host: str) -> bool:
