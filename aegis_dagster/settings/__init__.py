@@ -39,6 +39,7 @@ from aegis_dagster.settings.stages import (
     ParseSettings,
     QdrantSettings,
 )
+from aegis_dagster.settings.variables import refuse_doubtful_json
 from aegis_dagster.settings.yaml_file import SettingsFile
 
 _POLICIES = ("AEGIS_COLLECTIONS", "AEGIS_DEFAULT_POLICY")
@@ -269,13 +270,15 @@ def _refuse_misread_variables() -> None:
     """Refuse variables that would set something else than they say, or nothing.
 
     pydantic-settings makes their names small letters and passes over sections that it does not know. Those of one word
-    may be another program's, and are let be, unless one is nearly the name of a policy.
+    may be another program's, and are let be, unless one looks like a policy.
     """
     for name in os.environ:
         upper = name.upper()
         if not upper.startswith("AEGIS_"):
             continue
         first, *rest = upper.removeprefix("AEGIS_").split("__")
+        if first.lower() in Settings.model_fields:
+            refuse_doubtful_json(name, os.environ[name])
         if not rest:
             _refuse_misspelt_policy(name)
             continue
@@ -295,10 +298,12 @@ def _refuse_misread_variables() -> None:
 
 
 def _refuse_misspelt_policy(name: str) -> None:
-    meant = get_close_matches(name.upper(), _POLICIES, 1, cutoff=0.85)
-    if meant and name.upper() not in _POLICIES:
+    upper = name.upper()
+    meant = get_close_matches(upper, _POLICIES, 1, cutoff=0.85)
+    if upper not in _POLICIES and (meant or re.search("POLIC|LOCAL_?ONLY", upper)):
         raise ConfigurationError(
-            f"The variable {name} is no setting, and would protect nothing.", remedy=f"write it as {meant[0]}."
+            f"The variable {name} is no setting, and would protect nothing.",
+            remedy=f"write it as {meant[0] if meant else ' or '.join(_POLICIES)}, or unset it.",
         )
 
 

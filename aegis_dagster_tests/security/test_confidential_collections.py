@@ -268,6 +268,28 @@ def test_a_policy_that_a_second_one_of_its_name_would_replace_stops(
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AEGIS_POLICY", "local_only", "AEGIS_DEFAULT_POLICY"),
+        ("AEGIS_LOCAL_ONLY", "Contracts", "AEGIS_COLLECTIONS"),
+        ("aegis_policies", "local_only", "AEGIS_DEFAULT_POLICY"),
+        ("AEGIS_COLLECTIONS", '{"A": {"local_only": true}, "A": {"graph": false}}', "A stands twice"),
+        ("AEGIS_COLLECTIONS", '{"A": {"local_only": true, "local_only": false}}', "local_only stands twice"),
+        ("AEGIS_LLM__BUDGETS", '{"collections": {"A": 1, "A": 5}}', "A stands twice"),
+        ("AEGIS_COLLECTIONS", '{"Contracts": {"local_only": null}}', "local_only is null"),
+    ],
+)
+def test_a_variable_that_would_silently_protect_nothing_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aegis.yaml").write_text("collections:\n  Contracts: {local_only: true}\n")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=says):
+        load_settings(tmp_path / "home")
+
+
+@pytest.mark.parametrize(
     "task",
     [
         LLMTask(TaskType.EMBEDDING, texts=("Our salaries.",)),
