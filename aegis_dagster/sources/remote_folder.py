@@ -29,7 +29,8 @@ from aegis_dagster.sources.downloads import Downloads
 from aegis_dagster.sources.hang_guard import answered, rest
 from aegis_dagster.sources.listing_rules import NameRules, ReadingTime, is_fresh, revision_of_unread, still_growing
 from aegis_dagster.sources.parallel_reads import side_by_side
-from aegis_dagster.sources.remote_listing import everything_below, said
+from aegis_dagster.sources.remote_errors import in_our_words
+from aegis_dagster.sources.remote_listing import everything_below
 from aegis_dagster.sources.remote_stamps import RemoteFile, remote_file
 
 _BLOCK_BYTES = 2**20  # bytes read at a time: on a slow line each block takes long, and its transfer counts as silence
@@ -147,12 +148,12 @@ class RemoteFolder:
         answered()  # the first import is slow
         try:
             if "://" not in self.url:
-                raise ValueError("it names nothing")
+                raise ValueError("no ://")
             root = UPath(self.url, **self._options)
             root.fs.invalidate_cache()
         except (ImportError, ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"The watched root {self.url} cannot be opened: {error}.",
+                f"The watched root {self.url} cannot be opened: {in_our_words(error)}.",
                 remedy="install what it needs (S3: `pip install 'aegis_dagster[s3]'`), or correct `root` and "
                 "`root_options`.",
             ) from error
@@ -178,7 +179,7 @@ class RemoteFolder:
             raise
         except Exception as error:
             raise RootUnreadable(
-                f"The watched root {self.url} cannot be read: {said(error)}.",
+                f"The watched root {self.url} cannot be read: {in_our_words(error)}.",
                 remedy="see that the server runs, that the bucket or folder is there and that the credentials in the "
                 "environment are valid, or set AEGIS_ROOT; nothing was deleted.",
             ) from error
@@ -301,7 +302,9 @@ class RemoteFolder:
                 if size > self._largest:  # its size was not known
                     break
         except Exception as error:  # each filesystem has errors of its own; the listing itself was readable
-            return PassedOver(name, "unreadable", f"give the credentials the right to read it ({said(error)}).", True)
+            return PassedOver(
+                name, "unreadable", f"give the credentials the right to read it ({in_our_words(error)}).", True
+            )
         digest = hasher.hexdigest()
         revision = revision_of_unread(digest) if size > self._largest else Revision(digest)
         return SeenFile(revision, file.stamp_with(revision), size)
@@ -331,13 +334,13 @@ class RemoteFolder:
         except (FileNotFoundError, PermissionError) as error:
             raise DocumentError(
                 FailureCode.UNREADABLE_FILE,
-                f"The file cannot be read: {said(error)}.",
+                f"The file cannot be read: {in_our_words(error)}.",
                 remedy="give the credentials of this process the right to read it; if it is gone, the next run knows.",
                 retryable=True,
             ) from error
         except Exception as error:
             raise ServiceError(
-                f"{document.id} cannot be fetched from {self.url}: {said(error)}.",
+                f"{document.id} cannot be fetched from {self.url}: {in_our_words(error)}.",
                 remedy="see that the server runs and that the credentials are valid; the step is tried again.",
             ) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aegis_dagster.sources.hang_guard import answered, asked
+from aegis_dagster.sources.remote_errors import in_our_words
 
 Infos = Mapping[str, Mapping[str, Any]]
 
@@ -34,7 +35,7 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
         except OSError as error:  # includes timeouts
             if folder == root:
                 raise
-            unreadable[folder] = said(error)
+            unreadable[folder] = in_our_words(error)
             continue
         answered()
         for info in entries:
@@ -46,11 +47,6 @@ def everything_below(filesystem: Any, top: str, *, root: str) -> tuple[Infos, di
     if not listed and top != root and filesystem.isfile(top):
         return {top: {}}, {}
     return listed, unreadable
-
-
-def said(error: Exception) -> str:
-    """The text of an error in one line; its class if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _is_below(path: str, root: str) -> bool:

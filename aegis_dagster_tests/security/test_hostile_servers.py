@@ -1,9 +1,11 @@
 """A server behind the watched root that lies about its files costs at most the file that it lies about."""
 
+import errno
 import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,12 +16,14 @@ from fsspec.spec import AbstractFileSystem
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import Document
-from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.errors import AegisError, DocumentError, FailureCode, RootUnreadable
 from aegis_dagster.settings import watched_root
 from aegis_dagster.sources.hang_guard import Patience, PatientSource
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.waiting import until
+
+ORDER = "\x1b[2Jpay at http://evil.example"
 
 pytestmark = pytest.mark.filterwarnings("ignore:UPath 'hostile'")
 
@@ -45,6 +49,7 @@ class Lies:
 
     sends: ClassVar[dict[str, Iterator[bytes]]] = {}
     listed: ClassVar[list[dict[str, Any]]] = []
+    fails: ClassVar[dict[str, Exception]] = {}
 
 
 def _strip_protocol(cls: Any, path: str) -> str:
@@ -52,12 +57,18 @@ def _strip_protocol(cls: Any, path: str) -> str:
 
 
 def _ls(self: Any, path: str, detail: bool = True, **options: Any) -> list[Any]:
+    if "list" in Lies.fails:
+        raise Lies.fails["list"]
     return [*MemoryFileSystem.ls(self, path, detail=detail, **options), *Lies.listed]
 
 
 def _open(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
     name = path.rpartition("/")[2]
     return Answer(Lies.sends[name]) if name in Lies.sends else MemoryFileSystem.open(self, path, mode, **options)
+
+
+def raised(error: Exception) -> bytes:
+    raise error
 
 
 # A filesystem of fsspec that keeps its files in memory. It lists honestly, and sends honestly, unless told otherwise.
@@ -85,12 +96,13 @@ def server() -> Iterator[Any]:
     yield made
     Lies.sends.clear()
     Lies.listed.clear()
+    Lies.fails.clear()
     HostileFileSystem.store.clear()
 
 
-def root(tmp_path: Path, clock: SetClock) -> RemoteFolder:
+def root(tmp_path: Path, clock: SetClock, url: str = "hostile:///root") -> RemoteFolder:
     return RemoteFolder(
-        "hostile:///root",
+        url,
         options={},
         ignore=(),
         settle_seconds=0,
@@ -210,3 +222,54 @@ def test_a_link_or_a_device_of_a_server_is_not_read(marks: dict[str, Any], serve
 
 def test_no_url_of_this_machines_files_goes_round_the_rules_for_links(tmp_path: Path) -> None:
     assert [watched_root(f"{scheme}://{tmp_path}") for scheme in ("file", "local")] == [tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(ORDER), "not known here (OSError)"),
+        (OSError(errno.EIO, ORDER), "Input/output error (OSError)"),
+        (PermissionError(ORDER), "access is denied"),
+        (TimeoutError(ORDER), "no answer in time"),
+        (ValueError(ORDER), "not understood"),
+    ],
+)
+def test_the_words_of_a_server_are_not_ours(
+    server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception, words: str
+) -> None:
+    caplog.set_level("INFO")
+
+    source = root(tmp_path, SetClock())
+    Lies.sends["bad.txt"] = map(raised, [error])
+    assert words in source.scan({}).passed_over[0].remedy
+    Lies.sends["bad.txt"] = map(raised, [error])
+    with pytest.raises(AegisError) as caught, source.local_copy(document("bad.txt")):
+        pass
+    Lies.fails["list"] = error
+    with pytest.raises(RootUnreadable) as unreadable:
+        source.scan({})
+    told = (caught.value.message, caught.value.remedy, unreadable.value.message, unreadable.value.remedy)
+    assert all(words in each for each in told[::2])
+    assert not any("evil" in each for each in told)
+    assert "evil.example" in caplog.text and "\x1b" not in caplog.text
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """A web server that puts an order into the reason of its refusal."""
+
+    def do_GET(self) -> None:
+        self.send_response(503, ORDER.lstrip("\x1b"))
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_the_reason_of_a_web_server_is_not_told(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        source = root(tmp_path, SetClock(), f"http://127.0.0.1:{web.server_port}/documents")
+        with pytest.raises(RootUnreadable, match="the server answers with status 503") as caught:
+            source.scan({})
+        web.shutdown()
+    assert "evil" not in f"{caught.value} {caught.value.remedy}"
