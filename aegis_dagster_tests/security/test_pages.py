@@ -10,6 +10,7 @@ import re
 import socketserver
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aegis_dagster.domain.alerts import AlertKey, AlertKind, Links, Page, Severi
 from aegis_dagster.domain.inert import inert
 from aegis_dagster.monitoring.paging.alertmanager import AlertmanagerChannel
 from aegis_dagster.monitoring.paging.apprise import AppriseChannel
+from aegis_dagster.monitoring.paging.wording import labels_of
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.support.servers.prometheus import checked
 from aegis_dagster_tests.support.servers.webhook import Webhook
@@ -88,6 +90,16 @@ def test_what_a_service_receives_obeys_no_stranger(everywhere: Webhook, service:
     theirs = re.sub(r"http://127\.0\.0\.1:3000/runs/a-run|https://docs\.example/\S*|https?://\S*apprise\S*", "", said)
     assert "evil․example" in theirs and "20.25" in theirs
     assert [found[0] for found in OBEYED.finditer(theirs)] == []
+
+
+def test_no_name_that_looks_alike_shares_the_labels_of_another() -> None:
+    names = ["clients.acme.com", "clients․acme․com", "clients．acme.com"]
+    keys = [AlertKey(AlertKind.CHECK, "parsed", name, "no_failures") for name in names]
+    labels = [labels_of(replace(PAGE, key=key)) for key in keys]
+    assert {each["partition"] for each in labels} == {"clients․acme․com"}
+    assert len({json.dumps(each) for each in labels}) == 3
+    usual = replace(PAGE, key=AlertKey(AlertKind.CHECK, "parsed", "contracts", "no_failures"))
+    assert labels_of(usual) == usual.labels()
 
 
 def test_alertmanager_receives_labels_and_annotations_that_no_template_can_make_act(webhook: Webhook) -> None:
