@@ -161,7 +161,7 @@ async def test_a_worker_that_is_starting_ends_with_its_task_or_its_pool(how: str
             await workers.close()
         else:
             asked.cancel()
-        (ended,) = await asyncio.gather(asked, return_exceptions=True)
+        ended = (await asyncio.gather(asked, return_exceptions=True))[0]
         assert isinstance(ended, ServiceError if how == "closed" else asyncio.CancelledError)
         assert not children()
 
