@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.embedding.model_files import model_dir
 from aegis_dagster.environment import keep_font_list_in
 from aegis_dagster.errors import AegisError, ConfigurationError
@@ -105,7 +106,7 @@ class ProjectResource(_HomeResource):
     def progress(self, log: Callable[[str], None]) -> Progress:
         """Where the stages report their progress."""
         observer = _observer.get()
-        return observer.progress() if observer else LoggedProgress(log)
+        return observer.progress() if observer else LoggedProgress(lambda line: log(unlinked(line)))
 
     def stage_finished(self, report: StageReport) -> None:
         """Tell the observer, if there is one."""

@@ -18,6 +18,7 @@ from aegis_dagster.defs.jobs import JOB_NAMES, ingest
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.runs import fail_dead_runs
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings.schedules import TimedSettings
 from aegis_dagster.stores.catalog.pending_work import WorkLeft
@@ -57,7 +58,7 @@ def nightly_catch_up(times: TimedSettings) -> dg.ScheduleDefinition:
             if not night.why:
                 return dg.SkipReason(night.told or "Every document is up to date or failed for good.")
             if night.told:
-                context.log.info(night.told)
+                context.log.info(unlinked(night.told))
             return [
                 dg.RunRequest(
                     run_key=f"nightly-{context.scheduled_execution_time.isoformat()}-{collection}",

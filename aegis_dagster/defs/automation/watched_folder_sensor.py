@@ -22,6 +22,7 @@ from aegis_dagster.defs.jobs import ASSET_JOB, JOB_NAMES, ingest, ingest_paralle
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.runs import NOT_OVER, OVER, PARTITION_TAG, fail_dead_runs, location_of
 from aegis_dagster.domain.identifiers import CollectionName
+from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.domain.run_requests import Ended, Plan, Request, Waiting, digest_of_work, plan_requests
 from aegis_dagster.errors import RootUnreadable
 from aegis_dagster.settings.schedules import WatchedFolderSettings
@@ -86,10 +87,10 @@ def list_root(instance: dg.DagsterInstance, project: Project, log: Log, *, read_
     record(instance, project, ROOT_READABLE, "")
     project.require_exact_names()
     if not report.undecided and record(instance, project, DELETIONS_HELD, report.held_message) and report.held_message:
-        log(report.held_message)
+        log(unlinked(report.held_message))
     put_partitions_right(instance, project)
     for line in details(report):
-        log(line)
+        log(unlinked(line))
     return report
 
 
@@ -226,7 +227,7 @@ def watched_folder_sensor(settings: WatchedFolderSettings) -> dg.SensorDefinitio
             plan, rest, said = look(context.instance, opened, context.log.info, rest, read_seconds=seconds)
             requests = [run_request(request, unasked(opened)) for request in plan.requests]
         if requests:
-            context.log.info(said)
+            context.log.info(unlinked(said))
         return dg.SensorResult(
             run_requests=requests, skip_reason=None if requests else said, cursor=json.dumps(asdict(rest))
         )

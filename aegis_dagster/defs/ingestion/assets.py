@@ -124,7 +124,7 @@ async def scan_and_remove(
     async with project.workbench(resource.progress(context.log.info), run_id=context.run.run_id) as bench:
         await remove_and_check(context, project, bench)
     if listing.held_message:
-        context.log.warning(listing.held_message)
+        context.log.warning(unlinked(listing.held_message))
     put_partitions_right(context.instance, project)
     return listing
 
@@ -164,7 +164,8 @@ async def parsed_documents(
             await scan_and_remove(project.open(), project, confirmed, context.op_execution_context)
     with project.dagster_errors():
         for name in project.open().names_without_folder():
-            context.log.warning(f"The settings name a collection {as_written(name)}; no folder has this name.")
+            said = f"The settings name a collection {as_written(name)}; no folder has this name."
+            context.log.warning(unlinked(said))
     return await _run_stage(context, Stage.PARSE, ingest_options, project)
 
 

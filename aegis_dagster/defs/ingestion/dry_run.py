@@ -93,7 +93,7 @@ def _forecast_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
     if planned.forecast is None:
         return {"no_forecast": dg.MetadataValue.text(planned.no_forecast)}
     totals, refused = planned.forecast.totals, planned.forecast.over_limit
-    over = [(f"`{name}`", error.message, error.remedy) for name, error in sorted(refused.items())]
+    over = [(name, error.message, error.remedy) for name, error in sorted(refused.items())]
     return {
         "forecast_usd": usd(totals.cost),
         "forecast_calls": dg.MetadataValue.int(totals.calls),

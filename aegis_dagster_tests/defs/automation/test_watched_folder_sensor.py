@@ -263,6 +263,15 @@ def test_files_that_grow_or_that_time_did_not_suffice_for_wait_and_are_counted(
     assert lines == ["moved: c/a.txt is now c/moved.txt"]
 
 
+def test_no_name_of_a_file_is_a_link_in_the_log_of_a_look(project: Project, daemon: Daemon) -> None:
+    write_documents(project.root, ["c/a.txt"])
+    list_root(daemon.instance, project, print, read_seconds=20)
+    (project.root / "c" / "a.txt").rename(project.root / "c" / "www.evil.example.txt")
+    lines: list[str] = []
+    list_root(daemon.instance, project, lines.append, read_seconds=20)
+    assert lines == ["moved: c/a.txt is now c/www\u200b.evil.example.txt"]
+
+
 def test_deletions_that_are_held_stay_so_while_new_files_are_unread(project: Project, daemon: Daemon) -> None:
     """Nobody is told that all is well, and then that it is not."""
     write_documents(project.root, [f"c/{number}.txt" for number in range(20)], paragraphs=1)

@@ -38,6 +38,20 @@ def observed(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) ->
     }
 
 
+def test_a_document_over_its_limit_is_named_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: LLMServer, instance: dg.DagsterInstance
+) -> None:
+    settings = {"llm": llm_settings(server, limit_usd="100"), "limits": {"max_calls": 0}}
+    (tmp_path / "aegis.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setenv("AEGIS_CONFIG", str(tmp_path / "aegis.yaml"))
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AEGIS_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("AEGIS_LISTING__SETTLE_SECONDS", "0")
+    write_documents(tmp_path / "root", ["c/a*b.txt"])
+    shown = shown_by(run(instance, "plan_ingestion"))
+    assert "\n| c/a\\*b.txt |" in str(shown["over_limit"])
+
+
 def test_a_dry_run_tells_work_and_costs_that_the_run_then_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: LLMServer, instance: dg.DagsterInstance
 ) -> None:
