@@ -39,7 +39,11 @@ def read_usage(task: LLMTask, answer: Answer, price: Price) -> Usage:
         tokens_in, tokens_out = _halves(told, counted_input(task), *_counted_output(task, answer))
     written = _part(told, "cache write tokens", told.written or 0, most=tokens_in)
     cached = _part(told, "cached tokens", told.cached or 0, most=tokens_in - written)
-    reasoning = _part(told, "reasoning tokens", _reasoning(told, answer, price), most=tokens_out)
+    reasoning = _reasoning(told, answer, price)
+    if told.total is None and told.output and reasoning > tokens_out:  # as xAI counts, without the total that shows it
+        told.wrong.append("more reasoning tokens than tokens, they are added")
+        tokens_out += reasoning
+    reasoning = _part(told, "reasoning tokens", reasoning, most=tokens_out)
     if written and not price.free and not price.cache_writes_priced:
         told.wrong.append("tokens were written to a cache, at a rate that is not known")
     if told.written is None and task.messages and price.writes_cost_more(tokens_in):

@@ -133,7 +133,7 @@ async def test_the_usage_of_embeddings_over_http(
         ),
         (
             {"prompt_tokens": 14, "completion_tokens": 11, "completion_tokens_details": {"reasoning_tokens": 12}},
-            Usage(14, 0, 11, 11, estimated=True),
+            Usage(14, 0, 23, 12, estimated=True),
         ),
         ({"prompt_tokens": -14, "completion_tokens": 11}, Usage(COUNTED_IN, 0, 11, 0, estimated=True)),
         # a whole number in another form is what the provider says, and flagged
