@@ -168,7 +168,7 @@ class LimitSettings(Section):
         default=Decimal(2),
         ge=0,
         le=1_000_000,
-        description="Most USD for one document, of all stages together. What was spent on it since its bytes last changed, in this month, is counted in.",
+        description="Most USD for one document, of all stages together, by the estimate made before each stage: what that stage costs above its estimate goes over the limit. What was spent on it since its bytes last changed, in this month, is counted in.",
     )
 
 
