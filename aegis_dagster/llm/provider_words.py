@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from aegis_dagster.domain.answers import storable
 from aegis_dagster.domain.llm import LLMTask
 
 MOST_CHARACTERS = 240
@@ -26,7 +27,6 @@ _SECRETS = (
 )
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 _WORD = re.compile(r"[^\W\u2e80-\U0010ffff]+|[\u2e80-\U0010ffff]")  # where no spaces are, a character is a word
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # no database takes them
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf\"\\/])")
 _MARKUP = re.compile(r"<(?:script|style)\b.*?(?:</(?:script|style)[^>]*>|$)|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
@@ -38,7 +38,7 @@ def fit_to_tell(said: str, task: LLMTask, *, key: str, model: str) -> str:
     model: its name may stay, though it may look like a key.
     """
     unescaped = _ESCAPED.sub(_character, _ESCAPED.sub(_character, said[:_READ]))  # a request quoted as JSON, in JSON
-    text = _UNSTORABLE.sub("\ufffd", " ".join(unescaped.split()))
+    text = storable(" ".join(unescaped.split()))
     if key:
         text = text.replace(key, HIDDEN)
     for secret in _SECRETS:

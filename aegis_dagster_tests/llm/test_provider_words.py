@@ -81,7 +81,8 @@ def test_words_are_short_on_one_line_and_can_be_stored() -> None:
     assert told("a\n\n b\t c") == "a b c"
     assert len(told("word " * 5000)) == MOST_CHARACTERS
     assert told("half \ud83d, none \x00") == "half \ufffd, none \ufffd"
-    assert told("\x1b[31mred") == "\x1b[31mred"  # escaped where it is shown
+    assert told("\x1b[31mred") == "\ufffd[31mred"
+    assert told("a \\ud83d\\ude00") == "a \U0001f600"  # the halves of an escaped emoji
 
 
 def test_a_page_is_told_by_its_title() -> None:
