@@ -112,8 +112,9 @@ async def graph_extraction_node(state: IngestionState) -> IngestionState:
             bench = session.bench
             located = locate(DocumentId(state["document_id"]), read_chunks(folder))
             collection = session.project.documents.get([DocumentId(state["document_id"])])[0].collection
-            accepted = bench.extractor(collection).accepted
-            found = bench.extraction_cache.get(accepted, [chunk.content_hash for chunk in located])
+            extractor, cache = bench.extractor(collection), bench.extraction_cache
+            hashes = [chunk.content_hash for chunk in located]
+            found = cache.get_cut(extractor.name, hashes, 0) | cache.get(extractor.accepted, hashes)
             said = [found[chunk.content_hash] for chunk in located if chunk.content_hash in found]
             mentions = dict.fromkeys(mention for evidence in said for mention in evidence.mentions)
             return {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aegis_dagster.domain.stages import Stage, Status
+from aegis_dagster.pipeline import IngestionPipeline
 from aegis_dagster.planning.forecast import forecast
 from aegis_dagster_tests.stages.test_cut_answers import (
     ONE,
@@ -116,3 +117,12 @@ async def test_a_document_all_of_whose_chunks_were_cut_waits_for_more_room(tmp_p
     await bring_up(reading(tmp_path, server, 600))
     assert asked(server, READING)[before:] == [500, 1000, 600]
     assert recorded(project)[ONE][Stage.GRAPH].status is Status.DONE
+
+
+async def test_the_pipeline_tells_what_was_found_in_answers_that_were_cut(tmp_path: Path, server: LLMServer) -> None:
+    project = reading(tmp_path, server)
+    write_documents(project.root, [ONE], paragraphs=2)
+    server.script([Rule(PART.behaviour, model=READING), Rule()])
+    state = await IngestionPipeline(project).run(project.root / ONE)
+    assert state["graph_status"] == "completed"
+    assert "Analytical Engine" in {entity["name"] for entity in state["entities"]}
