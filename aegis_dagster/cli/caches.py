@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aegis_dagster.cli.options import Json
-from aegis_dagster.cli.output import errors_shown, out, print_json
+from aegis_dagster.cli.output import err, errors_shown, out, print_json
+from aegis_dagster.cli.terminal import escape
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError, DocumentError
 
@@ -116,7 +117,7 @@ def _text_hashes(project: Project, documents: Sequence[Document]) -> set[str]:
 
     hashes: set[str] = set()
     for folder in _results(project, Stage.CHUNK, documents):
-        with suppress(DocumentError):  # damaged: `aegis status` names it
+        with _damage_told("the passages of a document"):
             hashes.update(text_hash(chunk.embedded_text) for chunk in read_chunks(folder))
     return hashes
 
@@ -125,13 +126,29 @@ async def _picture_hashes(project: Project, documents: Sequence[Document]) -> se
     """The hashes of the documents' pictures, measured by a worker as when they were described."""
     from aegis_dagster.stages.enrich import pictures_of
 
-    folders = _results(project, Stage.PARSE, documents)
-    paths = [str(folder / picture["file"]) for folder in folders for picture in pictures_of(folder)]
-    if not paths:
-        return set()
-    async with project.workbench() as bench:
-        answer = await bench.tasks.run("picture_facts", {"paths": paths}, timeout_seconds=_FACTS_SECONDS)
-    return {facts["content_hash"] for facts in answer["facts"] if facts is not None}
+    paths: list[str] = []
+    for folder in _results(project, Stage.PARSE, documents):
+        with _damage_told("the pictures of a document"):
+            paths += [str(folder / picture["file"]) for picture in pictures_of(folder)]
+    hashes: set[str] = set()
+    if paths:
+        async with project.workbench() as bench:
+            with _damage_told("the pictures of a document"):
+                answer = await bench.tasks.run("picture_facts", {"paths": paths}, timeout_seconds=_FACTS_SECONDS)
+                hashes = {facts["content_hash"] for facts in answer["facts"] if facts is not None}
+    return hashes
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    """A stored result that cannot be read costs the results about other content nothing."""
+    try:
+        yield
+    except DocumentError as error:
+        err.print(
+            f"Results about {what} are not forgotten: {escape(error.message)} Run `aegis audit --repair`, then "
+            "`aegis ingest`, which makes it again from the caches, then this command again."
+        )
 
 
 def _results(project: Project, stage: Stage, documents: Sequence[Document]) -> list[Path]:

@@ -1,6 +1,7 @@
 """`aegis cache forget`, and `aegis retry` for what was cut: asked again only when somebody says so."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import yaml
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings.stages import EnrichSettings
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.extraction_models import answer
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
-from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
+from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     READING,
     llm_settings,
@@ -84,6 +86,29 @@ def test_results_are_counted_by_stage_model_and_document(built: Path, aegis: InP
     assert (one["enrich"], report["enrich"]) == (0, 1) and one["graph"] > 0
     assert {stage: one[stage] + report[stage] for stage in TABLES} == before
     assert cached(built) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "lost", "file"), [("parse", "enrich", "document.json"), ("chunk", "graph", "chunks.json*")]
+)
+def test_a_damaged_result_costs_the_other_results_nothing(
+    built: Path, aegis: InProcess, stage: str, lost: str, file: str
+) -> None:
+    whole = aegis.json("cache", "forget", "--document", REPORT, "--dry-run")["forgotten"]
+    project = Project(make_project(built).settings)
+    folder = project.artifacts.path(Stage(stage), recorded(project)[REPORT][Stage(stage)].fingerprint)
+    project.close()
+    (damaged,) = folder.glob(file)
+    content = damaged.read_bytes()
+    damaged.write_text("{")
+    try:
+        done = aegis("cache", "forget", "--document", REPORT, "--dry-run", "--json")
+    finally:
+        damaged.write_bytes(content)
+    assert done.exit_code == 0
+    assert whole[lost] > 0 and json.loads(done.stdout)["forgotten"][lost] == 0
+    assert stage == "chunk" or json.loads(done.stdout)["forgotten"] == whole | {lost: 0}
+    assert "of a document are not forgotten" in done.stderr and "aegis audit --repair" in done.stderr
 
 
 def test_what_is_not_chosen_is_refused(aegis: InProcess) -> None:
