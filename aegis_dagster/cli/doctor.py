@@ -23,13 +23,16 @@ from aegis_dagster.cli.doctor_models import (
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.project import Project, open_to_others
-from aegis_dagster.errors import AegisError
+from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.settings import config_file
+from aegis_dagster.stores.backup import structure_problems
+from aegis_dagster.stores.database import place_of
 from aegis_dagster.workers.confinement import Wall, walls_here
 
 _LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
 _NAMED = 50  # collections whose policies are shown
+_QUICKLY_READ_MB = 500  # a larger database is left to `aegis audit`
 _LOCAL_QDRANT = "Qdrant in local mode stands in for a Qdrant server."
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
@@ -112,11 +115,16 @@ def _home(project: Project) -> str:
 def _database(project: Project) -> Finding:
     move_up = "SQLite stands in for Postgres: AEGIS_DATABASE=postgresql+psycopg2://user:password@host/name."
     local = project.settings.database_url.startswith("sqlite")
-    return tried(
-        "database",
-        lambda: f"{project.engine.dialect.name}, {len(project.documents.known())} documents",
-        move_up if local else "",
-    )
+
+    def look() -> str:
+        problems = structure_problems(project.engine, most_megabytes=_QUICKLY_READ_MB)
+        if problems:
+            place = place_of(project.engine.url)
+            raise ServiceError(f"{place.what} is damaged: {problems[0]}.", remedy=place.damaged)
+        said = f"{project.engine.dialect.name}, {len(project.documents.known())} documents"
+        return said if problems is not None else f"{said}; `aegis audit` tells whether it is damaged"
+
+    return tried("database", look, move_up if local else "")
 
 
 def _collections(project: Project) -> Finding:

@@ -37,6 +37,20 @@ def sqlite_problems(file: Path) -> list[str]:
         return _problems([row[0] for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")])
 
 
+def structure_problems(engine: Engine, *, most_megabytes: int) -> list[str] | None:
+    """What SQLite finds wrong in the structure of its pages; None: not looked, it is on a server or larger than this.
+
+    It takes a fraction of the time of `database_problems`. Raises ServiceError.
+    """
+    if engine.dialect.name != "sqlite":
+        return None
+    with read(engine) as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        if pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one() > most_megabytes * 10**6:
+            return None
+        return _problems(connection.exec_driver_sql(f"PRAGMA quick_check({_SHOWN})").scalars().all())
+
+
 def database_problems(engine: Engine) -> list[str]:
     """What the database itself finds wrong; empty: nothing.
 

@@ -12,7 +12,7 @@ import pytest
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.stores.backup import database_problems
+from aegis_dagster.stores.backup import database_problems, structure_problems
 from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.projects import bring_up, make_project, work_of, write_documents
@@ -141,9 +141,16 @@ def test_damaged_pages_of_the_database_are_told_and_nobody_is_told_to_delete_it(
     assert "backup" in values["next"] and "ledger" in values["next"] and "delete" not in values["next"]
 
 
+def test_a_large_database_is_not_read_quickly(project: Project) -> None:
+    assert structure_problems(project.engine, most_megabytes=0) is None
+    assert structure_problems(project.engine, most_megabytes=100) == []
+
+
 def test_a_server_checks_its_own_pages(empty_url: str) -> None:
     engine = open_database(empty_url)
     assert database_problems(engine) == []
+    if engine.dialect.name != "sqlite":
+        assert structure_problems(engine, most_megabytes=100) is None
     engine.dispose()
 
 
@@ -173,6 +180,9 @@ def test_an_unreadable_page_does_not_hide_the_other_parts_and_nothing_is_reset(
     assert [one["documents"] for one in values["artifacts"]["damaged"]] == [[NAMES[1]]]
     assert values["vectors"]["ok"] and values["vectors"]["collections"]
     assert damaged.is_dir() and file.read_bytes() == content
+    findings = json.loads(aegis("doctor", "--json").stdout)["findings"]
+    (examined,) = [one for one in findings if one["component"] == "database"]
+    assert not examined["ok"] and "is damaged" in examined["state"]
     shown = aegis("audit", "--repair").stdout
     assert "every page is readable" not in shown and "Nothing is reset" in shown
 
