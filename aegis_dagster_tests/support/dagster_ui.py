@@ -1,10 +1,11 @@
 """Dagster's UI as its users use it: pages, buttons and texts."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 
@@ -74,8 +75,12 @@ class DagsterUI:
     def choose_partition(self, collection: str) -> None:
         """Choose one in the launchpad."""
         self.page.locator(".CodeMirror-linenumber:visible").first.wait_for()  # it keeps a hidden one to measure
-        self.page.get_by_placeholder("Partition").click()
-        self.page.get_by_text(collection, exact=True).first.click()
+        option = self.page.get_by_text(collection, exact=True).first
+        for _ in range(8):  # the list closes again where the page is drawn anew meanwhile
+            self.page.get_by_placeholder("Partition").click()
+            with suppress(TimeoutError):
+                option.click(timeout=15_000)
+                break
         self.page.get_by_text(f"partition: {collection}").wait_for()  # the configuration was written anew then
         self.dev.wait_for(self.config_text, "the run config to be written")
 
