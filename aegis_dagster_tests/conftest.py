@@ -8,6 +8,7 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
+from aegis_dagster_tests.support.llm_server.fixtures import running, server
 from aegis_dagster_tests.support.servers.neo4j import neo4j
 from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
@@ -17,7 +18,7 @@ from aegis_dagster_tests.support.servers.webhook import webhook
 
 _TEARDOWN_SECONDS = 300
 
-__all__ = ["empty_url", "neo4j", "own_postgres", "postgres", "pushgateway", "s3_server", "webhook"]
+__all__ = ["empty_url", "neo4j", "own_postgres", "postgres", "pushgateway", "running", "s3_server", "server", "webhook"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,5 @@
 """Describing, extracting and embedding end to end: the real gateway and ledger, a scripted server over HTTP."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from aegis_dagster.extraction.by_model import ModelExtractor
 from aegis_dagster.pictures.vision import VisionDescriber
 from aegis_dagster.ports import PictureDescription
 from aegis_dagster_tests.support.asking import CACHED, INPUT, OUTPUT, REASONING, Desk, desk, provider
-from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server, vector
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, vector
 
 DESCRIBED = "A drawing of a dark blue ellipse on a white ground."
 
@@ -29,18 +28,6 @@ class Ocr:
 
     async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
         return PictureDescription("text in the picture", self.name)
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(_server: LLMServer) -> LLMServer:
-    _server.reset()
-    return _server
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,12 @@ from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSe
 from aegis_dagster.stages.chunk import read_chunks
 from aegis_dagster.stages.embed import embed_chunks
 from aegis_dagster_tests.support.cli_in_process import InProcess
-from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 from aegis_dagster_tests.support.projects import bring_up, make_project, scan, write_documents
 from aegis_dagster_tests.support.projects_with_models import llm_settings
 
 NAMES = [f"c/{number}.txt" for number in range(4)]
 QUESTION = "Who painted the foghorn?"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: LLMServer) -> LLMServer:
-    running.reset()
-    return running
 
 
 def settings_of(

@@ -2,7 +2,6 @@
 
 import json
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.dagster_instance import quick_instance
 from aegis_dagster_tests.support.dagster_runs import run, why_failed
-from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.support.llm_server import LLMServer
 from aegis_dagster_tests.support.projects import bring_up, make_project, scan, write_documents
 from aegis_dagster_tests.support.projects_with_models import llm_settings, project_with_models
 from aegis_dagster_tests.support.servers.webhook import Webhook
@@ -40,18 +39,6 @@ NEARLY = [  # folder, name in the settings
     (unicodedata.normalize("NFD", VERTRAEGE), unicodedata.normalize("NFC", VERTRAEGE)),
     ("STRASSE", "straße"),
 ]
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(_server: LLMServer) -> LLMServer:
-    _server.reset()
-    return _server
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Answers that were cut are used as far as they go, and are never final."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings.stages import EnrichSettings, GraphSettings
 from aegis_dagster_tests.support.extraction_models import answer
-from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 from aegis_dagster_tests.support.projects import bring_up, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     READING,
@@ -28,18 +27,6 @@ ONE, REPORT = DocumentId("c/one.txt"), DocumentId("c/report.docx")
 PART = Rule(Behaviour(text=answer()[:-30], finish_reason="length"), model=READING, contains="in part 0.")
 FULL_CONTEXT = Behaviour(usage_fields={"prompt_tokens": 4096, "completion_tokens": 9, "total_tokens": 4105})
 SEEN_IN_PART = Rule(Behaviour(text="A bar chart of tides. The highest st", finish_reason="length"), model=SEEING)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: LLMServer) -> LLMServer:
-    running.reset()
-    return running
 
 
 def reading(folder: Path, server: LLMServer, most: int = 500) -> Project:

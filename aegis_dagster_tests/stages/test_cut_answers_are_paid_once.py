@@ -15,15 +15,11 @@ from aegis_dagster_tests.stages.test_cut_answers import (
     SEEN_IN_PART,
     asked,
     reading,
-    running,
     seeing,
-    server,
 )
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 from aegis_dagster_tests.support.projects import bring_up, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import READING, SEEING, write_picture_document
-
-__all__ = ["running", "server"]  # fixtures
 
 NOTHING_WHOLE = Behaviour(text='{"entities": [{"na', finish_reason="length")
 

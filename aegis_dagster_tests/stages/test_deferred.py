@@ -1,10 +1,8 @@
 """Documents that wait for money or for a provider: found meanwhile, tried at every run, paid once."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
 from aegis_dagster.composition.project import Project
@@ -14,7 +12,7 @@ from aegis_dagster.domain.money import NanoUsd, month_of
 from aegis_dagster.domain.stages import Stage, Status
 from aegis_dagster.search import find_passages
 from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSettings
-from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     READING,
@@ -26,18 +24,6 @@ from aegis_dagster_tests.support.projects_with_models import (
 
 OCR, STATISTICAL = EnrichSettings(describer="ocr"), GraphSettings(extractor="statistical")
 REPORT = DocumentId("c/report.docx")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: LLMServer) -> LLMServer:
-    running.reset()
-    return running
 
 
 async def raise_limit(project: Project, usd: int) -> None:

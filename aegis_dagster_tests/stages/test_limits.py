@@ -1,6 +1,5 @@
 """Documents that go over a limit of one document: nothing is paid for them, and a raised limit lets them go on."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from aegis_dagster.errors import FailureCode
 from aegis_dagster.planning.forecast import forecast
 from aegis_dagster.planning.plan import look, plan
 from aegis_dagster.settings.stages import EmbedSettings, EnrichSettings, GraphSettings
-from aegis_dagster_tests.support.llm_server import LLMServer, scripted_server
+from aegis_dagster_tests.support.llm_server import LLMServer
 from aegis_dagster_tests.support.projects import bring_up, make_project, recorded, write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     READING,
@@ -26,18 +25,6 @@ from aegis_dagster_tests.support.projects_with_models import (
 OCR = EnrichSettings(describer="ocr")
 EMBEDS = EmbedSettings(model="openai/embeds")
 BIG, SMALL = DocumentId("c/big.txt"), DocumentId("c/small.txt")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: LLMServer) -> LLMServer:
-    running.reset()
-    return running
 
 
 def state(project: Project, document: DocumentId, stage: Stage) -> StageState:

@@ -1,7 +1,6 @@
 """What runs of the ingestion say of money: over real HTTP, with models that answer by a script."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +16,7 @@ from aegis_dagster.domain.money import NanoUsd, as_usd, month_of
 from aegis_dagster.errors import BudgetExhausted
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.support.dagster_runs import STEPS, checks, metadata, run
-from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule
 from aegis_dagster_tests.support.projects import write_documents
 from aegis_dagster_tests.support.projects_with_models import (
     EMBEDDING,
@@ -26,18 +25,6 @@ from aegis_dagster_tests.support.projects_with_models import (
     llm_settings,
     write_picture_document,
 )
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LLMServer]:
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: LLMServer) -> LLMServer:
-    running.reset()
-    return running
 
 
 def make_project(folder: Path, patch: pytest.MonkeyPatch, server: LLMServer, *, limit_usd: str = "100") -> Project:
