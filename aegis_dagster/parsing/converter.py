@@ -16,12 +16,12 @@ from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.formats import IMAGE_FORMATS
 from aegis_dagster.parsing.identity import has_weights
+from aegis_dagster.parsing.readers import Parsed
 
 if TYPE_CHECKING:
     from docling.datamodel.document import ConversionResult, InputDocument
     from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
     from docling.pipeline.base_pipeline import BasePipeline
-    from docling_core.types.doc.document import DoclingDocument
 
 # The reader of each format: docling's name of the format, module and class. Only those that a worker needs are loaded.
 _BACKENDS = {
@@ -48,24 +48,16 @@ class ConverterOptions:
     ocr: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """docling's result for a document."""
-
-    document: "DoclingDocument"
-    ocr_pages: int
-    warnings: tuple[str, ...]
-
-
-def convert(data: bytes, *, name: str, kind: str, options: ConverterOptions) -> Converted:
-    """The document of the bytes. `name` carries the suffix and nothing of the original path.
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """docling's document of the bytes, as `readers.Reader` has it.
 
     Raises DocumentError: CORRUPT_FILE, MEMORY_LIMIT; ConfigurationError where the models cannot be loaded.
     """
     from docling.datamodel.base_models import ConversionStatus
 
     paginated = kind == "pdf" or kind in IMAGE_FORMATS
-    pipeline = _paginated_pipeline(options) if paginated else _simple_pipeline()
+    of_pages = ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"])
+    pipeline = _paginated_pipeline(of_pages) if paginated else _simple_pipeline()
     try:
         result = _execute(pipeline, _open(data, name, kind))
     except MemoryError as error:
@@ -85,7 +77,8 @@ def convert(data: bytes, *, name: str, kind: str, options: ConverterOptions) -> 
         for error in result.errors
     ]
     ocr_pages = sum(scores.ocr_score == scores.ocr_score for scores in result.confidence.pages.values())  # not NaN
-    return Converted(result.document, ocr_pages, tuple(dict.fromkeys(warnings)))
+    route = {"models": "docling-models", "rules": "rules"}[of_pages.pdf_route] if paginated else "docling"
+    return Parsed(result.document, route, tuple(dict.fromkeys(warnings)), ocr_pages=ocr_pages)
 
 
 def _short(message: str) -> str:

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aegis_dagster.domain.left_out import count_by_reason
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.opening import is_swapped, open_file
 from aegis_dagster.parsing.checks import check_size, count_pages
-from aegis_dagster.parsing.formats import IMAGE_FORMATS, check_kind
+from aegis_dagster.parsing.formats import check_kind
+from aegis_dagster.parsing.readers import reader_of
 
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
@@ -29,7 +31,8 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
 
     manifest: `format`, `route` ("docling-models", "rules", "docling", "plain-text"), `pages` (0 where the
     format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
-    `seconds`; `pictures_left_out` where a limit was reached.
+    `seconds`; `pictures_left_out` where a limit was reached; `left_out` where text is left out on purpose, a number
+    by reason.
 
     Raises DocumentError with any code of this package: UNREADABLE_FILE, FILE_CHANGED (both retryable), TOO_LARGE,
     EMPTY_FILE, UNSUPPORTED_FORMAT, WRONG_EXTENSION, ENCRYPTED_FILE, TRUNCATED_FILE, ZIP_BOMB, TOO_MANY_PAGES,
@@ -46,16 +49,24 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     kind = check_kind(data, suffix)
     pages = count_pages(data, kind, max_pages=options["max_pages"])
     name = f"{revision[:16]}{suffix}"
-    document, manifest = _parse(data, name, kind, options)
-    warnings, left_out = _write_pictures(document, data, kind, out_dir, options)
-    manifest["warnings"] += warnings
-    if left_out:
-        manifest["pictures_left_out"] = left_out
+    parsed = reader_of(kind)(data, name=name, kind=kind, options=options)
+    document = parsed.document
+    warnings, pictures_left_out = _write_pictures(document, data, kind, out_dir, options)
     document.name = Path(name).stem
-    manifest["pages"] = len(document.pages) or pages
-    manifest["tables"] = len(document.tables)
-    manifest["pictures"] = len(document.pictures)
-    manifest["characters"] = _count_characters(document)
+    manifest: dict[str, Any] = {
+        "format": kind,
+        "route": parsed.route,
+        "ocr_pages": parsed.ocr_pages,
+        "warnings": [*parsed.warnings, *warnings],
+        "pages": len(document.pages) or pages,
+        "tables": len(document.tables),
+        "pictures": len(document.pictures),
+        "characters": _count_characters(document),
+    }
+    if pictures_left_out:
+        manifest["pictures_left_out"] = pictures_left_out
+    if parsed.left_out:
+        manifest["left_out"] = count_by_reason(parsed.left_out)
     _require_text(manifest, ocr=options["ocr"])
     (out_dir / "document.json").write_text(document.model_dump_json(exclude_none=True, by_alias=True), "utf-8")
     manifest["seconds"] = round(time.perf_counter() - started, 3)
@@ -88,31 +99,6 @@ def _changed() -> DocumentError:
         remedy="nothing; the next run reads it again.",
         retryable=True,
     )
-
-
-def _parse(data: bytes, name: str, kind: str, options: dict[str, Any]) -> tuple["DoclingDocument", dict[str, Any]]:
-    """The document, and the manifest fields that are known only here."""
-    if kind == "text":
-        from aegis_dagster.parsing.text_document import parse_text
-
-        document, warnings = parse_text(data, name=name)
-        return document, {"format": kind, "route": "plain-text", "ocr_pages": 0, "warnings": warnings}
-    from aegis_dagster.parsing.converter import ConverterOptions, convert
-
-    paginated = kind == "pdf" or kind in IMAGE_FORMATS
-    converted = convert(
-        data,
-        name=name,
-        kind=kind,
-        options=ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"]),
-    )
-    route = {"models": "docling-models", "rules": "rules"}[options["pdf_route"]] if paginated else "docling"
-    return converted.document, {
-        "format": kind,
-        "route": route,
-        "ocr_pages": converted.ocr_pages,
-        "warnings": list(converted.warnings),
-    }
 
 
 def _write_pictures(

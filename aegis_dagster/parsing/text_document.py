@@ -1,22 +1,23 @@
 """A DoclingDocument from plain text, without docling, which takes a second to import."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.parsing.plain_text import Block, BlockKind, decode, read_blocks
+from aegis_dagster.parsing.readers import Parsed
 
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 
-def parse_text(data: bytes, *, name: str) -> tuple["DoclingDocument", list[str]]:
-    """The document of a text file and warnings about its encoding."""
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """The document of a text file and warnings about its encoding, as `readers.Reader` has it."""
     from docling_core.types.doc.document import DoclingDocument
 
     text, encoding = decode(data)
-    warnings = [] if encoding.startswith("utf") else [f"The text is not UTF-8; it was read as {encoding}."]
+    warnings = () if encoding.startswith("utf") else (f"The text is not UTF-8; it was read as {encoding}.",)
     document = DoclingDocument(name=name)
     _fill(document, read_blocks(text))
-    return document, warnings
+    return Parsed(document, "plain-text", warnings)
 
 
 def _fill(document: "DoclingDocument", blocks: list[Block]) -> None:

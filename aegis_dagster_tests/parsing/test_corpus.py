@@ -10,7 +10,7 @@ import pytest
 
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.plain_text import decode
-from aegis_dagster.parsing.text_document import parse_text
+from aegis_dagster.parsing.text_document import read as read_text
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA
@@ -123,8 +123,9 @@ def test_no_word_of_all_peps_is_lost(corpora: Path) -> None:
             file = archive.extractfile(member)
             assert file is not None
             data = file.read()
-            document, warnings = parse_text(data, name="pep")
-            assert warnings == []
+            parsed = read_text(data, name="pep", kind="text", options={})
+            document = parsed.document
+            assert parsed.warnings == ()
             found = " ".join(f"{getattr(item, 'marker', '')} {item.text}" for item in document.texts)
             lost = Counter(_WORDS.findall(decode(data)[0])) - Counter(_WORDS.findall(found))
             assert not {word for word in lost if word.strip("_")}, member.name

@@ -1,0 +1,45 @@
+"""Chooses the reader of each format: the one place that knows which module makes a format's document.
+
+Cheap to import: readers import docling, which takes seconds.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aegis_dagster.domain.left_out import LeftOut
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+
+# Format -> module of this package with a function `read`; every other format is read by docling alone.
+_READERS: Final[dict[str, str]] = {"text": "text_document"}
+_DOCLING: Final = "converter"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document as a reader made it."""
+
+    document: "DoclingDocument"
+    route: str  # "docling-models", "rules", "docling", "plain-text"
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    ocr_pages: int = 0
+
+
+class Reader(Protocol):
+    """Makes a document of a file's bytes."""
+
+    def __call__(self, data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+        """`name` carries the suffix and nothing of the original path; `options` are those of `parse_task`.
+
+        Raises DocumentError, ConfigurationError.
+        """
+        ...
+
+
+def reader_of(kind: str) -> Reader:
+    """The reader of a format."""
+    reader: Reader = importlib.import_module(f"{__package__}.{_READERS.get(kind, _DOCLING)}").read
+    return reader
