@@ -37,6 +37,45 @@ def shared(question: str, passage: str) -> int:
         ("3.12", "New in version 3.12"),
         ("Straßen", "die straßen der Stadt"),
         ("日本語", "日本語 テキスト"),
+        # Letters: case, compatible forms, what nobody sees
+        ("STRASSENBELEUCHTUNG", "die Straßenbeleuchtung"),
+        ("Maße", "MASSE"),
+        ("ÜBERPRÜFUNG", "die Überprüfung"),
+        ("Pru\u0308fer", "der Prüfer"),
+        ("efficient workflow", "the eﬃcient workﬂow"),
+        ("ABC-1234", "型番はＡＢＣ－１２３４である"),
+        ("Kündigungsfrist", "Kün\u00addi\u00adgungs\u00adfrist"),
+        ("MAX_RETRY_COUNT", "MAX\u200b_RETRY\u200b_COUNT"),
+        ("AX-7731-Z", "Valve AX\u20117731\u2011Z"),
+        ("istanbul", "İstanbul"),
+        ("IĞDIR", "Iğdır"),
+        ("ΑΘΗΝΑΣ", "της Αθήνας"),
+        ("ёлка", "Елка"),
+        ("манометров", "Манометры"),
+        ("ضغط", "مقياس الضغط"),
+        ("كتاب", "كِتَاب"),
+        ("שלום", "שָׁלוֹם"),
+        ("हिन्दी", "हिन्दी में"),
+        ("४७", "पृष्ठ 47"),
+        # Scripts without spaces: any two neighbours, or one ideograph
+        ("校正", "圧力計の校正は毎月行う"),
+        ("泵", "水泵每年大修一次"),
+        ("압력계", "압력계는 매월"),
+        ("ความดัน", "ตรวจสอบเครื่องวัดความดันทุกเดือน"),
+        ("ｶﾀｶﾅ", "カタカナ"),
+        # Compounds that other languages write as one word: by their first and their last word
+        ("Kündigungsfrist", "Die Kündigungsfristverlängerung gilt."),
+        ("Beleuchtung", "Die Straßenbeleuchtung wird geprüft."),
+        # Identifiers
+        ("4111111111111111", "card 4111 1111 1111 1111"),
+        ("2.10.3", "release v2.10.3-rc1"),
+        ("C++", "written in C++ and C#"),
+        ("C#", "written in C++ and C#"),
+        ("000123", "Ticket 000123"),
+        ("123", "Ticket 000123"),
+        # Nothing but function words: they may be names
+        ("who", "The WHO reports"),
+        ("to be or not to be", "To be, or not to be: that is"),
     ],
 )
 def test_a_question_meets_its_passage(question: str, passage: str) -> None:
@@ -47,7 +86,17 @@ def test_a_question_meets_its_passage(question: str, passage: str) -> None:
 
 @pytest.mark.parametrize(
     ("question", "passage"),
-    [("__init__", "an initial value"), ("3.12", "3.13"), ("run", "asyncio.gather"), ("what is it", "what it is")],
+    [
+        ("__init__", "an initial value"),
+        ("3.12", "3.13"),
+        ("run", "asyncio.gather"),
+        ("C++", "in C"),
+        ("000123", "Ticket 124"),
+        ("校正", "正校"),
+        ("formation", "The information of the state, and its use."),  # English writes compounds apart
+        ("who is where", "The WHO reports"),
+        ("what pump", "what it is"),  # function words count only in a question of nothing else
+    ],
 )
 def test_a_question_misses_a_passage_of_other_terms(question: str, passage: str) -> None:
     assert shared(question, passage) < max(1, len(question_terms(question).indices))
@@ -72,7 +121,7 @@ def test_indices_ascend_and_are_unique_32_bit_numbers() -> None:
     assert len(terms.indices) == len(terms.values)
 
 
-@pytest.mark.parametrize("text", ["", "   ", "...!?", "what is it", "\ud800"])
+@pytest.mark.parametrize("text", ["", "   ", "...!?", "\u200b\u00ad", "\ud800"])
 def test_a_text_without_terms_has_an_empty_vector(text: str) -> None:
     assert passage_terms(text) == question_terms(text) == SparseTerms((), ())
 
@@ -85,3 +134,22 @@ def test_weights_are_the_same_in_every_process() -> None:
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
         )
         assert done.stdout.strip() == repr(passage_terms(text))
+
+
+def test_a_number_is_found_with_or_without_the_spaces_it_is_printed_with() -> None:
+    printed, typed = "to DE89 3704 0044 0532 0130 00 with", "DE89370400440532013000"
+    assert shared(typed, printed) > shared(typed, "to DE89 3704 0044 0532 0130 01 with")
+    assert shared(printed, typed) > 0
+
+
+def test_the_exact_number_is_worth_more_than_the_one_without_its_zeros() -> None:
+    assert shared("000123", "Ticket 000123") > shared("000123", "Ticket 123") > 0
+
+
+def test_what_only_helps_to_find_a_word_makes_no_passage_longer() -> None:
+    assert weight_of("pump", "pump of the and in or to be") == weight_of("pump", "pump")
+
+
+def test_an_endless_word_costs_no_more_than_its_length() -> None:
+    assert len(passage_terms("ж" * 100_000).indices) == 1
+    assert len(passage_terms("a\u0301" * 50_000).indices) == 1
