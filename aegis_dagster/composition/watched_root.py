@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aegis_dagster.domain.identifiers import composed
 from aegis_dagster.errors import OutsideRoot
 from aegis_dagster.ports import Clock, DocumentSource
 from aegis_dagster.settings import Settings, as_url, normalized, refuse_secrets
@@ -46,7 +47,7 @@ def scope_of(path: Path, root: str | Path, patience: Patience) -> str:
     if scope is None:  # read the disk, which may hang, only if the names do not suffice
         scope = patience.ask(lambda: _below(written.resolve(), root.resolve()))
     if scope is not None:
-        return scope
+        return scope if scope.isascii() else patience.ask(lambda: _as_stored(root, scope))
     folder = written if written.is_dir() else written.parent
     raise OutsideRoot(
         f"{path} is not below the watched root {root}.",
@@ -63,6 +64,16 @@ def _scope_of_url(path: Path, root: str) -> str:
         f"{path} is not below the watched root {root}.",
         remedy=f"name a URL below it, e.g. {root}/FOLDER, or use a home of its own: AEGIS_HOME=.aegis-other.",
     )
+
+
+def _as_stored(root: Path, scope: str) -> str:
+    """The scope as the disk has it, where it differs only in how accents are stored; as it is if nothing is there."""
+    folder = root
+    for part in scope.split("/"):
+        if not (folder / part).exists() and folder.is_dir():
+            part = next((each.name for each in folder.iterdir() if composed(each.name) == composed(part)), part)
+        folder /= part
+    return folder.relative_to(root).as_posix()
 
 
 def _below(path: Path, folder: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Ids of documents, collections and chunks, and how each is derived."""
 
 import hashlib
+import unicodedata
 import uuid
 from pathlib import PurePosixPath
 from typing import NewType
@@ -20,6 +21,11 @@ def collection_of(document_id: DocumentId) -> CollectionName:
     """The collection of a document: its top-level folder, or `default` at the root."""
     parts = PurePosixPath(document_id).parts
     return CollectionName(parts[0]) if len(parts) > 1 else DEFAULT_COLLECTION
+
+
+def composed(name: str) -> str:
+    """A name in the one form in which equal names are equal: macOS stores `ü` as u and two dots, keyboards type it."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def text_hash(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from aegis_dagster.domain.identifiers import DocumentId
+from aegis_dagster.domain.identifiers import DocumentId, composed
 
 _SUGGESTIONS = 5
 _COMPARED = 2_000  # ids compared by spelling, about 30 ms
@@ -18,7 +18,7 @@ class Selection:
 
     In a pattern `*` and `?` match within a folder, `**` crosses folders, `[ab]` is one of these characters, and case
     is ignored. A pattern without a slash matches at any depth: `*.pdf`, `lease.pdf`. A pattern that ends with a slash
-    matches everything below it: `handbook/`.
+    matches everything below it: `handbook/`. How accents are stored (NFC, NFD) makes no difference.
     """
 
     wanted: tuple[str, ...] = ()  # empty: everything
@@ -28,24 +28,32 @@ class Selection:
         known = set(ids)
         if not self.wanted:
             return known
-        named = known.intersection(self.wanted)
+        named = _named(self.wanted, known)
         patterns = [_compiled(one) for one in dict.fromkeys(self.wanted) if one not in known and _is_pattern(one)]
-        return named | {one for one in known if any(pattern.fullmatch(one) for pattern in patterns)}
+        return named | {one for one in known if any(pattern.fullmatch(composed(one)) for pattern in patterns)}
 
     def without_match(self, ids: Collection[DocumentId]) -> list[str]:
         """The ids and patterns that match nothing, in the order given."""
         known = set(ids)
-        return [one for one in self.wanted if one not in known and not _matches_any(one, ids)]
+        return [one for one in self.wanted if not _named([one], known) and not _matches_any(one, ids)]
 
 
 def near(wanted: str, ids: Sequence[DocumentId]) -> list[DocumentId]:
     """At most five ids that may have been meant: the same name in another folder, or a similar spelling."""
-    name = wanted.rsplit("/", 1)[-1].casefold()
-    same = [one for one in ids if one.rsplit("/", 1)[-1].casefold() == name]
+    name = composed(wanted).rsplit("/", 1)[-1].casefold()
+    same = [one for one in ids if composed(one).rsplit("/", 1)[-1].casefold() == name]
     names = {one.casefold(): one for one in ids[:_COMPARED]}
     similar = difflib.get_close_matches(wanted.casefold(), list(names), n=_SUGGESTIONS)
     found = dict.fromkeys([*same[:_SUGGESTIONS], *(names[one] for one in similar)])
     return list(found)[:_SUGGESTIONS]
+
+
+def _named(wanted: Iterable[str], known: Collection[DocumentId]) -> set[DocumentId]:
+    """The ids that are wanted: as they are written, else in either form of their accents."""
+    named = {DocumentId(one) for one in wanted if one in known}
+    if others := {composed(one) for one in wanted if one not in known and not one.isascii()}:
+        named.update(one for one in known if composed(one) in others)
+    return named
 
 
 def _is_pattern(wanted: str) -> bool:
@@ -53,10 +61,11 @@ def _is_pattern(wanted: str) -> bool:
 
 
 def _matches_any(wanted: str, ids: Iterable[DocumentId]) -> bool:
-    return _is_pattern(wanted) and any(map(_compiled(wanted).fullmatch, ids))
+    return _is_pattern(wanted) and any(_compiled(wanted).fullmatch(composed(one)) for one in ids)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
+    pattern = composed(pattern)
     if pattern.endswith("/"):
         pattern += "**"
     elif "/" not in pattern:

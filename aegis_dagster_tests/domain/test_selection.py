@@ -36,6 +36,23 @@ def test_what_is_chosen(wanted: list[str], chosen: list[str]) -> None:
     assert Selection(tuple(wanted)).choose(IDS) == set(chosen)
 
 
+@pytest.mark.parametrize("stored", ["c/Gru\u0308n Übersicht.txt", "c/Grün U\u0308bersicht.txt"])
+@pytest.mark.parametrize(
+    "typed",
+    ["c/Grün Übersicht.txt", "c/Gru\u0308n U\u0308bersicht.txt", "GRÜN *.txt", "c/Gru\u0308?*", "Grün Übersicht.txt"],
+)
+def test_accents_match_however_they_are_stored(stored: str, typed: str) -> None:
+    ids = [*IDS, DocumentId(stored)]
+    assert Selection((typed,)).choose(ids) == {stored}
+    assert Selection((typed,)).without_match(ids) == []
+    assert near(typed.replace(".txt", ".tx"), ids)[:1] in ([stored], [])
+
+
+def test_of_two_names_that_look_alike_the_exact_one_is_meant() -> None:
+    both = [DocumentId("c/ü.txt"), DocumentId("c/u\u0308.txt")]
+    assert Selection(("c/ü.txt",)).choose(both) == {"c/ü.txt"}
+
+
 def test_what_matches_nothing_is_named_in_order_and_the_rest_counts() -> None:
     selection = Selection(("c/a.txt", "nothing*", "c/sub/", "c/b.txt", "top.md"))
     assert selection.without_match(IDS) == ["nothing*", "c/b.txt"]

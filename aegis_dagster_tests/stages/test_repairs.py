@@ -273,6 +273,17 @@ def test_a_path_is_taken_by_where_it_leads(tmp_path: Path) -> None:
         project.scope_of(project.root / ".." / "elsewhere.txt")
 
 
+def test_a_name_is_found_however_its_accents_are_stored(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_documents(project.root, ["Gru\u0308n/Pru\u0308fung.txt", "c/ant.txt"])
+    scan(project)
+    stored = "Gru\u0308n/Pru\u0308fung.txt"
+    assert project.scope_of(project.root / "Grün" / "Prüfung.txt") == stored
+    assert project.scope_of(project.root / "Grün" / "nothing ü.txt") == "Gru\u0308n/nothing ü.txt"
+    for typed in ("Grün/Prüfung.txt", "Prüfung.txt", "Prüf", stored):
+        assert project.reports.find(typed).id == stored
+
+
 def test_a_scope_is_scanned_by_the_rules_of_the_whole_root(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     write_documents(project.root, ["c/ant.txt", ".git/config.txt", "d/.x/y.txt"])

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.document_state import DocumentState, Exists
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, composed
 from aegis_dagster.domain.stages import UNREAD, UNREAD_WHY, Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog.claims import FACTS
@@ -178,14 +178,22 @@ class CatalogReports:
         return waiting
 
     def find(self, name: str) -> Document:
-        """The document with this id, or the only one whose id ends with it. Raises UnknownDocument with candidates."""
+        """The document with this id, or the only one whose id ends with it, however its accents are stored (NFC, NFD).
+
+        Raises UnknownDocument with candidates.
+        """
         exact = self._documents.get([DocumentId(name)])
         if exact:
             return exact[0]
         with read(self._engine) as connection:
             query = sa.select(documents.c.id).where(~documents.c.deleted).order_by(documents.c.id)
-            ids = [DocumentId(value) for value in connection.execute(query).scalars()]
-        matches = [value for value in ids if value.endswith("/" + name)] or [value for value in ids if name in value]
+            ids = {DocumentId(value): composed(value) for value in connection.execute(query).scalars()}
+        typed = composed(name)
+        matches = (
+            [value for value, known in ids.items() if known == typed]
+            or [value for value, known in ids.items() if known.endswith("/" + typed)]
+            or [value for value, known in ids.items() if typed in known]
+        )
         if len(matches) == 1:
             return self._documents.get(matches)[0]
         listed = ", ".join(matches[:5])
