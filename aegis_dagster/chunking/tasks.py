@@ -12,6 +12,7 @@ from aegis_dagster.chunking.passages import to_chunks
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.coverage import text_coverage
+from aegis_dagster.domain.languages import LANGUAGES
 from aegis_dagster.errors import DocumentError, FailureCode
 
 
@@ -24,7 +25,7 @@ def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
 
     Writes chunks.json (a list of `Chunk.to_json`), document.md and report.json into `out_dir` and returns the report:
     `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `missing_sample` (at most 200 characters), `chunker`
-    ("hybrid" or "plain"), `warnings`. Equal payloads give equal files.
+    ("hybrid" or "plain"), `languages` (passages by ISO 639-1 code), `warnings`. Equal payloads give equal files.
 
     Raises DocumentError CHUNKING_FAILED for a document that cannot be read or walked, ConfigurationError for a
     tokenizer that cannot be loaded.
@@ -49,6 +50,7 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
         shorten_headings,
         to_markdown,
     )
+    from aegis_dagster.chunking.languages import languages_of
 
     options = payload["options"]
     max_tokens = int(options["max_tokens"])
@@ -75,6 +77,7 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
         "chunker": "plain" if payload["plain"] else "hybrid",
         "warnings": warnings,
         "tokens": sum(chunk.token_count for chunk in chunks),
+        LANGUAGES: languages_of(chunk.text for chunk in chunks),
     }
     out_dir = Path(payload["out_dir"])
     (out_dir / "document.md").write_text(markdown, "utf-8")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from aegis_dagster.composition.call_estimates import NobodyDescribes
+from aegis_dagster.composition.languages import SWITCH, language_warning
 from aegis_dagster.composition.models import Models, own_prices
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.accounts import AccountKind
@@ -148,8 +149,9 @@ def embedding_finding(project: Project) -> Finding:
     folder = model_dir(project.settings.model_cache)
     exported = (folder / "model.onnx").is_file()
     state = f"{MODEL} in {folder}" if exported else "not exported yet: the first run does it"
-    move_up = "MiniLM stands in for larger models: embed.model, e.g. local/nomic-embed-text with OLLAMA_HOST set."
-    return Finding("embedding", True, state, move_up)
+    foreign = language_warning(project)
+    move_up = f"MiniLM stands in for larger models and understands English only: {SWITCH}"
+    return Finding("embedding", not foreign, f"{state}; for English", foreign or move_up)
 
 
 def call_findings(project: Project) -> list[Finding]:

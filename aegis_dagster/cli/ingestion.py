@@ -13,6 +13,7 @@ from typing import Any
 from aegis_dagster.cli.output import err
 from aegis_dagster.cli.terminal import escape
 from aegis_dagster.composition.damage import reset_lost_points
+from aegis_dagster.composition.languages import language_warning
 from aegis_dagster.composition.project import Project
 from aegis_dagster.composition.project import open_project as open_checked
 from aegis_dagster.domain.collection_names import as_written
@@ -97,6 +98,7 @@ class Ingestion:
             "failed_checks": self.failed_checks,
             "waiting": self.waiting(),
             "held": self.held,
+            "warnings": [told] if work["chunked"] and (told := language_warning(project)) else [],
             "ignored": self.ignored,
             "passed_over": [item.to_json() for item in project.documents.passed_over()],
         }

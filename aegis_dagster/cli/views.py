@@ -105,6 +105,8 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
         out.print(f"{summary['deleted']} deleted documents removed from every store.")
     for item in summary["waiting"]:
         out.print(f"[yellow]{item['documents']} documents wait at {item['stage']}:[/] {escape(item['why'])}")
+    for warning in summary["warnings"]:
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
     for check in summary["failed_checks"]:
         out.print(f"[yellow]check failed:[/] {escape(check)}")
     _print_incomplete(values["incomplete"])

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 # Model and version of its vectors, stored with the vectors. A graph that gives other vectors gets a new number; one
 # that gives the same ones (to 1e-5) does not, and a file exported by an older version stays in use.
 MODEL = "all-MiniLM-L6-v2"
+LANGUAGES = frozenset({"en"})  # it was trained on English texts (its model card); ISO 639-1
 EXPORT_VERSION = 1
 
 _OTHERS_EXPORT_SECONDS = 600.0  # an export takes seconds, or minutes on a machine that swaps

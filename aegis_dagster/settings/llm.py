@@ -143,6 +143,7 @@ DEFAULT_PROVIDERS: dict[str, dict[str, Any]] = {
             "qwen2.5vl:7b": _model(TaskType.IMAGE_DESCRIPTION),
             "qwen3:8b": _model(*_TEXT, parameters={"reasoning_effort": "none"}),
             "nomic-embed-text": _model(TaskType.EMBEDDING, dimensions=768, max_input_tokens=2048, texts_per_call=32),
+            "bge-m3": _model(TaskType.EMBEDDING, dimensions=1024, max_input_tokens=8192, texts_per_call=32),
         },
     },
     "dashscope": {

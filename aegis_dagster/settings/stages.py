@@ -126,7 +126,7 @@ class EmbedSettings(Section):
 
     model: str = Field(
         default="all-MiniLM-L6-v2",
-        description="The embedding model: `all-MiniLM-L6-v2`, which runs locally, or `provider/model` of `llm`, e.g. `local/nomic-embed-text`.",
+        description="The embedding model: `all-MiniLM-L6-v2`, which runs locally and understands English only, or `provider/model` of `llm`, e.g. `local/nomic-embed-text` for English, or `local/bge-m3`, `dashscope/text-embedding-v4`, `openai/text-embedding-3-small` for other languages.",
     )
     batch_size: int = Field(default=32, ge=1, description="Texts per call of MiniLM.")
     window_chunks: int = Field(

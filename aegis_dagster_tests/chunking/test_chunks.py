@@ -197,6 +197,7 @@ def test_a_document_without_text_has_no_chunks(plain: bool) -> None:
         "chunker": "plain" if plain else "hybrid",
         "warnings": [],
         "tokens": 0,
+        "languages": {},
     }
 
 

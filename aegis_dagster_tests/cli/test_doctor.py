@@ -1,17 +1,25 @@
 """`aegis doctor` on models: what is configured, what is chosen, and what one token cost. Never a key."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aegis_dagster.cli.doctor_models import embedding_finding
+from aegis_dagster.cli.ingestion import Ingestion
+from aegis_dagster.composition.languages import language_warning
 from aegis_dagster.composition.project import Project
+from aegis_dagster.domain.stages import Stage
+from aegis_dagster.progress import LoggedProgress
 from aegis_dagster.settings import load_settings
+from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stages.sync import update_listing
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.llm_server import Behaviour, Kind, LLMServer, Rule, scripted_server
+from aegis_dagster_tests.support.projects import bring_up, make_project, write_documents
 
 KEY = "sk-nobody-may-see-this"
 MINE = "{mine: {base_url: 'http://127.0.0.1:9/v1', models: {m: {tasks: [summary]}}}}"
@@ -200,3 +208,21 @@ def test_a_call_without_money_is_not_made(
     found = findings(aegis, "--call")
     assert "aegis budget raise openai" in found["call openai"]["move_up"]
     assert server.counts()["calls"] == 0
+
+
+async def test_a_corpus_in_another_language_is_told_with_the_setting_that_helps(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    german = "Die Pumpe der zweiten Linie wird jeden Monat geprüft, und das Ergebnis wird in das Buch geschrieben. " * 3
+    write_documents(project.root, ["c/english.txt"])
+    for name in ("eins", "zwei", "drei", "vier", "sechs"):
+        (project.root / "c" / f"{name}.txt").write_text(f"{name}. {german}", "utf-8")
+    await bring_up(project, stages=(Stage.PARSE, Stage.ENRICH, Stage.CHUNK))
+    finding = embedding_finding(project)
+    assert not finding.ok
+    assert "most of them in `de`" in finding.move_up and "embed.model" in finding.move_up
+    done = Ingestion(LoggedProgress(print))
+    assert done.summary(project)["warnings"] == []  # nothing was chunked in this run
+    done.stage_finished(StageReport(Stage.CHUNK, work=Counter(chunked=1)))
+    assert done.summary(project)["warnings"] == [finding.move_up]
+    english = [document for document in project.documents.all() if document.id == "c/english.txt"]
+    assert language_warning(project, english) == ""
