@@ -1,0 +1,94 @@
+"""The text of mails: fields, every text part, names of attachments."""
+
+import email
+import email.policy
+import io
+from collections import Counter
+from collections.abc import Iterator
+from email.message import MIMEPart
+
+from aegis_dagster.domain.left_out import LeftOut, Piece
+from aegis_dagster.parsing.source_text.web import page_texts
+
+_FIELDS = ("from", "to", "cc", "subject")
+_CALENDAR = ("SUMMARY", "LOCATION", "DESCRIPTION")
+
+
+def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
+    """The fields that people see, the text parts, and the name of every attachment."""
+    if kind == "msg":
+        yield from _outlook(data)
+        return
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    for field in _FIELDS:
+        yield Piece(field, "\n".join(str(value) for value in message.get_all(field, [])))
+    yield from _part(message)
+
+
+def _part(part: MIMEPart) -> Iterator[Piece | LeftOut]:
+    name = part.get_filename()
+    if name:
+        yield Piece("attachment", name)
+    elif part.get_content_type() == "multipart/alternative":
+        yield from _alternatives(part)
+    elif part.is_multipart():
+        for inner in part.iter_parts():
+            yield from _part(inner)
+    elif part.get_content_maintype() == "text":
+        yield from _text(part)
+
+
+def _alternatives(part: MIMEPart) -> Iterator[Piece | LeftOut]:
+    """What all forms of a text have in common: any of them may be the one that is kept."""
+    forms = [list(_part(inner)) for inner in part.iter_parts()]
+    texts = ["\n".join(item.text for item in form if isinstance(item, Piece)) for form in forms]
+    texts = sorted((text for text in texts if text.strip()), key=lambda text: len(text.split()))
+    if not texts:
+        return
+    common = Counter(texts[-1].split())
+    for other in texts[:-1]:
+        shared = common & Counter(other.split())
+        common = shared if shared.total() * 2 >= common.total() else common
+    kept = []
+    for word in texts[-1].split():
+        if common[word] > 0:
+            common[word] -= 1
+            kept.append(word)
+    yield Piece("body", " ".join(kept))
+
+
+def _text(part: MIMEPart) -> Iterator[Piece | LeftOut]:
+    try:
+        text = str(part.get_content())
+    except (LookupError, ValueError):
+        payload = part.get_payload(decode=True)
+        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    if part.get_content_subtype() == "html":
+        yield from page_texts(text, "body")
+    elif part.get_content_subtype() == "calendar":
+        yield Piece("calendar", _calendar(text))
+    else:
+        yield Piece("body", text)
+
+
+def _calendar(text: str) -> str:
+    """The values that people see, of unfolded lines (RFC 5545, 3.1)."""
+    lines = text.replace("\r\n", "\n").replace("\n ", "").replace("\n\t", "").split("\n")
+    fields = (line.partition(":") for line in lines)
+    shown = [value for key, _, value in fields if key.partition(";")[0].upper() in _CALENDAR]
+    return "\n".join(value.replace("\\n", "\n").replace("\\N", "\n").replace("\\", "") for value in shown)
+
+
+def _outlook(data: bytes) -> Iterator[Piece | LeftOut]:
+    from oxmsg import Message
+
+    message = Message.load(io.BytesIO(data))
+    yield Piece("subject", message.subject or "")
+    yield Piece("from", message.sender or "")
+    yield Piece("to", "\n".join(recipient.name for recipient in message.recipients))
+    if message.body:
+        yield Piece("body", message.body)
+    elif message.html_body:
+        yield from page_texts(message.html_body, "body")
+    for attachment in message.attachments:
+        yield Piece("attachment", attachment.file_name or "")

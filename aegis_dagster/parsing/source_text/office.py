@@ -1,0 +1,105 @@
+"""The XML parts of office files, and the links between them."""
+
+import io
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from typing import Final
+
+from lxml import etree
+
+W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+A: Final = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+C: Final = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+M: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+R: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+FALLBACK: Final = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # shown instead of a choice
+_STRICT: Final = b"http://purl.oclc.org/ooxml/"
+_TRANSITIONAL: Final = {
+    b"http://purl.oclc.org/ooxml/wordprocessingml/main": W,
+    b"http://purl.oclc.org/ooxml/spreadsheetml/main": "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}",
+    b"http://purl.oclc.org/ooxml/presentationml/main": "{http://schemas.openxmlformats.org/presentationml/2006/main}",
+    b"http://purl.oclc.org/ooxml/drawingml/main": A,
+    b"http://purl.oclc.org/ooxml/drawingml/chart": C,
+    b"http://purl.oclc.org/ooxml/officeDocument/math": M,
+    b"http://purl.oclc.org/ooxml/officeDocument/relationships": R,
+}
+_BREAKS: Final = {f"{W}{name}" for name in ("p", "tab", "br", "cr", "tc", "ptab")} | {f"{A}p", f"{A}br", f"{A}tab"}
+_TEXTS: Final = {f"{W}t", f"{A}t", f"{M}t", f"{C}v"}
+_ALTERNATIVE: Final = "descr"
+
+
+class Package:
+    """An office file: parts by name, and what each part links to."""
+
+    def __init__(self, data: bytes) -> None:
+        self._archive = zipfile.ZipFile(io.BytesIO(data))
+        self.names = self._archive.namelist()
+        self._present = set(self.names)
+
+    def xml(self, name: str) -> etree._Element | None:
+        """The root of a part; None if it is missing or nothing of it can be read."""
+        if name not in self._present:
+            return None
+        content = self._archive.read(name)
+        if _STRICT in content[:4096]:
+            for strict, namespace in _TRANSITIONAL.items():
+                content = content.replace(strict, namespace[1:-1].encode())
+        return etree.fromstring(content, parser())
+
+    def links(self, name: str) -> dict[str, tuple[str, str]]:
+        """Of each link of a part, by its id: the last word of its type, and the part that it leads to."""
+        folder, base = posixpath.split(name)
+        root = self.xml(f"{folder}/_rels/{base}.rels" if folder else f"_rels/{base}.rels")
+        if root is None:
+            return {}
+        return {
+            link.get("Id", ""): (link.get("Type", "").rpartition("/")[2], _target(folder, link.get("Target", "")))
+            for link in root.iter("{*}Relationship")
+            if link.get("TargetMode") != "External"
+        }
+
+    def linked(self, name: str, *kinds: str) -> list[str]:
+        """The parts of these types that a part leads to, each once."""
+        return list(dict.fromkeys(part for kind, part in self.links(name).values() if kind in kinds))
+
+    def main(self) -> str:
+        """The name of the main part."""
+        return next(iter(self.linked("", "officeDocument")), "")
+
+
+def parser() -> etree.XMLParser:
+    """Reads as much as it can, and nothing from elsewhere."""
+    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, recover=True)
+
+
+def _target(folder: str, target: str) -> str:
+    return target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
+
+
+def text_of(root: etree._Element, without: frozenset[str] = frozenset({FALLBACK})) -> str:
+    """The text of all text elements, paragraphs on lines of their own; nothing of the elements `without`."""
+    parts: list[str] = []
+    skipped = 0
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        tag = element.tag
+        if tag in without:
+            skipped += 1 if event == "start" else -1
+        elif skipped or event == "end":
+            if tag in _BREAKS and not skipped:
+                parts.append("\n")
+        elif tag in _TEXTS:
+            parts.append(element.text or "")
+            if tag == f"{C}v":
+                parts.append("\n")
+        elif tag in _BREAKS:
+            parts.append("\n")
+    return "".join(parts)
+
+
+def alternative_texts(root: etree._Element, *tags: str) -> Iterator[str]:
+    """The alternative texts of drawings."""
+    for element in root.iter(*tags):
+        text = element.get(_ALTERNATIVE, "")
+        if text.strip() and not any(child.get("val") in ("1", "true") for child in element.iter("{*}decorative")):
+            yield text

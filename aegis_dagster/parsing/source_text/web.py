@@ -1,0 +1,94 @@
+"""The visible text of web pages and EPUB books: titles, alternative texts and footers included; hidden text apart."""
+
+import io
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from lxml import etree, html
+
+from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
+from aegis_dagster.parsing.source_text.office import parser
+from aegis_dagster.parsing.source_text.plain import decode
+
+_UNSEEN = ("script", "style", "template", "noscript", "datalist", "head")
+_HIDDEN_STYLE = re.compile(r"display:none|visibility:(?:hidden|collapse)")
+# Elements that stand within a line of text.
+_INLINE = re.compile(
+    "a|abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|mark|q|ruby|rb|rt|rp|s|samp|small|span|"
+    "strike|strong|sub|sup|time|tt|u|var|wbr"
+)
+
+
+def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
+    """The texts of a page, or of each page of a book."""
+    if kind == "epub":
+        yield from _book(data)
+    else:
+        yield from page_texts(decode(data), "")
+
+
+def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
+    """The texts of one page; `name` says where it stands, "" for a page of its own."""
+    if not page.strip():
+        return
+    markup = page.encode("utf-8", "replace")
+    root = html.document_fromstring(
+        markup, parser=html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
+    )
+    at = f"{name}, " if name else ""
+    yield Piece(f"{at}title", "\n".join(title.text or "" for title in root.iter("title")))
+    for element in list(root.iter(*_UNSEEN)):
+        element.drop_tree()
+    for element in list(root.iter(etree.Element)):
+        if element.getparent() is not None and _is_hidden(element):
+            yield LeftOut(Reason.HIDDEN_TEXT, name or "the page", _text(element))
+            element.drop_tree()
+    yield Piece(name or "the page", _text(root))
+    for element in root.iter("img", "area", "input"):
+        if element.get("alt", "").strip():
+            yield Piece(f"{at}alternative text", element.get("alt", ""))
+
+
+def _is_hidden(element: etree._Element) -> bool:
+    if "hidden" in element.attrib or element.get("aria-hidden", "").strip().lower() == "true":
+        return True
+    style = element.get("style")
+    return style is not None and _HIDDEN_STYLE.search("".join(style.lower().split())) is not None
+
+
+def _text(root: etree._Element) -> str:
+    """The text of an element; elements that are not part of a line stand on lines of their own."""
+    parts: list[str] = []
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        if not isinstance(element.tag, str):
+            parts.append(element.tail or "" if event == "end" and element is not root else "")
+            continue
+        if not _INLINE.fullmatch(element.tag):
+            parts.append("\n")
+        if event == "start":
+            parts.append(element.text or "")
+        elif element is not root:
+            parts.append(element.tail or "")
+    return "".join(parts)
+
+
+def _book(data: bytes) -> Iterator[Piece | LeftOut]:
+    """The pages of a book in their order."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        container = etree.fromstring(archive.read("META-INF/container.xml"), parser())
+        package = next(root.get("full-path", "") for root in container.iter("{*}rootfile"))
+        root = etree.fromstring(archive.read(package), parser())
+        yield Piece(
+            "title", "\n".join(title.text or "" for title in root.iter("{http://purl.org/dc/elements/1.1/}title"))
+        )
+        pages = {item.get("id"): item.get("href", "") for item in root.iter("{*}item")}
+        present = set(archive.namelist())
+        for number, item in enumerate(root.iter("{*}itemref"), 1):
+            page = posixpath.normpath(
+                posixpath.join(posixpath.dirname(package), unquote(pages.get(item.get("idref"), "")))
+            )
+            if page in present:
+                yield from page_texts(decode(archive.read(page)), f"chapter {number}")
