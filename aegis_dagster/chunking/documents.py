@@ -22,6 +22,7 @@ from docling_core.types.doc.labels import DocItemLabel
 from aegis_dagster.chunking.passages import Place, fit_headings
 from aegis_dagster.chunking.tokens import TokenCounter
 from aegis_dagster.domain.chunks import Box
+from aegis_dagster.domain.left_out import Piece
 from aegis_dagster.errors import DocumentError, FailureCode
 
 # What counts as the document's text: its body and its notes (speaker notes, comments), not running headers and footers.
@@ -70,18 +71,27 @@ def to_markdown(document: DoclingDocument) -> str:
     )
 
 
-def document_text(document: DoclingDocument) -> str:
-    """Every text of the document once, one item per line: texts, table cells, descriptions; no headers and footers.
+def document_pieces(document: DoclingDocument) -> list[Piece]:
+    """Every text of the document once: texts, table cells, descriptions; no headers and footers.
 
     Collected from the lists of items, not from the tree that the chunkers walk, so that an item outside the tree counts
     as missing.
     """
-    parts = [text.text for text in document.texts if text.content_layer in LAYERS]
+    pieces = [Piece(_place(text), text.text) for text in document.texts if text.content_layer in LAYERS]
     for table in document.tables:
         if table.content_layer in LAYERS:
-            parts.extend(cell.text for cell in table.data.table_cells if not isinstance(cell, RichTableCell))
-    parts.extend(description_of(picture) for picture in document.pictures if picture.content_layer in LAYERS)
-    return "\n".join(parts)
+            cells = (cell.text for cell in table.data.table_cells if not isinstance(cell, RichTableCell))
+            pieces.append(Piece(_place(table), "\n".join(cells)))
+    pieces.extend(
+        Piece(f"{_place(picture)}, description of a picture", description_of(picture))
+        for picture in document.pictures
+        if picture.content_layer in LAYERS
+    )
+    return pieces
+
+
+def _place(item: DocItem) -> str:
+    return f"page {item.prov[0].page_no}" if item.prov else "the parsed document"
 
 
 def heading_texts(document: DoclingDocument) -> list[str]:

@@ -11,21 +11,24 @@ from typing import Any
 from aegis_dagster.chunking.passages import to_chunks
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
-from aegis_dagster.domain.coverage import text_coverage
+from aegis_dagster.domain.coverage import Coverage, text_coverage
 from aegis_dagster.domain.languages import LANGUAGES
+from aegis_dagster.domain.left_out import LeftOut, Piece, count_by_reason, from_json
 from aegis_dagster.errors import DocumentError, FailureCode
 
 
 def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
     """Cut one parsed document into chunks.
 
-    The payload: `parse_dir`, a folder with document.json; `descriptions`, a list of {"picture", "text",
-    "described_by"}; `out_dir`, an empty folder; `options`, with `max_tokens`, `merge_peers` and `tokenizer` (path of a
-    tokenizer.json); `plain`, true for the fallback.
+    The payload: `parse_dir`, a folder with document.json and source_text.json; `descriptions`, a list of {"picture",
+    "text", "described_by"}; `out_dir`, an empty folder; `options`, with `max_tokens`, `merge_peers` and `tokenizer`
+    (path of a tokenizer.json); `plain`, true for the fallback.
 
     Writes chunks.json (a list of `Chunk.to_json`), document.md and report.json into `out_dir` and returns the report:
-    `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `missing_sample` (at most 200 characters), `chunker`
-    ("hybrid" or "plain"), `languages` (passages by ISO 639-1 code), `warnings`. Equal payloads give equal files.
+    `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `losses` (how many passages of the file are in no chunk),
+    `missing` (the first of them, at most 10, with their places), `missing_sample` (the first, at most 200 characters),
+    `left_out` (how many texts are left out on purpose, by reason), `chunker` ("hybrid" or "plain"), `languages`
+    (passages by ISO 639-1 code), `warnings`. Equal payloads give equal files.
 
     Raises DocumentError CHUNKING_FAILED for a document that cannot be read or walked, ConfigurationError for a
     tokenizer that cannot be loaded.
@@ -44,7 +47,7 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     from aegis_dagster.chunking.documents import (
         PlaceFinder,
         attach_descriptions,
-        document_text,
+        document_pieces,
         heading_texts,
         load_document,
         shorten_headings,
@@ -57,7 +60,7 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     counter = TokenCounter(load_tokenizer(Path(options["tokenizer"])))
     document = load_document(Path(payload["parse_dir"]) / "document.json")
     warnings = attach_descriptions(document, payload["descriptions"])
-    markdown, whole_text, headings = to_markdown(document), document_text(document), heading_texts(document)
+    markdown, own_text, headings = to_markdown(document), document_pieces(document), heading_texts(document)
     warnings += shorten_headings(document, counter, max_tokens // 2)
 
     if payload["plain"]:
@@ -69,11 +72,17 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
 
         passages = hybrid_passages(document, counter, max_tokens=max_tokens, merge_peers=bool(options["merge_peers"]))
     chunks = to_chunks(passages, PlaceFinder(document), counter, max_tokens)
-    coverage = text_coverage(whole_text, _texts(chunks, headings))
+    pieces, left_out = _source_text(Path(payload["parse_dir"]) / "source_text.json")
+    texts = list(_texts(chunks, headings))
+    # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
+    coverage = _lesser(text_coverage(pieces, texts, left_out), text_coverage(own_text, texts))
     report = {
         "chunks": len(chunks),
         "coverage": round(coverage.share, 4),
-        "missing_sample": coverage.missing_sample,
+        "losses": coverage.losses,
+        "missing": [{"place": item.place, "text": item.text} for item in coverage.missing],
+        "missing_sample": coverage.missing[0].text if coverage.missing else "",
+        "left_out": count_by_reason(left_out),
         "chunker": "plain" if payload["plain"] else "hybrid",
         "warnings": warnings,
         "tokens": sum(chunk.token_count for chunk in chunks),
@@ -84,6 +93,15 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     (out_dir / "chunks.json").write_text(json.dumps([chunk.to_json() for chunk in chunks], ensure_ascii=False), "utf-8")
     (out_dir / "report.json").write_text(json.dumps(report, ensure_ascii=False), "utf-8")
     return report
+
+
+def _source_text(file: Path) -> tuple[list[Piece], list[LeftOut]]:
+    """What the file holds and what is left out; nothing where the document was parsed before that was written."""
+    return from_json(json.loads(file.read_text("utf-8", "surrogatepass"))) if file.exists() else ([], [])
+
+
+def _lesser(one: Coverage, other: Coverage) -> Coverage:
+    return one if (one.share, -one.losses) <= (other.share, -other.losses) else other
 
 
 def _texts(chunks: list[Chunk], document_headings: list[str]) -> Iterator[str]:

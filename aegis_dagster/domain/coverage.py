@@ -1,54 +1,226 @@
-"""Text coverage: the share of a document's text that its chunks contain."""
+"""Text coverage: the share of a file's text that its chunks contain, and what is missing.
+
+Words are compared as multisets: a word that stands five times in the file and four times in the chunks is missing once.
+What differs and is no loss does not count: case, compatible characters (ligatures, full width), soft hyphens and other
+invisible characters, order, and white space inside words (letter-spacing, hyphens at line ends, words cut by chunks).
+Linear in the length of the texts.
+"""
 
 import re
+import unicodedata
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
 
 # Runs of word characters; longer ones are compared in pieces of 16, because a chunk may end inside a word that is
 # longer than a chunk. `chunking/splitting.py` cuts such words at multiples of the same length.
 WORD_PIECE_LENGTH = 16
-_WORD = re.compile(rf"\w{{1,{WORD_PIECE_LENGTH}}}")
+# Scripts without spaces between words: Thai to Myanmar, Khmer, kana, ideographs. Each of their characters is a word.
+_SPACELESS = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+WORD = rf"[^\W_{_SPACELESS}]{{1,{WORD_PIECE_LENGTH}}}|[^\W_]"
+_WORD = re.compile(WORD)
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
+# Texts that no simple reader collects, so that no chunk is expected to hold them.
+_NOT_COLLECTED = frozenset({Reason.DELETED_TEXT, Reason.OTHER_BODY, Reason.OWN_DOCUMENT})
+
+_SAMPLES = 10
 _SAMPLE_LENGTH = 200  # characters
+_GAP = 2  # words found between two missing ones that still belong to one passage
+_GRAM = 8  # characters that must agree where words are divided differently
+_JOINED = 4  # neighbouring words that may together be one
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A passage of the file that is in no chunk."""
+
+    place: str  # as the piece has it
+    text: str  # as it is written, at most 200 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The share of a document's words that occur in its chunks."""
+    """How much of a file's text occurs in its chunks."""
 
-    share: float  # 0..1; 1.0 for a document without words
-    missing_sample: str  # the first missing words in document order, at most 200 characters; empty: none is missing
+    share: float  # 0..1; 1.0 for a file without words
+    losses: int = 0  # passages that are missing, without stray letters
+    missing: tuple[Missing, ...] = ()  # the first of them, then stray letters, in the order of the file; at most 10
 
 
-def text_coverage(document_text: str, chunk_texts: Iterable[str]) -> Coverage:
-    """Compare the multiset of lower-cased words of a document with that of its chunks.
+def text_coverage(pieces: Sequence[Piece], chunk_texts: Iterable[str], left_out: Iterable[LeftOut] = ()) -> Coverage:
+    """Compare the words of a file with those of its chunks and of what is left out on purpose."""
+    kept = [*chunk_texts, *(item.text for item in left_out if item.reason not in _NOT_COLLECTED)]
+    wanted: Counter[str] = Counter()
+    for piece in pieces:
+        wanted.update(_words(piece.text))
+    present: Counter[str] = Counter()
+    for text in kept:
+        present.update(_words(text))
+    lacking = wanted - present
+    if not lacking:
+        return Coverage(1.0)
+    missing = _Comparison(pieces, kept, lacking, present - wanted).missing()
+    passages = list(_passages(pieces, missing))
+    losses = [passage for passage in passages if passage.is_loss]
+    stray = [passage for passage in passages if not passage.is_loss]
+    return Coverage(
+        1.0 - len(missing) / wanted.total(),
+        len(losses),
+        tuple(passage.shown() for passage in [*losses, *stray][:_SAMPLES]),
+    )
 
-    A word that occurs five times in the document and four times in the chunks is missing once.
-    Linear in the length of the texts.
+
+def _words(text: str) -> list[str]:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold())
+    return _WORD.findall(text.lower())
+
+
+class _Comparison:
+    """Finds the places of missing words, and takes out those that are only divided differently.
+
+    Words are numbers here, in the order of the file and of the chunks.
     """
-    available = Counter(word for text in chunk_texts for word in _words(text))
-    total = 0
-    missing = []
-    for word in _words(document_text):
-        total += 1
-        if available[word] > 0:
-            available[word] -= 1
-        else:
-            missing.append(word)
-    share = 1.0 - len(missing) / total if total else 1.0
-    return Coverage(share, _sample(missing))
+
+    def __init__(
+        self, pieces: Iterable[Piece], kept: Iterable[str], lacking: Counter[str], surplus: Counter[str]
+    ) -> None:
+        self._numbers: dict[str, int] = {}
+        self._file = self._numbered(piece.text for piece in pieces)
+        self._kept = self._numbered(kept)
+        self._spelled = list(self._numbers)
+        self._lacking = {self._numbers[word]: count for word, count in lacking.items()}
+        self._surplus = {self._numbers[word] for word in surplus}
+
+    def _numbered(self, texts: Iterable[str]) -> "array[int]":
+        numbers = self._numbers
+        found = array("I")
+        for text in texts:
+            found.extend([numbers.setdefault(word, len(numbers)) for word in _words(text)])
+        return found
+
+    def missing(self) -> list[int]:
+        """The places of the missing words among the words of the file, ascending."""
+        places = self._lacking_places()
+        if not self._surplus:
+            return places
+        grams, joined = self._surplus_spellings()
+        return [
+            place
+            for start, end in _runs(places, gap=0)
+            if self._spell(self._file, start, end) not in joined
+            for place in self._unspelled(start, end, grams)
+        ]
+
+    def _lacking_places(self) -> list[int]:
+        """Of the places where a lacking word stands, as many as lack: those in whose surroundings the chunks differ."""
+        lacking, file, kept = self._lacking, self._file, self._kept
+        pairs = {pair for pair in pairwise(kept) if pair[0] in lacking or pair[1] in lacking}
+        places: dict[int, list[tuple[int, int]]] = {}
+        for at, number in enumerate(file):
+            if number in lacking:
+                alike = (at > 0 and (file[at - 1], number) in pairs) + (
+                    at + 1 < len(file) and (number, file[at + 1]) in pairs
+                )
+                places.setdefault(number, []).append((alike, -at))
+        return sorted(-at for number, found in places.items() for _, at in sorted(found)[: lacking[number]])
+
+    def _surplus_spellings(self) -> tuple[set[str], set[str]]:
+        """Around the words that only the chunks have: runs of characters, and neighbouring words joined."""
+        kept = self._kept
+        grams: set[str] = set()
+        joined: set[str] = set()
+        surplus = [at for at, number in enumerate(kept) if number in self._surplus]
+        for start, end in _runs(surplus, gap=2 * _GRAM):
+            before, inside, after = self._surroundings(kept, start, end)
+            spelled = before + inside + after
+            grams.update(spelled[at : at + _GRAM] for at in range(len(spelled) - _GRAM + 1))
+        for at in surplus:
+            for start in range(max(at - _JOINED + 1, 0), at + 1):
+                joined.update(self._spell(kept, start, end) for end in range(at + 1, start + _JOINED + 1))
+        return grams, joined
+
+    def _unspelled(self, start: int, end: int, grams: set[str]) -> Iterator[int]:
+        """The places of a run of which some character stands in no run of characters that the chunks have, too."""
+        before, inside, after = self._surroundings(self._file, start, end)
+        spelled = before + inside + after
+        found_until = 0
+        found = bytearray(len(spelled))
+        for at in range(len(spelled) - _GRAM + 1):
+            if spelled[at : at + _GRAM] in grams:
+                first = max(found_until, at)
+                found[first : at + _GRAM] = b"\x01" * (at + _GRAM - first)
+                found_until = at + _GRAM
+        at = len(before)
+        for place in range(start, end):
+            length = len(self._spelled[self._file[place]])
+            if not all(found[at : at + length]):
+                yield place
+            at += length
+
+    def _surroundings(self, words: "array[int]", start: int, end: int) -> tuple[str, str, str]:
+        return (
+            self._spell(words, max(start - _GRAM, 0), start),
+            self._spell(words, start, end),
+            self._spell(words, end, end + _GRAM),
+        )
+
+    def _spell(self, words: "array[int]", start: int, end: int) -> str:
+        return "".join([self._spelled[number] for number in words[start:end]])
 
 
-def _words(text: str) -> Iterable[str]:
-    return (match.group().lower() for match in _WORD.finditer(text))
+def _runs(places: Iterable[int], *, gap: int) -> Iterator[tuple[int, int]]:
+    """Ascending places as runs (first, behind the last) with at most `gap` others between two."""
+    start = end = -1
+    for place in places:
+        if start >= 0 and place - end > gap:
+            yield start, end
+            start = -1
+        start, end = (place if start < 0 else start), place + 1
+    if start >= 0:
+        yield start, end
 
 
-def _sample(words: list[str]) -> str:
-    """As many of the first words as fit."""
-    sample = ""
-    for word in words:
-        longer = f"{sample} {word}" if sample else word
-        if len(longer) > _SAMPLE_LENGTH:
-            break
-        sample = longer
-    return sample
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A run of missing words in one piece."""
+
+    piece: Piece
+    start: int  # among the words of the piece
+    end: int
+    is_loss: bool  # whether it says something: a number, or more than a letter or two
+
+    def shown(self) -> Missing:
+        """The passage as it is written."""
+        said: list[str] = []
+        at = 0
+        for written in self.piece.text.split():
+            before, at = at, at + len(_words(written))
+            if before >= self.end:
+                break
+            if at > max(self.start, before):
+                said.append(written)
+        text = " ".join(said)
+        return Missing(self.piece.place, text if len(text) <= _SAMPLE_LENGTH else text[: _SAMPLE_LENGTH - 1] + "…")
+
+
+def _passages(pieces: Iterable[Piece], places: Sequence[int]) -> Iterator[_Passage]:
+    begin = 0  # of a piece, among the words of the file
+    at = 0
+    for piece in pieces:
+        if at == len(places):
+            return
+        words = _words(piece.text)
+        until = bisect_left(places, begin + len(words), at)
+        for start, end in _runs([place - begin for place in places[at:until]], gap=_GAP):
+            lost = [
+                words[place - begin]
+                for place in places[bisect_left(places, begin + start, at) : bisect_left(places, begin + end, at)]
+            ]
+            yield _Passage(piece, start, end, any(word.isdigit() for word in lost) or len("".join(lost)) > 2)
+        at, begin = until, begin + len(words)

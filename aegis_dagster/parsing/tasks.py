@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aegis_dagster.domain.left_out import count_by_reason
+from aegis_dagster.domain.left_out import LeftOut, count_by_reason, to_json
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.opening import is_swapped, open_file
 from aegis_dagster.parsing.checks import check_size, count_pages
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
-    """Parse one file into `out_dir`: `document.json`, `pictures/*.png`, `manifest.json`. Returns the manifest.
+    """Parse one file into `out_dir`: `document.json`, `source_text.json`, `pictures/*.png`, `manifest.json`.
+
+    Returns the manifest. `source_text.json` is what the file holds, as a simple reader finds it, and what is left out
+    on purpose (`domain/left_out.py`); the chunk task compares its chunks with it.
 
     payload: `path` (absolute, without links), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes
     that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `max_pictures`,
@@ -53,11 +57,12 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     document = parsed.document
     warnings, pictures_left_out = _write_pictures(document, data, kind, out_dir, options)
     document.name = Path(name).stem
+    left_out, incomparable = _write_source_text(data, kind, parsed.left_out, out_dir)
     manifest: dict[str, Any] = {
         "format": kind,
         "route": parsed.route,
         "ocr_pages": parsed.ocr_pages,
-        "warnings": [*parsed.warnings, *warnings],
+        "warnings": [*parsed.warnings, *warnings, *incomparable],
         "pages": len(document.pages) or pages,
         "tables": len(document.tables),
         "pictures": len(document.pictures),
@@ -65,8 +70,8 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     }
     if pictures_left_out:
         manifest["pictures_left_out"] = pictures_left_out
-    if parsed.left_out:
-        manifest["left_out"] = count_by_reason(parsed.left_out)
+    if left_out:
+        manifest["left_out"] = count_by_reason(left_out)
     _require_text(manifest, ocr=options["ocr"])
     (out_dir / "document.json").write_text(document.model_dump_json(exclude_none=True, by_alias=True), "utf-8")
     manifest["seconds"] = round(time.perf_counter() - started, 3)
@@ -111,6 +116,29 @@ def _write_pictures(
 
     limits = PictureLimits(options["max_pictures"], options["max_picture_megabytes"])
     return write_pictures(document, data, kind, out_dir, limits)
+
+
+def _write_source_text(
+    data: bytes, kind: str, told: Sequence[LeftOut], out_dir: Path
+) -> tuple[list[LeftOut], list[str]]:
+    """Returns what is left out on purpose, and warnings.
+
+    Where the real reader tells of texts for some reason, the simple one need not: it finds them in another way.
+    """
+    from aegis_dagster.parsing.source_text import texts_of
+
+    try:
+        pieces, unseen = texts_of(data, kind)
+        warnings = []
+    except Exception as error:
+        # Any library may stop at a part that the real reader was able to pass over; that costs only the comparison.
+        pieces, unseen = [], []
+        warnings = [f"The chunks could not be compared with the file: its text is unreadable ({type(error).__name__})."]
+    reasons = {item.reason for item in told}
+    left_out = [*told, *(item for item in unseen if item.reason not in reasons)]
+    text = json.dumps(to_json(pieces, left_out), ensure_ascii=False)
+    (out_dir / "source_text.json").write_text(text, "utf-8", "surrogatepass")
+    return left_out, warnings
 
 
 def _count_characters(document: "DoclingDocument") -> int:

@@ -44,7 +44,7 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
         facts = read_json(bench.artifacts.path(Stage.CHUNK, fingerprint) / "report.json")
         if (refusal := bench.identities.limits.refusal(Demand(chunks=facts["chunks"]))) is not None:
             raise refusal
-        facts["marked"] = facts["coverage"] < bench.options.min_coverage
+        facts["marked"] = facts.get("losses", 0) > 0 or facts["coverage"] < bench.options.min_coverage
         return Outcome(Status.DONE, facts)
 
     return await run_each(Stage.CHUNK, documents, bench, chunk, force=force)
