@@ -7,12 +7,12 @@ from aegis_dagster.chunking.tokens import TokenCounter
 from aegis_dagster.domain.coverage import WORD_PIECE_LENGTH
 
 # Where a text may be cut, best first: after line breaks, after sentences, after white space, and, within a word that
-# fits no chunk, at multiples of 16 word characters (as coverage compares them), finally anywhere.
+# fits no chunk, at multiples of 16 letters and digits (as coverage compares them), finally anywhere.
 _CUTS = (
     re.compile(r"\n+"),
     re.compile(r"[。！？]\s*|[.!?…;][\"'”’)\]]*\s+"),
     re.compile(r"\s+"),
-    re.compile(rf"\w{{1,{WORD_PIECE_LENGTH}}}|\W"),
+    re.compile(rf"[^\W_]{{1,{WORD_PIECE_LENGTH}}}|[\W_]"),
     re.compile(r".", re.DOTALL),
 )
 _SEPARATOR_ROW = re.compile(r"^\|(?:\s*:?-+:?\s*\|)+\s*$")

@@ -13,7 +13,7 @@ from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.coverage import Coverage, text_coverage
 from aegis_dagster.domain.languages import LANGUAGES
-from aegis_dagster.domain.left_out import LeftOut, Piece, count_by_reason, from_json
+from aegis_dagster.domain.left_out import LeftOut, Piece, from_json
 from aegis_dagster.errors import DocumentError, FailureCode
 
 
@@ -27,8 +27,8 @@ def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
     Writes chunks.json (a list of `Chunk.to_json`), document.md and report.json into `out_dir` and returns the report:
     `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `losses` (how many passages of the file are in no chunk),
     `missing` (the first of them, at most 10, with their places), `missing_sample` (the first, at most 200 characters),
-    `left_out` (how many texts are left out on purpose, by reason), `chunker` ("hybrid" or "plain"), `languages`
-    (passages by ISO 639-1 code), `warnings`. Equal payloads give equal files.
+    `chunker` ("hybrid" or "plain"), `languages` (passages by ISO 639-1 code), `warnings`. Equal payloads give equal
+    files.
 
     Raises DocumentError CHUNKING_FAILED for a document that cannot be read or walked, ConfigurationError for a
     tokenizer that cannot be loaded.
@@ -82,7 +82,6 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
         "losses": coverage.losses,
         "missing": [{"place": item.place, "text": item.text} for item in coverage.missing],
         "missing_sample": coverage.missing[0].text if coverage.missing else "",
-        "left_out": count_by_reason(left_out),
         "chunker": "plain" if payload["plain"] else "hybrid",
         "warnings": warnings,
         "tokens": sum(chunk.token_count for chunk in chunks),

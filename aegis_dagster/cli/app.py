@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegis_dagster.cli import alerts, caches, money, monitoring, upkeep, views
+from aegis_dagster.cli import alerts, caches, document_view, money, monitoring, upkeep, views
 from aegis_dagster.cli.options import Json, Paths
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
@@ -206,12 +206,12 @@ def show(
     from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
-        values = views.document_values(open_project(), document)
+        values = document_view.document_values(open_project(), document)
         if as_json:
             print_json(values)
         else:
             everything = not (markdown or chunks or pictures)
-            views.print_document(
+            document_view.print_document(
                 values, markdown=markdown or everything, chunks=chunks or everything, pictures=pictures or everything
             )
 

@@ -2,23 +2,19 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from aegis_dagster.cli.document_view import by_reason, missing_line
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
-from aegis_dagster.composition.damage import folder_to_read
 from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.chunks import LocatedChunk, locate
+from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import ChunkId
-from aegis_dagster.domain.stages import ARTIFACT_STAGES, CUT_AT, Document, Stage, Status
+from aegis_dagster.domain.stages import Document, Stage, Status
 from aegis_dagster.search import PassageHit, passages_of
-from aegis_dagster.stages.chunk import read_chunks
-from aegis_dagster.stages.enrich import read_descriptions
 from aegis_dagster.stores.evidence.queries import Sourced
 
 _PASSAGE_CHARACTERS = 400
@@ -61,9 +57,16 @@ def status_values(project: Project, only: Collection[Document] | None = None) ->
             for item in project.reports.failures(only)
         ],
         "marked": [
-            {"document": document, "coverage": coverage, "missing_sample": sample}
-            for document, coverage, sample in project.reports.marked(only)
+            {
+                "document": item.document_id,
+                "coverage": item.coverage,
+                "losses": item.losses,
+                "missing_sample": item.missing_sample,
+                "missing": [{"place": place, "text": text} for place, text in item.missing],
+            }
+            for item in project.reports.marked(only)
         ],
+        "left_out": project.reports.left_out(only),
         "incomplete": [
             {"document": item.document_id, "stage": str(item.stage), "unread": dict(item.unread)}
             | ({"why": dict(item.why)} if item.why else {})
@@ -81,8 +84,9 @@ def print_status(project: Project, failed: bool) -> None:
         out.print(f"[yellow]{item['documents']} documents wait:[/] {escape(item['why'])} Every run tries them again.")
     for item in values["passed_over"]:
         out.print(f"passed over: {escape(item['path'])} ({item['reason']}): {escape(item['remedy'])}")
-    for item in values["marked"]:
-        out.print(f"text missing in chunks: {escape(item['document'])} ({item['coverage']:.1%} found)")
+    _print_marked(values["marked"])
+    if values["left_out"]:
+        out.print(f"left out on purpose: {by_reason(values['left_out'])}")
     _print_incomplete(values["incomplete"])
     if failed:
         _print_failures(values["failures"])
@@ -109,6 +113,7 @@ def print_ingestion(project: Project, scope: Sequence[Document], summary: dict[s
         out.print(f"[yellow]warning:[/] {escape(warning)}")
     for check in summary["failed_checks"]:
         out.print(f"[yellow]check failed:[/] {escape(check)}")
+    _print_marked(values["marked"])
     _print_incomplete(values["incomplete"])
     _print_failures(values["failures"])
 
@@ -123,78 +128,6 @@ def print_hits(hits: Sequence[PassageHit]) -> None:
         if hit.headings:
             out.print(f"   [cyan]{escape(' › '.join(hit.headings))}[/]")
         out.print(f"   {escape(_shortened(hit.text))}\n")
-
-
-def document_values(project: Project, name: str) -> dict[str, Any]:
-    """The JSON contract of `show`. Raises UnknownDocument."""
-    document = project.reports.find(name)
-    state = project.states.one(document)
-    parsed, enriched, chunked = (_folder(project, stage, state.wanted[stage]) for stage in ARTIFACT_STAGES)
-    chunks = locate(document.id, read_chunks(chunked)) if chunked.is_dir() else []
-    markdown = (chunked / "document.md").read_text("utf-8") if chunked.is_dir() else ""
-    return {
-        "document": document.id,
-        "status": str(state.status),
-        "markdown": markdown,
-        "chunks": [
-            {
-                "chunk": item.id,
-                "pages": list(item.chunk.pages),
-                "boxes": [asdict(box) for box in item.chunk.boxes],
-                "headings": list(item.chunk.headings),
-                "text": item.chunk.text,
-            }
-            for item in chunks
-        ],
-        "pictures": [
-            {
-                "page": entry["page"],
-                "description": entry["text"],
-                "described_by": entry["described_by"],
-                "skipped": entry["skipped"],
-                "cut": CUT_AT in entry,
-                "file": str(parsed / entry["file"]),
-            }
-            for entry in read_descriptions(enriched)
-        ],
-        "stages": {
-            str(stage): {
-                "status": str(one.status),
-                "facts": one.facts,
-                "code": one.failure.code if one.failure else None,
-            }
-            for stage in Stage
-            if (one := state.recorded.get(stage)) is not None
-        },
-    }
-
-
-def _folder(project: Project, stage: Stage, fingerprint: str) -> Path:
-    """The folder of a result, which need not exist yet. Raises DocumentError ARTIFACT_DAMAGED, and resets it."""
-    if project.artifacts.exists(stage, fingerprint):
-        return folder_to_read(project, stage, fingerprint)
-    return project.artifacts.path(stage, fingerprint)
-
-
-def print_document(values: dict[str, Any], *, markdown: bool, chunks: bool, pictures: bool) -> None:
-    """Print the chosen parts of a document."""
-    out.print(f"[bold]{escape(values['document'])}[/] ({values['status']})")
-    for stage, state in values["stages"].items():
-        facts = ", ".join(f"{key}: {value}" for key, value in state["facts"].items() if value not in ("", [], None))
-        out.print(f"  {stage}: {state['status']}  [dim]{escape(facts)}[/]")
-    if markdown:
-        out.print("\n" + values["markdown"], markup=False)
-    if chunks:
-        for number, chunk in enumerate(values["chunks"], 1):
-            out.print(
-                f"\n[bold]chunk {number}[/] pages {chunk['pages']} [cyan]{escape(' › '.join(chunk['headings']))}[/]"
-            )
-            out.print(chunk["text"], markup=False)
-    if pictures:
-        for picture in values["pictures"]:
-            said = picture["description"] or f"({picture['skipped'] or 'no text found'})"
-            cut = " [yellow](cut)[/]" if picture["cut"] else ""
-            out.print(f"\n[bold]picture[/] page {picture['page']} {escape(picture['file'])}{cut}\n{escape_lines(said)}")
 
 
 def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
@@ -313,6 +246,15 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
         out.print(f"   {escape(item['message'])}\n   remedy: {escape_lines(item['remedy'])}")
 
 
+def _print_marked(marked: Sequence[dict[str, Any]]) -> None:
+    for item in marked:
+        example = f", {missing_line(item['missing'][0])}" if item["missing"] else ""
+        found = f"{_found(item['coverage'])} found{example}"
+        out.print(
+            f"[yellow]text missing in chunks:[/] {escape(item['document'])} ({found}). `aegis show DOCUMENT` lists it."
+        )
+
+
 def _print_incomplete(incomplete: Sequence[dict[str, Any]]) -> None:
     for item in incomplete:
         what = "pictures" if item["stage"] == Stage.ENRICH else "chunks"
@@ -328,3 +270,8 @@ def _print_incomplete(incomplete: Sequence[dict[str, Any]]) -> None:
 def _shortened(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= _PASSAGE_CHARACTERS else flat[: _PASSAGE_CHARACTERS - 1] + "…"
+
+
+def _found(coverage: float) -> str:
+    """A share in percent, which says 100 only where it is all."""
+    return f"{min(coverage, 0.999) if coverage < 1 else coverage:.1%}"

@@ -22,9 +22,10 @@ from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
 WORD_PIECE_LENGTH = 16
 # Scripts without spaces between words: Thai to Myanmar, Khmer, kana, ideographs. Each of their characters is a word.
 _SPACELESS = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-WORD = rf"[^\W_{_SPACELESS}]{{1,{WORD_PIECE_LENGTH}}}|[^\W_]"
-_WORD = re.compile(WORD)
+_WORD = re.compile(rf"[^\W_{_SPACELESS}]{{1,{WORD_PIECE_LENGTH}}}|[^\W_]")
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
+# PDFs have one glyph for lam and alef; some readers give its two letters in the order in which they are drawn.
+_LAM_ALEF = re.compile("\u0644([\u0622\u0623\u0625\u0627])")
 # Texts that no simple reader collects, so that no chunk is expected to hold them.
 _NOT_COLLECTED = frozenset({Reason.DELETED_TEXT, Reason.OTHER_BODY, Reason.OWN_DOCUMENT})
 
@@ -76,9 +77,10 @@ def text_coverage(pieces: Sequence[Piece], chunk_texts: Iterable[str], left_out:
 
 
 def _words(text: str) -> list[str]:
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold())
-    return _WORD.findall(text.lower())
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+    return _WORD.findall(_LAM_ALEF.sub("\\1\u0644", unicodedata.normalize("NFKC", folded)))
 
 
 class _Comparison:
@@ -92,6 +94,7 @@ class _Comparison:
     ) -> None:
         self._numbers: dict[str, int] = {}
         self._file = self._numbered(piece.text for piece in pieces)
+        self._of_file = set(self._numbers)
         self._kept = self._numbered(kept)
         self._spelled = list(self._numbers)
         self._lacking = {self._numbers[word]: count for word, count in lacking.items()}
@@ -115,20 +118,33 @@ class _Comparison:
             for start, end in _runs(places, gap=0)
             if self._spell(self._file, start, end) not in joined
             for place in self._unspelled(start, end, grams)
+            if self._spelled[self._file[place]] not in joined
         ]
 
     def _lacking_places(self) -> list[int]:
-        """Of the places where a lacking word stands, as many as lack: those in whose surroundings the chunks differ."""
+        """Of the places where a lacking word stands, as many as lack: those whose neighbours the chunks do not have."""
         lacking, file, kept = self._lacking, self._file, self._kept
         pairs = {pair for pair in pairwise(kept) if pair[0] in lacking or pair[1] in lacking}
-        places: dict[int, list[tuple[int, int]]] = {}
+        found: dict[int, list[tuple[int, int]]] = {number: [] for number in lacking}
         for at, number in enumerate(file):
             if number in lacking:
                 alike = (at > 0 and (file[at - 1], number) in pairs) + (
                     at + 1 < len(file) and (number, file[at + 1]) in pairs
                 )
-                places.setdefault(number, []).append((alike, -at))
-        return sorted(-at for number, found in places.items() for _, at in sorted(found)[: lacking[number]])
+                found[number].append((alike, -at))  # of equal places the last: the first copy of a line is kept
+        missing: set[int] = set()
+        unclear = []
+        for number, places in found.items():
+            places.sort()
+            count = lacking[number]
+            if count < len(places) and places[count - 1][0] == places[count][0]:
+                unclear.append(number)
+            else:
+                missing.update(-at for _, at in places[:count])
+        for number in unclear:  # beside what is missing for certain
+            beside = sorted((alike - ({-at - 1, 1 - at} & missing != set()), at) for alike, at in found[number])
+            missing.update(-at for _, at in beside[: lacking[number]])
+        return sorted(missing)
 
     def _surplus_spellings(self) -> tuple[set[str], set[str]]:
         """Around the words that only the chunks have: runs of characters, and neighbouring words joined."""
@@ -143,7 +159,14 @@ class _Comparison:
         for at in surplus:
             for start in range(max(at - _JOINED + 1, 0), at + 1):
                 joined.update(self._spell(kept, start, end) for end in range(at + 1, start + _JOINED + 1))
+        joined.update(half for number in self._surplus for half in self._halves(self._spelled[number]))
         return grams, joined
+
+    def _halves(self, word: str) -> Iterator[str]:
+        """The two words of the file that a word of the chunks is joined of, wherever they stand (as exponents do)."""
+        for at in range(2, len(word) - 1):
+            if word[:at] in self._of_file and word[at:] in self._of_file:
+                yield from (word[:at], word[at:])
 
     def _unspelled(self, start: int, end: int, grams: set[str]) -> Iterator[int]:
         """The places of a run of which some character stands in no run of characters that the chunks have, too."""

@@ -20,6 +20,7 @@ _POINTS_BEFORE = "points_before"  # key in the facts of a document that kept its
 UPSTREAM_FAILED = "upstream_failed"  # key in the facts of a stage whose earlier stage failed
 UNREAD_WHY = "unread_why"  # key in the facts of a stage: what was said about it, a sentence by error code
 UNREAD = "unread"  # key in the facts of a stage: what no model read to its end, a number by error code
+LEFT_OUT = "left_out"  # key in the facts of parse: texts that are left out on purpose, a number by reason
 CUT_AT = "cut_at"  # key in the facts of a stage: the most tokens an answer was allowed when some were cut
 
 

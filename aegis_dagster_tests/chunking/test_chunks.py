@@ -193,6 +193,8 @@ def test_a_document_without_text_has_no_chunks(plain: bool) -> None:
     assert report == {
         "chunks": 0,
         "coverage": 1.0,
+        "losses": 0,
+        "missing": [],
         "missing_sample": "",
         "chunker": "plain" if plain else "hybrid",
         "warnings": [],
@@ -208,6 +210,7 @@ def test_a_text_that_hangs_nowhere_in_the_document_counts_as_missing() -> None:
     document.body.children.pop()
     report = chunk_document(document).report
     assert report["coverage"] == 0.75
+    assert report["missing"] == [{"place": "the parsed document", "text": "forgotten"}]
     assert report["missing_sample"] == "forgotten"
 
 

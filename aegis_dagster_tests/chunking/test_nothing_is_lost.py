@@ -53,7 +53,7 @@ def _build(elements: Sequence[tuple[object, ...]]) -> DoclingDocument:
 
 def _assert_promises(result: Chunked, max_tokens: int) -> None:
     counter = token_counter()
-    assert result.report["coverage"] == 1.0, result.report["missing_sample"]
+    assert result.report["coverage"] == 1.0, result.report["missing"]
     assert result.report["chunks"] == len(result.chunks)
     for ordinal, chunk in enumerate(result.chunks):
         assert chunk.ordinal == ordinal

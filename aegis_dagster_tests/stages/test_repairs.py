@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.cli.views import document_values
+from aegis_dagster.cli.document_view import document_values
 from aegis_dagster.composition.project import Project
 from aegis_dagster.digests import digests
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status

@@ -15,7 +15,7 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId
 from aegis_dagster.domain.markdown import escaped
 from aegis_dagster.domain.stages import UNREAD, UNREAD_WHY, Document, Stage
 from aegis_dagster.errors import FailureCode
-from aegis_dagster.stores.catalog.reports import FailedDocument
+from aegis_dagster.stores.catalog.reports import FailedDocument, MarkedDocument
 
 # Partitioned checks are a preview of dagster, which is pinned; every `dagster` command would print the warning.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
@@ -80,27 +80,36 @@ def _not_parsed(failed: Sequence[FailedDocument], documents: int) -> str:
 
 
 def text_coverage(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
-    """WARN with the documents that have too little of their text in chunks."""
+    """WARN with the documents of which text is in no chunk, with examples and their places."""
     marked = project.reports.marked(documents)
     shares = [facts["coverage"] for facts in project.reports.facts(Stage.CHUNK, documents).values()]
     lines = [
-        f"- {escaped(document)}: {share:.2%}, missing: {escaped(sample[:100])}"
-        for document, share, sample in marked[:_SAMPLE]
+        f"- {escaped(item.document_id)}: {item.coverage:.2%}, {item.losses} passages: {_examples(item, _SAMPLE)}"
+        for item in marked[:_SAMPLE]
     ]
-    named = ", ".join(f"{escaped(document)} ({share:.2%} found)" for document, share, _ in marked[:_NAMED])
+    named = "; ".join(f"{escaped(item.document_id)} ({_examples(item, 1)})" for item in marked[:_NAMED])
+    left_out = project.reports.left_out(documents)
     return dg.AssetCheckResult(
         passed=not marked,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(marked)} documents have text that is in no chunk: {named}"
-        f"{', ...' if len(marked) > _NAMED else ''}. Remedy: compare `aegis show DOCUMENT --chunks` with the file."
+        f"{'; ...' if len(marked) > _NAMED else ''}. Remedy: compare `aegis show DOCUMENT --chunks` with the file."
         if marked
         else None,
         metadata={
             "marked": len(marked),
             "lowest_coverage": min(shares, default=1.0),
             "documents": dg.MetadataValue.md("\n".join(lines)),
+            "left_out_on_purpose": sum(left_out.values()),
+            "left_out_by_reason": dg.MetadataValue.json(left_out),
         },
     )
+
+
+def _examples(item: MarkedDocument, most: int) -> str:
+    """The first passages that are missing, each with its place; a document chunked long ago has only a sample."""
+    said = [f"{place}: {text[:100]}" for place, text in item.missing[:most]] or [item.missing_sample[:100]]
+    return escaped("; ".join(said))
 
 
 def vectors_match_chunks(project: Project, documents: Sequence[Document]) -> dg.AssetCheckResult:
@@ -230,7 +239,8 @@ COLLECTION_CHECKS = [
     ),
     CollectionCheck(
         "chunks",
-        "No document lost text in its chunks. Otherwise compare `aegis show DOCUMENT --chunks` with the file.",
+        "The chunks of each document hold the text of its file, as a second, simple reader finds it. Otherwise compare "
+        "`aegis show DOCUMENT --chunks` with the file.",
         text_coverage,
     ),
     CollectionCheck(

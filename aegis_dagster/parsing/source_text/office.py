@@ -2,6 +2,8 @@
 
 import io
 import posixpath
+import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from typing import Final
@@ -25,22 +27,27 @@ _TRANSITIONAL: Final = {
     b"http://purl.oclc.org/ooxml/officeDocument/relationships": R,
 }
 _BREAKS: Final = {f"{W}{name}" for name in ("p", "tab", "br", "cr", "tc", "ptab")} | {f"{A}p", f"{A}br", f"{A}tab"}
-_TEXTS: Final = {f"{W}t", f"{A}t", f"{M}t", f"{C}v"}
-_ALTERNATIVE: Final = "descr"
+_TEXTS: Final = {f"{W}t", f"{A}t"}
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_FILE_NAME: Final = re.compile(r"[^\s/\\]+\.(?:png|jpe?g|gif|bmp|tiff?|emf|wmf|svg|webp)", re.IGNORECASE)
 
 
 class Package:
-    """An office file: parts by name, and what each part links to."""
+    """An office file: parts by name, and what each part links to.
+
+    A part is read once, however many others lead to it: a small file may name a large part thousands of times.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._archive = zipfile.ZipFile(io.BytesIO(data))
-        self.names = self._archive.namelist()
-        self._present = set(self.names)
+        self._links: dict[str, dict[str, tuple[str, str]]] = {}
+        self._unread = set(self._archive.namelist())
 
     def xml(self, name: str) -> etree._Element | None:
-        """The root of a part; None if it is missing or nothing of it can be read."""
-        if name not in self._present:
+        """The root of a part; None if it is missing, was read before, or nothing of it can be read."""
+        if name not in self._unread:
             return None
+        self._unread.remove(name)
         content = self._archive.read(name)
         if _STRICT in content[:4096]:
             for strict, namespace in _TRANSITIONAL.items():
@@ -49,15 +56,15 @@ class Package:
 
     def links(self, name: str) -> dict[str, tuple[str, str]]:
         """Of each link of a part, by its id: the last word of its type, and the part that it leads to."""
-        folder, base = posixpath.split(name)
-        root = self.xml(f"{folder}/_rels/{base}.rels" if folder else f"_rels/{base}.rels")
-        if root is None:
-            return {}
-        return {
-            link.get("Id", ""): (link.get("Type", "").rpartition("/")[2], _target(folder, link.get("Target", "")))
-            for link in root.iter("{*}Relationship")
-            if link.get("TargetMode") != "External"
-        }
+        if name not in self._links:
+            folder, base = posixpath.split(name)
+            root = self.xml(posixpath.join(folder, "_rels", f"{base}.rels"))
+            self._links[name] = {
+                link.get("Id", ""): (link.get("Type", "").rpartition("/")[2], _target(folder, link.get("Target", "")))
+                for link in (() if root is None else root.iter("{*}Relationship"))
+                if link.get("TargetMode") != "External"
+            }
+        return self._links[name]
 
     def linked(self, name: str, *kinds: str) -> list[str]:
         """The parts of these types that a part leads to, each once."""
@@ -85,21 +92,38 @@ def text_of(root: etree._Element, without: frozenset[str] = frozenset({FALLBACK}
         tag = element.tag
         if tag in without:
             skipped += 1 if event == "start" else -1
-        elif skipped or event == "end":
-            if tag in _BREAKS and not skipped:
-                parts.append("\n")
-        elif tag in _TEXTS:
-            parts.append(element.text or "")
-            if tag == f"{C}v":
-                parts.append("\n")
+        elif skipped:
+            continue
         elif tag in _BREAKS:
             parts.append("\n")
+        elif event == "start" and tag in _TEXTS:
+            parts.append(element.text or "")
+        elif event == "start" and tag == f"{M}t":
+            parts.append(_formula(element.text or ""))
     return "".join(parts)
 
 
+def _formula(text: str) -> str:
+    """The letters and digits of a formula, apart from each other: readers write its other signs in many ways."""
+    return f" {_NOT_ASCII.sub(' ', unicodedata.normalize('NFKC', text))} "
+
+
+def chart_text(root: etree._Element) -> str:
+    """The titles of a chart, and the names and values that it shows, those of each range of cells once."""
+    ranges: dict[str, list[str]] = {}
+    for values in root.iter(f"{C}strRef", f"{C}numRef"):
+        shown = [value.text or "" for value in values.iter(f"{C}v")]
+        ranges.setdefault(values.findtext(f"{C}f", "") or " ".join(shown), shown)
+    return "\n".join([text_of(root), *(value for shown in ranges.values() for value in shown)])
+
+
 def alternative_texts(root: etree._Element, *tags: str) -> Iterator[str]:
-    """The alternative texts of drawings."""
+    """The alternative texts of drawings, without the names of files that programs put in their place."""
     for element in root.iter(*tags):
-        text = element.get(_ALTERNATIVE, "")
-        if text.strip() and not any(child.get("val") in ("1", "true") for child in element.iter("{*}decorative")):
+        text = element.get("descr", "").strip()
+        if (
+            text
+            and not _FILE_NAME.fullmatch(text)
+            and not any(child.get("val") in ("1", "true") for child in element.iter("{*}decorative"))
+        ):
             yield text

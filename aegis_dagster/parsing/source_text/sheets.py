@@ -14,6 +14,7 @@ from aegis_dagster.parsing.source_text.office import Package, R, alternative_tex
 
 _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}cNvPr"
+_DRAWINGS = ("comments", "threadedComment", "drawing", "chart", "diagramData")
 _WHOLE = re.compile(r"-?\d{1,15}")
 _CODE = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{6}|\d+|[A-Za-z])')  # in printed headers: fonts, positions, page numbers
 
@@ -85,17 +86,27 @@ def _furniture(sheet: etree._Element, place: str) -> Iterator[Piece]:
 
 
 def _drawn(package: Package, part: str, place: str) -> Iterator[Piece]:
-    """Comments, text boxes, charts, diagrams and alternative texts."""
-    for number, (kind, other) in enumerate(package.links(part).values()):
-        root = package.xml(other) if kind in ("comments", "drawing", "chart", "diagramData") else None
+    """Comments, text boxes, titles of charts, diagrams and alternative texts. The values of charts stand in cells."""
+    for kind, other in package.links(part).values():
+        root = package.xml(other) if kind in _DRAWINGS else None
         if root is None:
             continue
         if kind == "comments":
+            authors = [author.text or "" for author in root.iter(f"{_S}author")]
             for comment in root.iter(f"{_S}comment"):
-                yield Piece(f"{place}, comment at {comment.get('ref', number)}", _rich_text(comment))
-            continue
-        yield Piece(f"{place}, {kind}", text_of(root))
-        for text in alternative_texts(root, _DRAWN):
-            yield Piece(f"{place}, alternative text", text)
-        if kind == "drawing":
+                if not _is_stand_in(comment, authors):
+                    yield Piece(f"{place}, comment at {comment.get('ref', '')}", _rich_text(comment))
+        elif kind == "threadedComment":
+            for comment in root.iter("{*}threadedComment"):
+                yield Piece(f"{place}, comment at {comment.get('ref', '')}", comment.findtext("{*}text", ""))
+        else:
+            yield Piece(f"{place}, {kind}", text_of(root))
+            for text in alternative_texts(root, _DRAWN):
+                yield Piece(f"{place}, alternative text", text)
             yield from _drawn(package, other, place)
+
+
+def _is_stand_in(comment: etree._Element, authors: list[str]) -> bool:
+    """Whether it only tells old programs that they cannot show a threaded comment."""
+    at = comment.get("authorId", "")
+    return at.isdecimal() and int(at) < len(authors) and authors[int(at)].startswith("tc=")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.parsing.source_text.office import FALLBACK, A, Package, R, alternative_texts, text_of
+from aegis_dagster.parsing.source_text.office import A, Package, R, alternative_texts, chart_text, text_of
 
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _PARTS = {
@@ -11,7 +11,6 @@ _PARTS = {
     "comments": "comments",
     "diagramData": "diagram",
     "chart": "chart",
-    "chartEx": "chart",
 }
 
 
@@ -38,7 +37,7 @@ def _part(package: Package, name: str, place: str) -> Iterator[Piece]:
     for field in list(root.iter(f"{A}fld")):
         if field.get("type", "") == "slidenum":
             field.clear()
-    yield Piece(place, text_of(root, frozenset({FALLBACK})))
+    yield Piece(place, chart_text(root) if place.endswith("chart") else text_of(root))
     legacy = "\n".join(element.text or "" for element in root.iter(f"{_P}text"))
     yield Piece(place, legacy)
     for text in alternative_texts(root, f"{_P}cNvPr"):

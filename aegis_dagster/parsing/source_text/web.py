@@ -85,10 +85,11 @@ def _book(data: bytes) -> Iterator[Piece | LeftOut]:
             "title", "\n".join(title.text or "" for title in root.iter("{http://purl.org/dc/elements/1.1/}title"))
         )
         pages = {item.get("id"): item.get("href", "") for item in root.iter("{*}item")}
-        present = set(archive.namelist())
+        unread = set(archive.namelist())  # a page that the book names often is read once
         for number, item in enumerate(root.iter("{*}itemref"), 1):
             page = posixpath.normpath(
                 posixpath.join(posixpath.dirname(package), unquote(pages.get(item.get("idref"), "")))
             )
-            if page in present:
+            if page in unread:
+                unread.remove(page)
                 yield from page_texts(decode(archive.read(page)), f"chapter {number}")

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from lxml import etree
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
-from aegis_dagster.parsing.source_text.office import FALLBACK, Package, W, alternative_texts, text_of
+from aegis_dagster.parsing.source_text.office import FALLBACK, Package, W, alternative_texts, chart_text, text_of
 
 _DELETED = (f"{W}del", f"{W}moveFrom")
 _WITHOUT = frozenset({FALLBACK, *_DELETED})
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"
 _NOTES = {"footnotes": "footnote", "endnotes": "endnote", "comments": "comment"}
-_NAMES = {"chart": "chart", "chartEx": "chart", "diagramData": "diagram", "header": "header", "footer": "footer"}
+_NAMES = {"chart": "chart", "diagramData": "diagram", "header": "header", "footer": "footer"}
 
 
 def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
@@ -28,6 +28,9 @@ def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
                 if item.text not in furniture:
                     furniture.add(item.text)
                     yield item
+        elif link == "chart":
+            root = package.xml(part)
+            yield Piece("chart", "" if root is None else chart_text(root))
         else:
             yield from _part(package, part, _NAMES[link])
 
@@ -60,5 +63,7 @@ def _text(root: etree._Element, place: str) -> Iterator[Piece | LeftOut]:
 
 
 def _notes(root: etree._Element | None, place: str) -> Iterator[Piece | LeftOut]:
-    for number, note in enumerate([] if root is None else root, 1):
-        yield from _text(note, f"{place} {note.get(f'{W}id', number)}")
+    """The notes, numbered as people see them: without the lines that separate them from the page."""
+    notes = [] if root is None else [note for note in root if note.get(f"{W}type", "normal") == "normal"]
+    for number, note in enumerate(notes, 1):
+        yield from _text(note, f"{place} {number}")

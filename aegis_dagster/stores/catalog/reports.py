@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.domain.accounts import PutOff
 from aegis_dagster.domain.document_state import DocumentState, Exists
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, composed
-from aegis_dagster.domain.stages import UNREAD, UNREAD_WHY, Document, Failure, Stage, Status
+from aegis_dagster.domain.stages import LEFT_OUT, UNREAD, UNREAD_WHY, Document, Failure, Stage, Status
 from aegis_dagster.errors import UnknownDocument
 from aegis_dagster.stores.catalog.claims import FACTS
 from aegis_dagster.stores.catalog.documents import DocumentList
@@ -54,6 +54,17 @@ class IncompleteDocument:
     stage: Stage
     unread: Mapping[str, int]  # pictures or chunks by error code
     why: Mapping[str, str]  # what was said about it by error code, as far as that is known
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedDocument:
+    """A document of which text is in no chunk."""
+
+    document_id: DocumentId
+    coverage: float  # 0..1
+    losses: int  # passages that are missing
+    missing_sample: str  # the first
+    missing: tuple[tuple[str, str], ...]  # place and text of the first of them
 
 
 def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
@@ -123,31 +134,32 @@ class CatalogReports:
 
     def incomplete(self, only: Collection[Document] | None = None) -> list[IncompleteDocument]:
         """The documents with pictures or chunks that no model read to their end, by document and stage."""
-        query = (
-            sa.select(stage_states.c.document_id, stage_states.c.stage, stage_states.c.facts)
-            .join(documents, documents.c.id == stage_states.c.document_id)
-            .where(stage_states.c.stage.in_([str(stage) for stage in (Stage.ENRICH, Stage.GRAPH)]))
-            .where(stage_states.c.status == str(Status.DONE), ~documents.c.deleted)
-            .where(stage_states.c.facts.contains(f'"{UNREAD}"'))
-            .order_by(stage_states.c.document_id, stage_states.c.stage)
-        )
-        wanted = None if only is None else {document.id for document in only}
-        with read(self._engine) as connection:
-            found = [row for row in connection.execute(query) if wanted is None or row.document_id in wanted]
-        facts = (object_in(row.facts, FACTS) for row in found)
         return [
-            IncompleteDocument(row.document_id, Stage(row.stage), each[UNREAD], each.get(UNREAD_WHY, {}))
-            for row, each in zip(found, facts, strict=True)
+            IncompleteDocument(row.document_id, Stage(row.stage), facts[UNREAD], facts.get(UNREAD_WHY, {}))
+            for row, facts in self._done_with(UNREAD, (Stage.ENRICH, Stage.GRAPH), only)
         ]
 
-    def marked(self, only: Collection[Document] | None = None) -> list[tuple[DocumentId, float, str]]:
-        """Documents whose chunks lost text: (id, coverage 0..1, a sample of the missing text)."""
+    def marked(self, only: Collection[Document] | None = None) -> list[MarkedDocument]:
+        """Documents of which text is in no chunk, sorted by id."""
         recorded = ((state.document.id, state.recorded.get(Stage.CHUNK)) for state in self._read(only, _CHUNK_FACTS))
         return [
-            (document_id, chunked.facts["coverage"], chunked.facts.get("missing_sample", ""))
+            MarkedDocument(
+                document_id,
+                chunked.facts["coverage"],
+                chunked.facts.get("losses", 0),
+                chunked.facts.get("missing_sample", ""),
+                tuple((item["place"], item["text"]) for item in chunked.facts.get("missing", ())),
+            )
             for document_id, chunked in recorded
             if chunked is not None and chunked.facts.get("marked")
         ]
+
+    def left_out(self, only: Collection[Document] | None = None) -> dict[str, int]:
+        """How many texts of all documents are left out on purpose, by reason."""
+        total: Counter[str] = Counter()
+        for _, facts in self._done_with(LEFT_OUT, (Stage.PARSE,), only):
+            total.update(facts[LEFT_OUT])
+        return dict(sorted(total.items()))
 
     def facts(self, stage: Stage, only: Collection[Document] | None = None) -> dict[DocumentId, Mapping[str, Any]]:
         """The recorded facts of each document that is done at a stage."""
@@ -218,6 +230,26 @@ class CatalogReports:
                 lines.append(f"{stage} {state.status} {state.fingerprint} {code} {json.dumps(facts, sort_keys=True)}")
             hasher.update("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")
         return hasher.hexdigest()
+
+    def _done_with(
+        self, fact: str, stages: Iterable[Stage], only: Collection[Document] | None
+    ) -> Iterator[tuple[sa.Row[Any], Mapping[str, Any]]]:
+        """The states that are done and have this fact, by document and stage, with all their facts."""
+        query = (
+            sa.select(stage_states.c.document_id, stage_states.c.stage, stage_states.c.facts)
+            .join(documents, documents.c.id == stage_states.c.document_id)
+            .where(stage_states.c.stage.in_([str(stage) for stage in stages]))
+            .where(stage_states.c.status == str(Status.DONE), ~documents.c.deleted)
+            .where(stage_states.c.facts.contains(f'"{fact}"'))
+            .order_by(stage_states.c.document_id, stage_states.c.stage)
+        )
+        wanted = None if only is None else {document.id for document in only}
+        with read(self._engine) as connection:
+            found = [row for row in connection.execute(query) if wanted is None or row.document_id in wanted]
+        for row in found:
+            facts = object_in(row.facts, FACTS)
+            if fact in facts:
+                yield row, facts
 
     def _read(self, only: Collection[Document] | None, facts: frozenset[Stage]) -> Iterator[DocumentState]:
         return self._states.every(facts) if only is None else self._states.of(only, facts)
