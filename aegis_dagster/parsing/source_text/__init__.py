@@ -24,8 +24,8 @@ _READERS: Final[dict[str, str]] = {
     "odt": "odf",
     "ods": "odf",
     "odp": "odf",
-    "xml_jats": "xml",
-    "xml_uspto": "xml",
+    **dict.fromkeys(("jats", "uspto", "docbook"), "xml"),
+    "docling-json": "docling_json",
     **dict.fromkeys(("text", "csv", "asciidoc", "vtt", "latex"), "plain"),
 }
 

@@ -1,15 +1,14 @@
 """The text of OpenDocument files: the content, its notes and comments, headers and footers of pages."""
 
-import io
-import zipfile
 from collections.abc import Iterator
 
 from lxml import etree
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
-from aegis_dagster.parsing.source_text.office import parser
+from aegis_dagster.parsing.source_text.office import Package, root_of
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _PARAGRAPHS = (f"{_TEXT}p", f"{_TEXT}h")
@@ -19,20 +18,27 @@ _FURNITURE = ("header", "footer", "header-left", "footer-left", "header-first", 
 
 def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
     """One piece for the content, one for each header and footer, one for each sheet's name."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        content = etree.fromstring(archive.read("content.xml"), parser())
-        styles = etree.fromstring(archive.read("styles.xml"), parser()) if "styles.xml" in archive.namelist() else None
-    for changes in list(content.iter(f"{_TEXT}tracked-changes")):
-        yield LeftOut(Reason.DELETED_TEXT, "body", _text(changes))
-        changes.getparent().remove(changes)
-    yield Piece("body", _text(content))
-    if kind == "ods":
-        for table in content.iter(f"{_TABLE}table"):
-            name = table.get(f"{_TABLE}name", "")
-            yield Piece(f"sheet {name}", name)
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        content = styles = root_of(data)  # one file of XML
+    else:
+        package = Package(data)
+        content, styles = package.xml("content.xml"), package.xml("styles.xml")
+    if content is not None:
+        yield from _content(content, kind)
     furniture = () if styles is None else styles.iter(*(f"{_STYLE}{name}" for name in _FURNITURE))
     for text in dict.fromkeys(_text(element) for element in furniture):
         yield Piece("header or footer", text)
+
+
+def _content(root: etree._Element, kind: str) -> Iterator[Piece | LeftOut]:
+    for changes in list(root.iter(f"{_TEXT}tracked-changes")):
+        yield LeftOut(Reason.DELETED_TEXT, "body", _text(changes))
+        changes.getparent().remove(changes)
+    for body in root.iter(f"{_OFFICE}body"):
+        yield Piece("body", _text(body))
+    for table in root.iter(f"{_TABLE}table") if kind == "ods" else ():
+        name = table.get(f"{_TABLE}name", "")
+        yield Piece(f"sheet {name}", name)
 
 
 def _text(root: etree._Element) -> str:

@@ -1,10 +1,11 @@
-"""The XML parts of office files, and the links between them."""
+"""The parts of files that are ZIP archives, and the links between those of office files."""
 
 import io
 import posixpath
 import re
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -33,7 +34,7 @@ _FILE_NAME: Final = re.compile(r"[^\s/\\]+\.(?:png|jpe?g|gif|bmp|tiff?|emf|wmf|s
 
 
 class Package:
-    """An office file: parts by name, and what each part links to.
+    """A file of parts, each with a name; in office files parts link to each other.
 
     A part is read once, however many others lead to it: a small file may name a large part thousands of times.
     """
@@ -43,16 +44,23 @@ class Package:
         self._links: dict[str, dict[str, tuple[str, str]]] = {}
         self._unread = set(self._archive.namelist())
 
-    def xml(self, name: str) -> etree._Element | None:
-        """The root of a part; None if it is missing, was read before, or nothing of it can be read."""
+    def read(self, name: str) -> bytes:
+        """The bytes of a part; none if it is missing, damaged, or was read before."""
         if name not in self._unread:
-            return None
+            return b""
         self._unread.remove(name)
-        content = self._archive.read(name)
+        try:
+            return self._archive.read(name)
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+            return b""
+
+    def xml(self, name: str) -> etree._Element | None:
+        """The root of a part; None if nothing of it can be read."""
+        content = self.read(name)
         if _STRICT in content[:4096]:
             for strict, namespace in _TRANSITIONAL.items():
                 content = content.replace(strict, namespace[1:-1].encode())
-        return etree.fromstring(content, parser())
+        return root_of(content)
 
     def links(self, name: str) -> dict[str, tuple[str, str]]:
         """Of each link of a part, by its id: the last word of its type, and the part that it leads to."""
@@ -75,9 +83,13 @@ class Package:
         return next(iter(self.linked("", "officeDocument")), "")
 
 
-def parser() -> etree.XMLParser:
-    """Reads as much as it can, and nothing from elsewhere."""
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, recover=True)
+def root_of(content: bytes) -> etree._Element | None:
+    """The root of XML that is read as far as it can be, and with nothing from elsewhere; None if there is none."""
+    reading = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, recover=True)
+    try:
+        return etree.fromstring(content, reading)
+    except etree.XMLSyntaxError:
+        return None
 
 
 def _target(folder: str, target: str) -> str:

@@ -1,16 +1,14 @@
 """The visible text of web pages and EPUB books: titles, alternative texts and footers included; hidden text apart."""
 
-import io
 import posixpath
 import re
-import zipfile
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 from lxml import etree, html
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
-from aegis_dagster.parsing.source_text.office import parser
+from aegis_dagster.parsing.source_text.office import Package
 from aegis_dagster.parsing.source_text.plain import decode
 
 _UNSEEN = ("script", "style", "template", "noscript", "datalist", "head")
@@ -77,19 +75,14 @@ def _text(root: etree._Element) -> str:
 
 def _book(data: bytes) -> Iterator[Piece | LeftOut]:
     """The pages of a book in their order."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        container = etree.fromstring(archive.read("META-INF/container.xml"), parser())
-        package = next(root.get("full-path", "") for root in container.iter("{*}rootfile"))
-        root = etree.fromstring(archive.read(package), parser())
-        yield Piece(
-            "title", "\n".join(title.text or "" for title in root.iter("{http://purl.org/dc/elements/1.1/}title"))
-        )
-        pages = {item.get("id"): item.get("href", "") for item in root.iter("{*}item")}
-        unread = set(archive.namelist())  # a page that the book names often is read once
-        for number, item in enumerate(root.iter("{*}itemref"), 1):
-            page = posixpath.normpath(
-                posixpath.join(posixpath.dirname(package), unquote(pages.get(item.get("idref"), "")))
-            )
-            if page in unread:
-                unread.remove(page)
-                yield from page_texts(decode(archive.read(page)), f"chapter {number}")
+    package = Package(data)
+    container = package.xml("META-INF/container.xml")
+    name = "" if container is None else next((root.get("full-path", "") for root in container.iter("{*}rootfile")), "")
+    root = package.xml(name)
+    if root is None:
+        return
+    yield Piece("title", "\n".join(title.text or "" for title in root.iter("{http://purl.org/dc/elements/1.1/}title")))
+    pages = {item.get("id"): unquote(item.get("href", "")) for item in root.iter("{*}item")}
+    for number, item in enumerate(root.iter("{*}itemref"), 1):
+        page = posixpath.normpath(posixpath.join(posixpath.dirname(name), pages.get(item.get("idref"), "")))
+        yield from page_texts(decode(package.read(page)), f"chapter {number}")

@@ -1,0 +1,158 @@
+"""The simple readers find the text in every place that a format has, and say where it stands."""
+
+import io
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from aegis_dagster.domain.left_out import Piece, Reason
+from aegis_dagster.parsing.source_text import pieces_of, texts_of
+from aegis_dagster_tests.parsing.conftest import Parse
+from aegis_dagster_tests.support.xml_packages import package
+
+TEXT = 'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
+OFFICE = 'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
+STYLE = 'xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0"'
+TABLE = 'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"'
+
+
+def test_pdf() -> None:
+    file = io.BytesIO()
+    canvas = Canvas(file, invariant=1)
+    canvas.drawString(72, 700, "printed")
+    canvas.acroForm.textfield(name="who", value="filled", x=72, y=600, width=100, height=20)
+    canvas.acroForm.checkbox(name="agreed", checked=True, x=72, y=500)
+    canvas.textAnnotation("noted", Rect=(72, 400, 100, 420))
+    canvas.freeTextAnnotation("written", DA="/Helv 12 Tf", Rect=(72, 300, 200, 320))
+    canvas.linkURL("https://example.org/target", (72, 200, 100, 220))
+    canvas.showPage()
+    canvas.drawString(72, 700, "second")
+    canvas.save()
+    pieces = [(piece.place, piece.text.strip()) for piece in pieces_of(file.getvalue(), "pdf")]
+    assert sorted(pieces) == [
+        ("page 1", "printed"),
+        ("page 1, form field", "filled"),
+        ("page 1, note", "noted"),
+        ("page 1, note", "written"),
+        ("page 2", "second"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["html", "epub"])
+def test_pages(kind: str) -> None:
+    page = (
+        "<html><head><title>titled</title><style>styled{}</style></head><body>"
+        "<script>scripted()</script><!-- comment -->"
+        "<p>in<b>li</b>ne</p><p>below</p><td>cell</td><td>beside</td>"
+        '<div style="display: none">hid<b>den</b></div>kept<img alt="depicted"><footer>bottom</footer></body></html>'
+    )
+    data = page.encode()
+    if kind == "epub":
+        data = package(
+            {
+                "META-INF/container.xml": '<container><rootfile full-path="OPS/b.opf"/></container>',
+                "OPS/b.opf": '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>bound</dc:title><manifest>'
+                '<item id="a" href="text/a%20b.xhtml"/></manifest><itemref idref="a"/><itemref idref="a"/></package>',
+                "OPS/text/a b.xhtml": page,
+            },
+            {},
+        )
+    pieces, left_out = texts_of(data, kind)
+    at, name = ("chapter 1, ", "chapter 1") if kind == "epub" else ("", "the page")
+    expected = [(f"{at}title", ["titled"]), (name, ["inline", "below", "cell", "beside", "kept", "bottom"])]
+    expected.append((f"{at}alternative text", ["depicted"]))
+    if kind == "epub":
+        expected.insert(0, ("title", ["bound"]))
+    assert [(piece.place, piece.text.split()) for piece in pieces] == expected
+    assert [(item.reason, item.text.strip()) for item in left_out] == [(Reason.HIDDEN_TEXT, "hidden")]
+
+
+def test_markdown_without_its_markup() -> None:
+    text = (
+        '# Heading\n\n[label](https://example.org/a_(b) "hint") ![depicted](pic.png)\n\n[ref]: https://example.org\n'
+        '<div class="styled">kept</div> <your-token> List<String> &amp; <!-- gone\nboth -->\n\n```python\ncode\n```\n'
+    )
+    (piece,) = pieces_of(text.encode(), "md")
+    for kept in ("label", "hint", "depicted", "ref", "kept", "<your-token>", "List<String>", "code"):
+        assert kept in piece.text
+    for gone in ("example", "pic.png", "class", "styled", "gone", "both", "python", "amp"):
+        assert gone not in piece.text
+
+
+def test_lines_say_where_they_stand() -> None:
+    pieces = pieces_of("\n".join(f"line{number}" for number in range(1, 42)).encode(), "text")
+    assert [piece.place for piece in pieces] == ["lines 1 to 20", "lines 21 to 40", "line 41"]
+
+
+def test_mail() -> None:
+    data = (
+        b"From: =?utf-8?q?Ann_M=C3=BCller?= <ann@example.org>\r\nTo: bob@example.org\r\nCc: eve@example.org\r\n"
+        b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+        b"--x\r\nContent-Type: multipart/alternative; boundary=y\r\n\r\n"
+        b"--y\r\nContent-Type: text/plain\r\n\r\nboth plain words here\r\n"
+        b"--y\r\nContent-Type: text/html\r\n\r\n<p>both <b>HTML</b> words here</p>\r\n--y--\r\n"
+        b"--x\r\nContent-Type: text/plain; charset=unknown-8bit\r\n\r\nsecond\r\n"
+        b"--x\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VEVENT\r\n"
+        b"LOCATION;X=1:At the qu\r\n ay\\, north\r\nUID:code\r\n"
+        b"--x\r\nContent-Type: application/pdf; name=offer.pdf\r\n"
+        b"Content-Disposition: attachment\r\n\r\n%PDF\r\n--x--\r\n"
+    )
+    assert [(piece.place, piece.text.strip()) for piece in pieces_of(data, "eml")] == [
+        ("from", "Ann Müller <ann@example.org>"),
+        ("to", "bob@example.org"),
+        ("cc", "eve@example.org"),
+        ("subject", "Grüße"),
+        ("body", "both words here"),
+        ("body", "second"),
+        ("calendar", "At the quay, north"),
+        ("attachment", "offer.pdf"),
+    ]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_open_document(flat: bool) -> None:
+    changes = "<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>"
+    body = (
+        f"<office:body>{changes}<text:h>head</text:h><text:p>di<text:span>vi</text:span>ded<text:tab/>tab"
+        "<text:note><text:p>below</text:p></text:note>after</text:p>"
+        "<table:table table:name='Prices'><text:p>cell</text:p></table:table></office:body>"
+    )
+    styles = "<style:master-page><style:header><text:p>running</text:p></style:header></style:master-page>"
+    names = f"{OFFICE} {TEXT} {STYLE} {TABLE}"
+    if flat:
+        data = f"<?xml version='1.0'?><office:document {names}>{styles}{body}</office:document>".encode()
+    else:
+        content = f"<office:document-content {names}>{body}</office:document-content>"
+        data = package({"content.xml": content, "styles.xml": f"<office:s {names}>{styles}</office:s>"}, {})
+    pieces, left_out = texts_of(data, "ods")
+    assert [(piece.place, piece.text.split()) for piece in pieces] == [
+        ("body", ["head", "divided", "tab", "below", "after", "cell"]),
+        ("sheet Prices", ["Prices"]),
+        ("header or footer", ["running"]),
+    ]
+    assert [(item.reason, item.text.strip()) for item in left_out] == [(Reason.DELETED_TEXT, "deleted")]
+
+
+def test_xml_and_the_json_of_docling() -> None:
+    article = b"<article><front><title>T<i>it</i>le</title></front><body><p>text</p></body></article>"
+    assert [(piece.place, piece.text.split()) for piece in pieces_of(article, "jats")] == [
+        ("front", ["T", "it", "le"]),
+        ("body", ["text"]),
+    ]
+    values = b'{"texts": [{"text": "one"}], "tables": [{"data": {"table_cells": [{"text": "two"}]}}]}'
+    assert pieces_of(values, "docling-json") == [Piece("texts", "one"), Piece("table 1", "two")]
+
+
+def test_a_format_without_a_simple_reader_has_no_pieces() -> None:
+    assert texts_of(b"\x89PNG", "png") == ([], [])
+
+
+def test_entities_are_not_expanded() -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;">]><article><p>before &c; after</p></article>'
+    assert "bbbb" not in pieces_of(bomb.encode(), "jats")[0].text
+
+
+def test_what_is_left_out_on_purpose_is_counted_by_reason(parse: Parse) -> None:
+    page = '<h1>kept</h1><p>seen</p><p hidden>unseen</p><p style="display:none">also unseen</p>'
+    assert parse(page.encode(), "page.html").manifest["left_out"] == {"hidden_text": 2}
