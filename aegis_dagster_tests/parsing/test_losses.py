@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 from docling_core.types.doc.document import DoclingDocument
 from docling_core.types.doc.items.node import NodeItem
 
-from aegis_dagster.chunking.tasks import chunk_task
 from aegis_dagster_tests.parsing.conftest import Parse
-from aegis_dagster_tests.support.chunked_documents import tokenizer_file
+from aegis_dagster_tests.support.chunked_documents import chunk_parsed
 from aegis_dagster_tests.support.small_files import FILES
 
 LOST = "Quillfeather owes 4711 crowns"
@@ -27,16 +24,6 @@ PLACES: Mapping[str, str] = {
     ".csv": "lines 1 to 3",
     ".txt": "lines 1 to 5",
 }
-
-
-def chunked(folder: Path) -> dict[str, Any]:
-    """The report of the chunk task on a parsed document."""
-    out = folder.with_name(f"{folder.name}-chunks")
-    out.mkdir()
-    options = {"max_tokens": 240, "merge_peers": True, "tokenizer": str(tokenizer_file())}
-    return chunk_task(
-        {"parse_dir": str(folder), "descriptions": [], "out_dir": str(out), "options": options, "plain": False}
-    )
 
 
 def drop(document: DoclingDocument, text: str) -> None:
@@ -58,12 +45,12 @@ def test_every_format_is_tried() -> None:
 def test_a_dropped_piece_is_noticed_with_its_place(suffix: str, parse: Parse) -> None:
     data = FILES[suffix](LOST)
     whole, lossy = parse(data, f"whole{suffix}"), parse(data, f"lossy{suffix}")
-    assert LOST not in json.dumps(chunked(whole.folder)["missing"])
+    assert LOST not in json.dumps(chunk_parsed(whole.folder).report["missing"])
 
     document = lossy.document
     drop(document, LOST)
     (lossy.folder / "document.json").write_text(document.model_dump_json(), "utf-8")
-    report = chunked(lossy.folder)
+    report = chunk_parsed(lossy.folder).report
     assert [item["place"] for item in report["missing"] if LOST in item["text"]] == [PLACES[suffix]]
     assert report["losses"] >= 1
     assert report["coverage"] < 1.0
@@ -72,4 +59,4 @@ def test_a_dropped_piece_is_noticed_with_its_place(suffix: str, parse: Parse) ->
 def test_a_document_that_was_parsed_before_texts_were_written_is_compared_with_itself(parse: Parse) -> None:
     parsed = parse(FILES[".txt"](LOST), "old.txt")
     (parsed.folder / "source_text.json").unlink()
-    assert chunked(parsed.folder)["coverage"] == 1.0
+    assert chunk_parsed(parsed.folder).report["coverage"] == 1.0

@@ -57,20 +57,32 @@ def chunk_document(
 ) -> Chunked:
     """Save the document as the parse stage does, run the task on it, read back what it wrote."""
     with tempfile.TemporaryDirectory() as folder:
-        parse_dir, out_dir = Path(folder, "parse"), Path(folder, "out")
-        parse_dir.mkdir()
-        out_dir.mkdir()
-        (parse_dir / "document.json").write_text(document.model_dump_json(), "utf-8")
+        (Path(folder) / "document.json").write_text(document.model_dump_json(), "utf-8")
+        return chunk_parsed(
+            Path(folder), max_tokens=max_tokens, plain=plain, merge_peers=merge_peers, descriptions=descriptions
+        )
+
+
+def chunk_parsed(
+    parse_dir: Path,
+    *,
+    max_tokens: int = 240,
+    plain: bool = False,
+    merge_peers: bool = True,
+    descriptions: Sequence[dict[str, str]] = (),
+) -> Chunked:
+    """Run the task on what the parse stage wrote, read back what it wrote itself."""
+    with tempfile.TemporaryDirectory() as folder:
         report = chunk_task(
             {
                 "parse_dir": str(parse_dir),
                 "descriptions": list(descriptions),
-                "out_dir": str(out_dir),
+                "out_dir": folder,
                 "options": {"max_tokens": max_tokens, "merge_peers": merge_peers, "tokenizer": str(tokenizer_file())},
                 "plain": plain,
             }
         )
-        files = {file.name: file.read_bytes() for file in out_dir.iterdir()}
+        files = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
     assert json.loads(files["report.json"]) == report
     return Chunked(
         report=report,
