@@ -33,7 +33,6 @@ _BACKENDS = {
     "html": ("HTML", "html_backend", "HTMLDocumentBackend"),
     "md": ("MD", "md_backend", "MarkdownDocumentBackend"),
     "csv": ("CSV", "csv_backend", "CsvDocumentBackend"),
-    "eml": ("EMAIL", "email_backend", "EmailDocumentBackend"),
     "epub": ("EPUB", "epub_backend", "EpubDocumentBackend"),
 }
 _MODEL_MODULES = ("torch", "torchvision", "transformers", "docling_ibm_models")

@@ -1,6 +1,7 @@
 """The file formats that are read, and the detection of a file's format from its bytes."""
 
 import io
+import re
 import zipfile
 from typing import Final
 
@@ -23,6 +24,7 @@ SUPPORTED: Final[dict[str, str]] = {
     ".log": "text",
     ".csv": "csv",
     ".eml": "eml",
+    ".msg": "msg",
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -41,7 +43,6 @@ _UNREAD: Final[dict[str, str]] = {
     "doc": "save it as .docx (Word, or `soffice --convert-to docx FILE`).",
     "xls": "save it as .xlsx (Excel, or `soffice --convert-to xlsx FILE`).",
     "ppt": "save it as .pptx (PowerPoint, or `soffice --convert-to pptx FILE`).",
-    "msg": "save the message as .eml.",
     "rtf": "save it as .docx (`soffice --convert-to docx FILE`).",
     "odt": "save it as .docx (`soffice --convert-to docx FILE`).",
     "ods": "save it as .xlsx (`soffice --convert-to xlsx FILE`).",
@@ -86,6 +87,8 @@ _ZIP_MIMETYPES: Final[dict[str, str]] = {
     "application/vnd.oasis.opendocument.presentation": "odp",
 }
 _SNIFF_BYTES: Final = 8192
+# The first line of a mail: a header field, or the line that a mailbox file puts above it.
+_MAIL_START = re.compile(rb"\s{0,100}(?:>?From |[!-9;-~]{1,76}[ \t]{0,10}:)")
 # Control characters that text files have: tab, line feed, vertical tab, form feed, return, escape.
 _TEXT_CONTROLS: Final = frozenset(b"\t\n\x0b\x0c\r\x1b")
 
@@ -104,6 +107,8 @@ def check_kind(data: bytes, suffix: str) -> str:
         )
     content = sniff(data)
     declared = SUPPORTED.get(suffix)
+    if declared == "eml" and content != "html" and _MAIL_START.match(data):
+        content = "text"  # whatever encodings its parts have
     if content == "encrypted office file":
         raise DocumentError(
             FailureCode.ENCRYPTED_FILE,
@@ -172,10 +177,25 @@ def _sniff_zip(data: bytes) -> str:
 
 
 def _sniff_compound(data: bytes) -> str | None:
+    if _is_outlook(data):
+        return "msg"
     for name, kind in _CFB_STREAMS:
         if name.encode("utf-16-le") in data:
             return kind
     return None
+
+
+def _is_outlook(data: bytes) -> bool:
+    """Whether it is a mail of Outlook, which may hold office files: what lies at the top decides."""
+    if "__properties_version1.0".encode("utf-16-le") not in data:
+        return False
+    from olefile import OleFileIO
+
+    try:
+        with OleFileIO(data) as ole:
+            return bool(ole.exists("__properties_version1.0"))
+    except Exception:  # it raises what the damage leads to
+        return True
 
 
 def _agree(declared: str, content: str | None) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
-_READERS: Final[dict[str, str]] = {"text": "text_document"}
+_READERS: Final[dict[str, str]] = {"text": "text_document", "eml": "mail", "msg": "mail"}
 _DOCLING: Final = "converter"
 
 
@@ -22,7 +22,7 @@ class Parsed:
     """A document as a reader made it."""
 
     document: "DoclingDocument"
-    route: str  # "docling-models", "rules", "docling", "plain-text"
+    route: str  # "docling-models", "rules", "docling", "plain-text", "mail"
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0
