@@ -5,10 +5,11 @@ The task itself imports everything heavy, so that importing this module costs no
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aegis_dagster.chunking.passages import to_chunks
+from aegis_dagster.chunking.passages import fit_headings, to_chunks
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.coverage import Coverage, text_coverage
@@ -22,7 +23,8 @@ def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
 
     The payload: `parse_dir`, a folder with document.json and source_text.json; `descriptions`, a list of {"picture",
     "text", "described_by"}; `out_dir`, an empty folder; `options`, with `max_tokens`, `merge_peers` and `tokenizer`
-    (path of a tokenizer.json); `plain`, true for the fallback.
+    (path of a tokenizer.json); `plain`, true for the fallback; `context`, the subjects of the mails that it is attached
+    to, one a line, which stand above its own headings.
 
     Writes chunks.json (a list of `Chunk.to_json`), document.md and report.json into `out_dir` and returns the report:
     `chunks` and `tokens` (sums), `coverage` (0..1, 4 places), `losses` (how many passages of the file are in no chunk),
@@ -63,6 +65,8 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     markdown, own_text, headings = to_markdown(document), document_pieces(document), heading_texts(document)
     warnings += shorten_headings(document, counter, max_tokens // 2)
 
+    above, max_tokens = _above(payload.get("context", ""), counter, max_tokens)
+
     if payload["plain"]:
         from aegis_dagster.chunking.plain import plain_passages
 
@@ -71,7 +75,8 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
         from aegis_dagster.chunking.hybrid import hybrid_passages
 
         passages = hybrid_passages(document, counter, max_tokens=max_tokens, merge_peers=bool(options["merge_peers"]))
-    chunks = to_chunks(passages, PlaceFinder(document), counter, max_tokens)
+    below = (replace(each, headings=(*above, *each.headings)) for each in passages)
+    chunks = to_chunks(below, PlaceFinder(document), counter, int(options["max_tokens"]))
     pieces, left_out = _source_text(Path(payload["parse_dir"]) / "source_text.json")
     texts = list(_texts(chunks, headings))
     # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
@@ -101,6 +106,12 @@ def _source_text(file: Path) -> tuple[list[Piece], list[LeftOut]]:
 
 def _lesser(one: Coverage, other: Coverage) -> Coverage:
     return one if (one.share, -one.losses) <= (other.share, -other.losses) else other
+
+
+def _above(context: str, counter: TokenCounter, max_tokens: int) -> tuple[tuple[str, ...], int]:
+    """The headings above those of the document, and how many tokens they leave."""
+    above = fit_headings(tuple(context.splitlines()), counter, max_tokens // 4)
+    return above, max_tokens - counter.cost("\n".join(above)) if above else max_tokens
 
 
 def _texts(chunks: list[Chunk], document_headings: list[str]) -> Iterator[str]:

@@ -192,15 +192,18 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
         raise project.not_a_document(DocumentId(scope))
     done.cover(documents)
     work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
-    patterns = _patterns(project, scope)
+    patterns = _patterns(scope, documents)
     _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
     sweep_artifacts(project.catalog, project.artifacts)
 
 
-def _patterns(project: Project, scope: str) -> list[str]:
-    """The run config that selects a part of a collection, or all of it if the scope is the whole collection."""
-    if project.documents.get([DocumentId(scope)]):
-        return [scope]
+def _patterns(scope: str, documents: Sequence[Document]) -> list[str]:
+    """The run config that selects a part of a collection, or all of it if the scope is the whole collection.
+
+    documents: those in the scope. A mail has what is attached to it below it.
+    """
+    if any(document.id == scope for document in documents):
+        return [scope, f"{glob.escape(scope)}/**"][: 2 if len(documents) > 1 else 1]
     return [] if "/" not in scope else [f"{glob.escape(scope)}/**"]
 
 

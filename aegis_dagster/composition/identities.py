@@ -33,7 +33,8 @@ def identities_of(settings: Settings, choices: Models, pdf_route: str, ocr: OcrD
 
     enrich, chunk, graph = settings.enrich, settings.chunk, settings.graph
     embedding, _ = choices.embedding_shape
-    parse = f"{PARSE_VERSION}/{parse_identity(pdf_route, settings.parse.ocr)}{settings.parse.other_limits}"
+    limits = f"{settings.parse.other_limits}{settings.mail.other_limits}"
+    parse = f"{PARSE_VERSION}/{parse_identity(pdf_route, settings.parse.ocr)}{limits}"
     chunker = f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}"
     return Identities(
         by_stage={

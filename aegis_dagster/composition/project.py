@@ -7,6 +7,7 @@ import logging
 import shlex
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aegis_dagster.composition.models import Models
 from aegis_dagster.composition.watched_root import scope_of, source_of
 from aegis_dagster.domain.fingerprints import Identities
 from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
+from aegis_dagster.domain.stages import Document
 from aegis_dagster.embedding.model_files import tokenizer_file
 from aegis_dagster.errors import ConfigurationError, ServiceError, UnknownDocument
 from aegis_dagster.parsing.identity import choose_pdf_route
@@ -237,7 +239,10 @@ class Project:
     @cached_property
     def source(self) -> DocumentSource:
         """The watched root: a local folder or a URL."""
-        return source_of(self.settings, self.watched_root, self.clock, self._patience)
+        return source_of(self.settings, self.watched_root, self.clock, self._patience, self._document)
+
+    def _document(self, document_id: DocumentId) -> Document | None:
+        return next(iter(self.documents.get([document_id])), None)
 
     @cached_property
     def _patience(self) -> Patience:
@@ -319,6 +324,7 @@ class Project:
                 "pdf_route": self.pdf_route,
                 "docling_models": str(self.settings.docling_models_dir),
                 "ocr": parse.ocr,
+                "mail": asdict(self.settings.mail.limits),
             },
             chunk_payload={
                 "max_tokens": chunk.max_tokens,

@@ -1,18 +1,31 @@
 """The watched root as the settings give it: its adapter, and which paths lie below it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from aegis_dagster.domain.identifiers import composed
+from aegis_dagster.domain.identifiers import DocumentId, composed
+from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import OutsideRoot
+from aegis_dagster.parsing.mail_attachments import attached_documents, rules_of
 from aegis_dagster.ports import Clock, DocumentSource
 from aegis_dagster.settings import Settings, as_url, normalized, refuse_secrets
+from aegis_dagster.sources.attachments import SourceWithAttachments
 from aegis_dagster.sources.hang_guard import Patience, PatientSource
 from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
 
 
-def source_of(settings: Settings, root: str | Path, clock: Clock, patience: Patience) -> DocumentSource:
-    """A local folder or a URL, read with patience."""
+def source_of(
+    settings: Settings,
+    root: str | Path,
+    clock: Clock,
+    patience: Patience,
+    mails: Callable[[DocumentId], Document | None],
+) -> DocumentSource:
+    """A local folder or a URL, read with patience, and what is attached to its mails.
+
+    mails: the catalog's document of a mail.
+    """
     listing, most = settings.listing, settings.parse.max_megabytes
     source: DocumentSource
     if isinstance(root, str):
@@ -34,7 +47,17 @@ def source_of(settings: Settings, root: str | Path, clock: Clock, patience: Pati
             max_megabytes=most,
             home=settings.home,
         )
-    return PatientSource(source, patience)
+    limits = settings.mail.limits
+    return PatientSource(
+        SourceWithAttachments(
+            source,
+            read=lambda data, suffix: attached_documents(data, suffix, limits).documents,
+            rules=rules_of(limits),
+            mails=mails,
+            copies=settings.home / "downloads",
+        ),
+        patience,
+    )
 
 
 def scope_of(path: Path, root: str | Path, patience: Patience) -> str:

@@ -108,7 +108,8 @@ def wanted_fingerprints(
     enriched = states.get(_ENRICH)
     undescribed = enriched is not None and enriched.status in _WITHOUT and enriched.fingerprint == enrich
     described = _UNDESCRIBED if undescribed else _DESCRIBED
-    chunk = sha256(_CHUNKED + enrich.encode() + of_chunk + described).hexdigest()
+    context = _framed(document.context) if document.context else b""
+    chunk = sha256(_CHUNKED + enrich.encode() + of_chunk + described + context).hexdigest()
     named = chunk.encode() + _framed(document.id)
     embed, graph = sha256(_EMBEDDED + named + of_embed).hexdigest(), sha256(_GRAPHED + named + of_graph).hexdigest()
     return dict(zip(_STAGES, (parse, enrich, chunk, embed, graph), strict=True))

@@ -12,6 +12,7 @@ Revision = NewType("Revision", str)  # sha256 hex digest of a document's bytes
 ChunkId = NewType("ChunkId", str)  # UUID string; the same id in the vector store and in the evidence
 
 DEFAULT_COLLECTION = CollectionName("default")
+NO_MAIL = DocumentId("")  # in the place of a mail, for a document that is attached to none
 
 # Namespace of all chunk ids. Fixed forever: another value would orphan every stored point.
 _CHUNK_NAMESPACE = uuid.UUID("6f0c1a52-5a2c-5d0e-9a53-0c1d0c9be0a5")

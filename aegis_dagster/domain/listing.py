@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from aegis_dagster.domain.identifiers import DocumentId, Revision
+from aegis_dagster.domain.identifiers import NO_MAIL, DocumentId, Revision, collection_of
+from aegis_dagster.domain.stages import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +15,28 @@ class KnownFile:
 
     revision: Revision
     stamp: str
+    size_bytes: int = 0
+    mail: DocumentId = NO_MAIL  # the outermost mail that it is attached to
+    context: str = ""  # subjects of the mails it comes with, outermost first, one a line
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file of a scan. `stamp` changes whenever the bytes may have (size, times, inode, ETag)."""
+    """A file of a scan, or a document attached to one. `stamp` changes whenever the bytes may have.
+
+    It holds size, times, inode, ETag; of an attached document, the revision of its mail.
+    """
 
     revision: Revision
     stamp: str
     size_bytes: int
+    mail: DocumentId = NO_MAIL
+    context: str = ""
+
+    def document(self, document_id: DocumentId) -> Document:
+        """What the catalog has of it. An attached document lies in its mail's collection."""
+        collection, suffix = collection_of(self.mail or document_id), PurePosixPath(document_id).suffix.lower()
+        return Document(document_id, collection, self.revision, self.size_bytes, suffix, self.mail, self.context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
+from aegis_dagster.domain.identifiers import NO_MAIL, CollectionName, DocumentId, Revision
 from aegis_dagster.errors import AegisError, BudgetExhausted, Deferred, DocumentError, FailureCode, OverLimit
 
 logger = logging.getLogger(__name__)
@@ -67,13 +67,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file in the catalog."""
+    """One document in the catalog: a file, or what is attached to a mail."""
 
     id: DocumentId
     collection: CollectionName
     revision: Revision
     size_bytes: int
     suffix: str  # lower case, with the dot; "" if the name has none
+    mail: DocumentId = NO_MAIL  # the outermost mail that it is attached to
+    context: str = ""  # subjects of the mails it comes with, outermost first, one a line
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from aegis_dagster.domain.attachments import AttachmentLimits
 from aegis_dagster.domain.left_out import LeftOut, Reason
 from aegis_dagster.errors import DocumentError
-from aegis_dagster.parsing.mail_content import Attachment, Body, Content, Text, read_content, visible
-from aegis_dagster.parsing.mail_msg import read_msg
-from aegis_dagster.parsing.mail_parts import Part, read_parts
+from aegis_dagster.parsing.mail_attachments import documents_of, read_mail
+from aegis_dagster.parsing.mail_content import Attachment, Body, Content, Text, read_content, text_in, visible
+from aegis_dagster.parsing.mail_parts import Part
 from aegis_dagster.parsing.readers import Parsed, reader_of
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _NO_WORDS = re.compile(r"\b(?:https?://|mailto:|www\.)[^\s<>]+|\[(?:image|cid)[^
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a mail, as `readers.Reader` has it."""
     mail = _Mail(name, options)
-    mail.add(read_msg(data) if kind == "msg" else read_parts(data), title=True)
+    mail.add(read_mail(data, f".{kind}"))
     return Parsed(mail.document(), "mail", tuple(mail.warnings), tuple(mail.left_out))
 
 
@@ -42,6 +44,7 @@ class _Mail:
     def __init__(self, name: str, options: dict[str, Any]) -> None:
         self._name, self._options = name, options
         self._documents = [_empty(name)]
+        self._pictures_left, self._placed = _MOST_PICTURE_BYTES, set[str]()
         self.warnings: list[str] = []
         self.left_out: list[LeftOut] = []
 
@@ -50,15 +53,12 @@ class _Mail:
         filled = [each for each in self._documents if each.body.children] or self._documents[:1]
         return filled[0] if len(filled) == 1 else type(filled[0]).concatenate(filled)
 
-    def add(self, part: Part, *, title: bool) -> None:
-        """Add a mail."""
+    def add(self, part: Part) -> None:
+        """Add the mail."""
         content = read_content(part)
         self._warn(content.warnings)
-        subject = part.text("subject")
-        if subject and title:
+        if subject := part.text("subject"):
             self._documents[-1].add_title(subject)
-        elif subject:
-            self._documents[-1].add_heading(subject)
         for line in (*_header_lines(part), *content.notes, *_attachment_lines(content.attachments)):
             self._line(line)
         self._warn(
@@ -68,8 +68,19 @@ class _Mail:
         )
         for body in content.bodies:
             self._body(body, content)
-        for nested in _mails_in(part):
-            self.add(nested, title=False)
+        for each in content.attachments:  # that no text shows
+            if each.is_picture and self._has_room(each):
+                self._html(Text("html", '<img src="cid:it">'), Content(attachments=[replace(each, content_id="it")]))
+        self._leave_out_documents(part, content)
+
+    def _leave_out_documents(self, part: Part, content: Content) -> None:
+        """Attachments that are documents of their own; those beyond the limits are only named."""
+        attached = documents_of(part, AttachmentLimits(**self._options.get("mail", {})))
+        self._warn(f"The attachment {path} is not read: {why}." for path, why in attached.beyond)
+        own = {document.path for document in attached.documents}
+        for each in content.attachments:
+            if each.name in own:
+                self.left_out.append(LeftOut(Reason.OWN_DOCUMENT, f"attachment {each.name}", text_in(each)))
 
     def _body(self, body: Body, content: Content) -> None:
         start = len(self._documents)
@@ -95,7 +106,7 @@ class _Mail:
         self.left_out.append(LeftOut(Reason.OTHER_BODY, place, text))
 
     def _html(self, text: Text, content: Content) -> None:
-        html = _with_pictures(text.text, content.attachments)
+        html = self._with_pictures(text.text, content.attachments)
         page = f"{self._name.rpartition('.')[0]}.html"
         try:
             parsed = reader_of("html")(
@@ -110,6 +121,26 @@ class _Mail:
         self._warn(parsed.warnings)
         self.left_out += parsed.left_out
         self._documents += [parsed.document, _empty(self._name)]
+
+    def _with_pictures(self, html: str, attachments: list[Attachment]) -> str:
+        """The HTML with the pictures of the mail that it shows in place of their names (`cid:`), each once."""
+        for each in attachments:
+            if not each.is_picture or not self._has_room(each):
+                continue
+            for name in (f"cid:{each.content_id}", f"cid:{quote(each.content_id)}"):
+                if each.content_id and name in html:
+                    self._pictures_left -= len(each.data)
+                    self._placed.add(each.name)
+                    html = html.replace(name, f"data:{each.content_type};base64,{b64encode(each.data).decode()}", 1)
+                    break
+        return html
+
+    def _has_room(self, picture: Attachment) -> bool:
+        return (
+            picture.content_type in _PICTURES
+            and picture.name not in self._placed
+            and len(picture.data) <= self._pictures_left
+        )
 
     def _paragraphs(self, text: str) -> None:
         for paragraph in _paragraphs(text):
@@ -171,21 +202,13 @@ def _attachment_lines(attachments: list[Attachment]) -> Iterator[str]:
     if files:
         yield f"Attachments: {'; '.join(map(_described, files))}"
     if pictures:
-        yield f"Pictures in the text: {'; '.join(map(_described, pictures))}"
+        yield f"Pictures: {'; '.join(map(_described, pictures))}"
 
 
 def _described(attachment: Attachment) -> str:
     size = len(attachment.data)
     shown = f"{size} bytes" if size < 1_000 else f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
     return f"{attachment.name} ({attachment.content_type}, {shown})"
-
-
-def _mails_in(part: Part) -> Iterator[Part]:
-    for each in part.parts:
-        if part.content_type.startswith("message/"):
-            yield each
-        else:
-            yield from _mails_in(each)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -201,20 +224,6 @@ def _texts_of(documents: list["DoclingDocument"]) -> Iterator[str]:
             yield item.text
         for table in document.tables:
             yield from (cell.text for cell in table.data.table_cells)
-
-
-def _with_pictures(html: str, attachments: list[Attachment]) -> str:
-    """The HTML with the pictures of the mail that it shows in place of their names (`cid:`), each once."""
-    room = _MOST_PICTURE_BYTES
-    for each in attachments:
-        if not each.is_picture or each.content_type not in _PICTURES or len(each.data) > room:
-            continue
-        for name in (f"cid:{each.content_id}", f"cid:{quote(each.content_id)}"):
-            if name in html:
-                room -= len(each.data)
-                html = html.replace(name, f"data:{each.content_type};base64,{b64encode(each.data).decode()}", 1)
-                break
-    return html
 
 
 def _lower_headings(document: "DoclingDocument") -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from aegis_dagster.parsing.formats import SUPPORTED
 from aegis_dagster.parsing.mail_calendar import calendar_entries
-from aegis_dagster.parsing.mail_parts import REPORTS, Part
+from aegis_dagster.parsing.mail_parts import REPORTS, Part, read_parts
 from aegis_dagster.parsing.mail_text import decoded, unflowed
 
 # Content type -> the suffix of its files, for attachments whose name has none.
@@ -68,9 +68,10 @@ class Attachment:
     content_type: str
     data: bytes
     content_id: str = ""
-    is_picture: bool = False  # that a text of the mail shows
+    is_picture: bool = False  # in the mail: shown between its texts, as a logo or a photo
     unread: str = ""  # why it is not read, as the end of a sentence; "" if it is read, or if nobody would read it
     shown: bool = False  # its text is shown in the mail
+    charset: str = ""  # of a text, as declared
 
     @property
     def is_document(self) -> bool:
@@ -201,7 +202,8 @@ class _Reader:
             yield self._attachment(part, shown=True)
             return
         cited = bool(part.content_id) and part.content_id.encode("utf-8", "replace") in self._shown
-        picture = kind.startswith("image/") and bool(part.content_id) and (related or cited)
+        inside = cited or part.disposition == "inline" or (related and bool(part.content_id))
+        picture = kind.startswith("image/") and inside
         attachment = self._attachment(part, is_picture=picture)
         if kind.startswith("text/") and attachment.unread and len(data) <= _LONGEST_TEXT:
             shown = Attachment(attachment.name, kind, data, shown=True)
@@ -219,7 +221,7 @@ class _Reader:
         self._names.add(name.casefold())
         if not (unread or shown or is_picture or kind in _SIGNATURES):
             unread = part.incomplete or _why_unread(name, kind, data)
-        return Attachment(name, kind, data, part.content_id, is_picture, unread, shown)
+        return Attachment(name, kind, data, part.content_id, is_picture, unread, shown, part.parameter("charset"))
 
     def _invented(self, part: Part) -> str:
         if part.parts:  # a mail
@@ -251,6 +253,19 @@ class _Reader:
     def _warn(self, warning: str) -> None:
         if warning and warning not in self.warnings:
             self.warnings.append(warning)
+
+
+def text_in(attachment: Attachment) -> str:
+    """The text of an attached file as far as it is text in a mail's sense: text files, and the texts of a mail."""
+    if attachment.content_type.startswith("text/"):
+        text = decoded(attachment.data, attachment.charset)[0]
+        return visible(text) if attachment.content_type == "text/html" else text
+    if not attachment.content_type.startswith("message/"):
+        return ""
+    content = read_content(read_parts(attachment.data))
+    texts = [text for body in content.bodies for text in (*body.texts, *body.others)]
+    inner = [text_in(each) for each in content.attachments]
+    return "\n".join([*(visible(text.text) if text.kind == "html" else text.text for text in texts), *inner])
 
 
 def visible(text: str) -> str:

@@ -109,7 +109,8 @@ def header_fields(data: bytes) -> list[tuple[str, bytes]]:
 
 def to_bytes(part: Part) -> bytes:
     """A mail that was read from something else, as a file that `read_parts` reads. Equal parts give equal bytes."""
-    lines = [name.encode() + b": " + value.strip() for name, value in part.fields if name != "content-type"]
+    again = {"content-type", "content-disposition"} if part.given_name else {"content-type"}
+    lines = [name.encode() + b": " + value.strip() for name, value in part.fields if name not in again]
     kind = part.content_type.encode()
     if not kind.startswith(b"multipart/"):
         if part.given_name:

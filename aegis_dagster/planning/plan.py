@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.document_state import DocumentState, Why
 from aegis_dagster.domain.fingerprints import wanted_fingerprints
-from aegis_dagster.domain.identifiers import DocumentId, collection_of
+from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.listing import ListingDiff, PassedOver
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.errors import OperatorError
@@ -126,8 +125,7 @@ def look(project: Project, scope: str = "", *, confirmed: bool = False) -> Sight
     gone = {*(() if held else diff.deleted), *(source for source, _ in diff.moved)}
     found = {document.id: document for document in project.documents.within(scope) if document.id not in gone}
     for name, seen in seen_now.listing.files.items():
-        suffix = PurePosixPath(name).suffix.lower()
-        found[name] = Document(name, collection_of(name), seen.revision, seen.size_bytes, suffix)
+        found[name] = seen.document(name)
     return Sight(tuple(found[name] for name in sorted(found)), diff, seen_now.passed_over, held)
 
 

@@ -36,6 +36,7 @@ from aegis_dagster.settings.stages import (
     GraphSettings,
     LimitSettings,
     ListingSettings,
+    MailSettings,
     ParseSettings,
     QdrantSettings,
 )
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
     )
     listing: ListingSettings = ListingSettings()
     parse: ParseSettings = ParseSettings()
+    mail: MailSettings = MailSettings()
     enrich: EnrichSettings = EnrichSettings()
     chunk: ChunkSettings = ChunkSettings()
     embed: EmbedSettings = EmbedSettings()

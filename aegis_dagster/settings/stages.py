@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aegis_dagster.domain.attachments import AttachmentLimits
 from aegis_dagster.domain.llm import Quality
 
 
@@ -79,6 +80,36 @@ class ParseSettings(Section):
         """The limits of pictures as a part of what results depend on; "" for the defaults, as it was without limits."""
         usual, limits = ParseSettings(), (self.max_pictures, self.max_picture_megabytes)
         return "" if limits == (usual.max_pictures, usual.max_picture_megabytes) else f"/pictures {limits}"
+
+
+class MailSettings(Section):
+    """Which attachments of a mail become documents; the others are only named in the mail, with a warning."""
+
+    max_documents: int = Field(
+        default=AttachmentLimits().max_documents,
+        ge=0,
+        description="Most documents attached to one mail, those attached to attached mails included. 0: none.",
+    )
+    max_megabytes: int = Field(
+        default=AttachmentLimits().max_megabytes,
+        ge=0,
+        description="Most megabytes of the documents attached to one mail.",
+    )
+    max_depth: int = Field(
+        default=AttachmentLimits().max_depth,
+        ge=1,
+        description="How deep mails are opened. 1: only what is attached to the mail itself; 2: also what is attached to mails attached to it.",
+    )
+
+    @property
+    def limits(self) -> AttachmentLimits:
+        """The limits as the parser has them."""
+        return AttachmentLimits(self.max_documents, self.max_megabytes, self.max_depth)
+
+    @property
+    def other_limits(self) -> str:
+        """The limits as a part of what results depend on; "" for the defaults, as it was without limits."""
+        return "" if self.limits == AttachmentLimits() else f"/{self.limits}"
 
 
 class EnrichSettings(Section):

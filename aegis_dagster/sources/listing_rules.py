@@ -43,12 +43,17 @@ def is_known(known: KnownFile | None, stamp: str, *, readable: bool) -> bool:
     """
     if known is None or known.stamp != stamp:
         return False
-    return not (readable and known.revision.startswith(_UNREAD))
+    return not (readable and is_unread(known.revision))
 
 
 def revision_of_unread(marks: str) -> Revision:
     """The revision of a file that is not read because it is too large to be parsed: changes with its marks."""
     return Revision(_UNREAD + hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()[:40])
+
+
+def is_unread(revision: Revision) -> bool:
+    """Whether the file was not read because it is too large to be parsed."""
+    return revision.startswith(_UNREAD)
 
 
 def is_fresh(modified: float | None, now: float, settle_seconds: float) -> bool:

@@ -88,6 +88,7 @@ async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
                 "out_dir": str(folder),
                 "options": bench.options.chunk_payload,
                 "plain": plain,
+                "context": work.document.context,
             },
             timeout_seconds=bench.options.chunk_timeout_seconds,
         )

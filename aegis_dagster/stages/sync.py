@@ -93,11 +93,13 @@ def compare(
     """
     diff = diff_listing(listing, known)
     gone = not scope and everything_is_gone(listing, diff, len(known))
-    certain = diff.deleted[len(listing.unread) :]
+    files = sum(not file.mail for file in known.values())  # what is attached to a mail goes with it
+    deleted = [name for name in diff.deleted if not known[name].mail]
+    certain = deleted[len(listing.unread) :]
 
     def many(deleted: Collection[DocumentId]) -> bool:
-        return deletions_need_confirmation(deleted, len(known), max_share=guard.max_share, max_count=guard.max_count)
+        return deletions_need_confirmation(deleted, files, max_share=guard.max_share, max_count=guard.max_count)
 
     held = len(certain) if (gone or many(certain)) and not guard.confirmed else 0
-    undecided = not held and not guard.confirmed and bool(listing.unread) and many(diff.deleted)
+    undecided = not held and not guard.confirmed and bool(listing.unread) and many(deleted)
     return ListingReport(listing, diff, held, everything_gone=gone, undecided=undecided)

@@ -32,7 +32,7 @@ DAMAGED_REMEDY = (
 )
 BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
-HEAD_REVISION = "0006"  # newest migration in stores/migrations/versions; a test holds them equal
+HEAD_REVISION = "0007"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # Postgres advisory lock; any number not used elsewhere
 _REVISION = sa.text("SELECT version_num FROM alembic_version")
 _WRITE_SQLITE_OR = "write it as postgresql+psycopg2://USER:PASSWORD@HOST/NAME, or unset it: SQLite in AEGIS_HOME."

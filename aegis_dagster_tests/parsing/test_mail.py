@@ -105,7 +105,6 @@ PLACES: dict[str, Callable[[], bytes | EmailMessage]] = {
         "Content-Type: text/html\r\n\r\n<p>One</p>", f"Content-Type: text/html\r\n\r\n<p>{WORD}</p>"
     ),
     "text behind the last boundary": lambda: mixed("Content-Type: text/plain\r\n\r\nBody") + WORD.encode(),
-    "attached mail": nested,
     "delivery report": report,
     "summary of an event": lambda: calendar(f"SUMMARY:{WORD}"),
     "place of an event": lambda: calendar(f"LOCATION;LANGUAGE=de:{WORD}"),
@@ -113,11 +112,23 @@ PLACES: dict[str, Callable[[], bytes | EmailMessage]] = {
     "organiser of an event": lambda: calendar(f'ORGANIZER;CN="{WORD}":mailto:ann@example.org'),
     "attendee of an event": lambda: calendar(f"ATTENDEE;CN=Bob:mailto:{WORD}@example.org"),
 }
+DOCUMENTS: dict[str, Callable[[], EmailMessage]] = {
+    "attached text": lambda: attached("notes.txt", WORD.encode(), "text", "plain"),
+    "attached page": lambda: attached("page.html", f"<p>{WORD}</p>".encode(), "text", "html"),
+    "attached mail": nested,
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_word_in_any_place_of_a_mail_is_in_its_chunks(place: str) -> None:
     assert WORD.lower() in text_of(PLACES[place]()).lower()
+
+
+@pytest.mark.parametrize("place", DOCUMENTS)
+def test_a_word_in_an_attached_document_is_left_out_as_that_of_another_document(place: str) -> None:
+    left_out = parsed_mail(DOCUMENTS[place]()).left_out
+    assert [item.reason for item in left_out if WORD in item.text] == ["own_document"]
+    assert WORD not in text_of(DOCUMENTS[place]())
 
 
 def test_of_two_bodies_the_richer_is_read_and_the_other_is_left_out_by_its_reason() -> None:
@@ -162,7 +173,7 @@ def test_pictures_that_the_text_shows_are_pictures_of_the_mail(parse: Parse) -> 
     html.add_related(picture("PNG"), "image", "png", cid="<logo@example>", filename="logo.png")
     parsed = parse(made.as_bytes(), "logo.eml")
     assert len(list((parsed.folder / "pictures").iterdir())) == 1
-    assert "Pictures in the text: logo.png" in parsed.markdown and "Attachments" not in parsed.markdown
+    assert "Pictures: logo.png" in parsed.markdown and "Attachments" not in parsed.markdown
 
 
 @pytest.mark.parametrize(
@@ -334,7 +345,7 @@ def outlook() -> bytes:
     [
         *("Offer – 4711", "From: Ann <ann@example.org>", "To: Bob <bob@example.org>", "Cc: Cy <cy@example.org>"),
         *("Date: Tue, 03 Mar 2026 09:00:00", "GrößeCell", "OnlyPlain", "offer.pdf (application/pdf, 31 kB)"),
-        *("InnerSubject", "InnerBody", "in.txt"),
+        "InnerSubject.eml (message/rfc822",
     ],
 )
 def test_an_outlook_mail_is_read_like_any_other(parse: Parse, words: str) -> None:

@@ -1,13 +1,12 @@
 """The catalog's list of documents: applies listings, selects documents, removes deleted ones."""
 
 from collections.abc import Collection, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision, collection_of
+from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff, PassedOver, SeenFile
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.ports import Clock
@@ -25,10 +24,14 @@ class DocumentList:
 
     def known(self, scope: str = "") -> dict[DocumentId, KnownFile]:
         """The known files below a scope: "" for the whole root, a folder "a/b", or one document's id."""
-        query = sa.select(documents.c.id, documents.c.revision, documents.c.stamp).where(~documents.c.deleted)
+        columns = (documents.c[name] for name in ("id", "revision", "stamp", "size_bytes", "mail", "context"))
+        query = sa.select(*columns).where(~documents.c.deleted)
         with read(self.engine) as connection:
             rows = connection.execute(_within(query, scope))
-            return {DocumentId(row.id): KnownFile(Revision(row.revision), row.stamp) for row in rows}
+            return {
+                DocumentId(document_id): KnownFile(Revision(revision), stamp, size, DocumentId(mail), context)
+                for document_id, revision, stamp, size, mail, context in rows
+            }
 
     def all(self, collection: CollectionName | None = None) -> list[Document]:
         """The documents of a collection, or of all, in the order of their ids."""
@@ -117,17 +120,19 @@ class DocumentList:
         now_ms = int(self._clock.now().timestamp() * 1000)
         rows: list[dict[str, Any]] = [
             {
-                "id": document_id,
-                "collection": collection_of(document_id),
-                "revision": seen.revision,
+                "id": document.id,
+                "collection": document.collection,
+                "revision": document.revision,
                 "stamp": seen.stamp,
-                "size_bytes": seen.size_bytes,
-                "suffix": PurePosixPath(document_id).suffix.lower(),
+                "size_bytes": document.size_bytes,
+                "suffix": document.suffix,
                 "deleted": False,
                 "first_seen_ms": now_ms,
                 "changed_ms": now_ms,
+                "mail": document.mail,
+                "context": document.context,
             }
-            for document_id, seen in files.items()
+            for document, seen in ((seen.document(document_id), seen) for document_id, seen in files.items())
         ]
         if not rows:
             return
@@ -204,5 +209,11 @@ def _note_passed_over(connection: Connection, items: Collection[PassedOver], sco
 
 def _document(row: Row[Any]) -> Document:
     return Document(
-        DocumentId(row.id), CollectionName(row.collection), Revision(row.revision), row.size_bytes, row.suffix
+        DocumentId(row.id),
+        CollectionName(row.collection),
+        Revision(row.revision),
+        row.size_bytes,
+        row.suffix,
+        DocumentId(row.mail),
+        row.context,
     )

@@ -20,6 +20,8 @@ documents = sa.Table(
     sa.Column("deleted", sa.Boolean, nullable=False, default=False),
     sa.Column("first_seen_ms", sa.BigInteger, nullable=False),
     sa.Column("changed_ms", sa.BigInteger, nullable=False, server_default="0"),  # when its revision was recorded
+    sa.Column("mail", sa.Text, nullable=False, server_default=""),  # the outermost mail that it is attached to
+    sa.Column("context", sa.Text, nullable=False, server_default=""),  # subjects of its mails, one a line
 )
 
 stage_states = sa.Table(

@@ -18,7 +18,7 @@ from aegis_dagster.stores.database import read
 
 _AT_ONCE = 1000  # rows per fetch; the rows of 100,000 documents are never in memory together
 _D = documents.c
-_OWN = (_D.id, _D.collection, _D.revision, _D.size_bytes, _D.suffix, _D.changed_ms)
+_OWN = (_D.id, _D.collection, _D.revision, _D.size_bytes, _D.suffix, _D.changed_ms, _D.mail, _D.context)
 _WIDTH = len(STATE_COLUMNS)
 _PLACES = tuple((stage, len(_OWN) + place * _WIDTH) for place, stage in enumerate(Stage))
 _NOTHING = (None,) * (len(_OWN) + len(_PLACES) * _WIDTH)
@@ -91,5 +91,13 @@ def _facts(state: sa.FromClause, stage: Stage, *, every: bool) -> sa.ColumnEleme
 
 
 def _document(row: Row[Any]) -> Document:
-    document_id, collection, revision, size_bytes, suffix = row[:5]
-    return Document(DocumentId(document_id), CollectionName(collection), Revision(revision), size_bytes, suffix)
+    document_id, collection, revision, size_bytes, suffix, _, mail, context = row[: len(_OWN)]
+    return Document(
+        DocumentId(document_id),
+        CollectionName(collection),
+        Revision(revision),
+        size_bytes,
+        suffix,
+        DocumentId(mail),
+        context,
+    )
