@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
-_READERS: Final[dict[str, str]] = {"text": "text_document", "eml": "mail", "msg": "mail"}
+_READERS: Final[dict[str, str]] = {
+    "docx": "word",
+    "eml": "mail",
+    "msg": "mail",
+    "text": "text_document",
+}
 _DOCLING: Final = "converter"
 
 
