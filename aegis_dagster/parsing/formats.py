@@ -6,6 +6,7 @@ import zipfile
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.parsing.encodings import is_text
 
 # Suffix (lower case, with its dot) -> format. The formats are the names that manifests carry.
 SUPPORTED: Final[dict[str, str]] = {
@@ -89,8 +90,6 @@ _ZIP_MIMETYPES: Final[dict[str, str]] = {
 _SNIFF_BYTES: Final = 8192
 # The first line of a mail: a header field, or the line that a mailbox file puts above it.
 _MAIL_START = re.compile(rb"\s{0,100}(?:>?From |[!-9;-~]{1,76}[ \t]{0,10}:)")
-# Control characters that text files have: tab, line feed, vertical tab, form feed, return, escape.
-_TEXT_CONTROLS: Final = frozenset(b"\t\n\x0b\x0c\r\x1b")
 
 
 def check_kind(data: bytes, suffix: str) -> str:
@@ -124,7 +123,7 @@ def sniff(data: bytes) -> str | None:
     """The format of the bytes: a format name, "text" for any readable text, None if unrecognised."""
     head = data[:_SNIFF_BYTES]
     for start, kind in _MAGIC:
-        if head.startswith(start) and (kind != "bmp" or not looks_like_text(head)):
+        if head.startswith(start) and (kind != "bmp" or not is_text(data)):
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
@@ -134,29 +133,10 @@ def sniff(data: bytes) -> str | None:
         return _sniff_zip(data)
     if b"%PDF-" in head[:1024]:  # PDF 32000-1 annex H.3.4.1: readers accept it within the first 1024 bytes
         return "pdf"
-    if looks_like_text(head):
+    if is_text(data):
         start_of_text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         return "html" if start_of_text.startswith((b"<!doctype html", b"<html")) else "text"
     return None
-
-
-def looks_like_text(head: bytes) -> bool:
-    """Whether bytes read as text: UTF-16 or UTF-32 with a byte-order mark, or hardly any control characters."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
-        return True
-    odd = sum((byte < 0x20 and byte not in _TEXT_CONTROLS) or byte == 0x7F for byte in head)
-    if b"\x00" in head or odd > len(head) * 0.02:
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start >= len(head) - 3:  # a character cut at the end of the sample
-            return True
-        # One-byte encodings keep most of a text below 0x80, and have few of the C1 controls.
-        return sum(byte >= 0x80 for byte in head) < len(head) * 0.6 and sum(0x80 <= byte < 0xA0 for byte in head) < max(
-            2, len(head) * 0.03
-        )
-    return True
 
 
 def _sniff_zip(data: bytes) -> str:

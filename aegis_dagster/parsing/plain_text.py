@@ -1,4 +1,4 @@
-"""Reads plain text and reStructuredText: bytes to text, text to blocks. Pure.
+"""Reads plain text and reStructuredText: text to blocks. Pure.
 
 The reader is forgiving: text that it does not understand becomes a paragraph with its line breaks, so that no text is
 ever lost. Only lines that underline a heading or divide two paragraphs are dropped.
@@ -41,25 +41,6 @@ _HEADER_FIELD = re.compile(r"[A-Z][A-Za-z0-9-]*:(?!:)")
 # Lines of wrapped prose, except the last, are at least this long: shorter ones were broken on purpose.
 _PROSE_COLUMNS = 45
 _SHORT_ADORNMENT = 4  # docutils accepts a shorter underline only if it is as long as its title
-
-
-def decode(data: bytes) -> tuple[str, str]:
-    """The text of the bytes and the encoding used: by byte-order mark, UTF-8, else Windows-1252 or Latin-1."""
-    for mark, encoding in (
-        (b"\xef\xbb\xbf", "utf-8-sig"),
-        (b"\xff\xfe\x00\x00", "utf-32"),
-        (b"\x00\x00\xfe\xff", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            return data.decode(encoding, "replace"), encoding
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            return data.decode(encoding), encoding
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1"), "latin-1"
 
 
 def read_blocks(text: str) -> list[Block]:

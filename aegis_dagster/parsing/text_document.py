@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from aegis_dagster.parsing.plain_text import Block, BlockKind, decode, read_blocks
+from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.plain_text import Block, BlockKind, read_blocks
 from aegis_dagster.parsing.readers import Parsed
 
 if TYPE_CHECKING:
@@ -13,11 +14,10 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
     """The document of a text file and warnings about its encoding, as `readers.Reader` has it."""
     from docling_core.types.doc.document import DoclingDocument
 
-    text, encoding = decode(data)
-    warnings = () if encoding.startswith("utf") else (f"The text is not UTF-8; it was read as {encoding}.",)
+    decoded = decode(data)
     document = DoclingDocument(name=name)
-    _fill(document, read_blocks(text))
-    return Parsed(document, "plain-text", warnings)
+    _fill(document, read_blocks(decoded.text))
+    return Parsed(document, "plain-text", decoded.warnings())
 
 
 def _fill(document: "DoclingDocument", blocks: list[Block]) -> None:

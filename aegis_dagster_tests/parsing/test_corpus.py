@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.plain_text import decode
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.text_document import read as read_text
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
 from aegis_dagster_tests.support.missing import missing
@@ -127,6 +127,6 @@ def test_no_word_of_all_peps_is_lost(corpora: Path) -> None:
             document = parsed.document
             assert parsed.warnings == ()
             found = " ".join(f"{getattr(item, 'marker', '')} {item.text}" for item in document.texts)
-            lost = Counter(_WORDS.findall(decode(data)[0])) - Counter(_WORDS.findall(found))
+            lost = Counter(_WORDS.findall(decode(data).text)) - Counter(_WORDS.findall(found))
             assert not {word for word in lost if word.strip("_")}, member.name
             assert document.texts[0].label.value == "title", member.name

@@ -3,12 +3,10 @@
 import re
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.plain_text import Block, BlockKind, decode, read_blocks
-from aegis_dagster_tests.parsing.conftest import Parse
+from aegis_dagster.parsing.plain_text import Block, BlockKind, read_blocks
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -79,29 +77,6 @@ def test_a_table_keeps_its_columns() -> None:
 
 def test_a_line_of_dashes_between_blank_lines_divides_and_is_dropped() -> None:
     assert kinds("one\n\n------\n\ntwo") == [("paragraph", "one"), ("paragraph", "two")]
-
-
-@pytest.mark.parametrize(
-    ("data", "encoding"),
-    [
-        ("Grüße".encode(), "utf-8"),
-        ("Grüße".encode("utf-8-sig"), "utf-8-sig"),
-        ("Grüße".encode("utf-16"), "utf-16"),
-        ("Grüße".encode("utf-32"), "utf-32"),
-        ("Grüße".encode("cp1252"), "cp1252"),
-        ("Grüße".encode("latin-1") + b"\x81", "latin-1"),
-    ],
-)
-def test_text_is_decoded_by_its_mark_or_by_what_fits(data: bytes, encoding: str) -> None:
-    text, used = decode(data)
-    assert text.startswith("Grüße")
-    assert used == encoding
-
-
-def test_an_encoding_that_was_guessed_is_reported(parse: Parse) -> None:
-    assert parse("Größe und Maß".encode("cp1252"), "a.txt").manifest["warnings"] == [
-        "The text is not UTF-8; it was read as cp1252."
-    ]
 
 
 _LINES = st.lists(
