@@ -7,6 +7,7 @@ No option allows docling to download anything: pictures that a document links to
 import importlib
 import importlib.util
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from docling.datamodel.document import ConversionResult, InputDocument
     from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
     from docling.pipeline.base_pipeline import BasePipeline
+
+    from aegis_dagster.parsing.form_rules import Field
+    from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
 
 # The reader of each format: docling's name of the format, module and class. Only those that a worker needs are loaded.
 _BACKENDS = {
@@ -47,8 +51,10 @@ class ConverterOptions:
     ocr: bool
 
 
-def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
-    """docling's document of the bytes, as `readers.Reader` has it.
+def read(
+    data: bytes, *, name: str, kind: str, options: dict[str, Any], fields: "Mapping[int, Sequence[Field]] | None" = None
+) -> Parsed:
+    """docling's document of the bytes, as `readers.Reader` has it. `fields` are those of a PDF's pages (1-based).
 
     Raises DocumentError: CORRUPT_FILE, MEMORY_LIMIT; ConfigurationError where the models cannot be loaded.
     """
@@ -56,7 +62,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
 
     paginated = kind == "pdf" or kind in IMAGE_FORMATS
     of_pages = ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"])
-    pipeline = _paginated_pipeline(of_pages) if paginated else _simple_pipeline()
+    pipeline = _paginated_pipeline(of_pages, fields or {}) if paginated else _simple_pipeline()
     try:
         result = _execute(pipeline, _open(data, name, kind))
     except MemoryError as error:
@@ -142,15 +148,22 @@ def _simple_pipeline() -> "BasePipeline":
     return SimplePipeline(SimplePipeline.get_default_options())
 
 
-@lru_cache(maxsize=4)
-def _paginated_pipeline(options: ConverterOptions) -> "BasePipeline":
+def _paginated_pipeline(options: ConverterOptions, fields: "Mapping[int, Sequence[Field]]") -> "BasePipeline":
     if options.pdf_route == "rules":
-        from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
-
-        return RulesPdfPipeline(pdf_options(options))
+        pipeline = _rules_pipeline(options)
+        pipeline.rule_layout.fields = fields
+        return pipeline
     return _model_pipeline(options)
 
 
+@lru_cache(maxsize=4)
+def _rules_pipeline(options: ConverterOptions) -> "RulesPdfPipeline":
+    from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
+
+    return RulesPdfPipeline(pdf_options(options))
+
+
+@lru_cache(maxsize=4)
 def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
     """docling's own pipeline. It loads its models now, so that a failure to load is not blamed on a document."""
     if missing := [name for name in _MODEL_MODULES if importlib.util.find_spec(name) is None]:

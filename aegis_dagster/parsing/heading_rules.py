@@ -1,8 +1,8 @@
-"""Rules that need the whole document: headings, their levels, and lines that repeat on every page. Pure."""
+"""Rules that need the whole document: headings and their levels. Pure."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aegis_dagster.parsing.layout_rules import BlockLabel, TextBlock
@@ -25,28 +25,13 @@ _NOT_SMALLER = 0.93
 _MAX_HEADING_LINES = 3
 _MAX_HEADING_CHARACTERS = 200
 _MAX_LEVEL = 6
-# Headers and footers stand within this share of the page's height from its edge.
-_MARGIN_SHARE = 0.1
-_PAGE_NUMBER = re.compile(
-    r"[-–—\s]*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von)\s*\d{1,4})?[-–—\s]*", re.IGNORECASE
-)
-_DIGITS = re.compile(r"\d+")
 _NUMBERED_HEADING = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z]\.|[IVX]+\.)\s+\S")
 
 
 def label_blocks(blocks: Sequence[PagedBlock]) -> list[BlockLabel]:
-    """The label of each block, in order: as given, or HEADING, PAGE_HEADER, PAGE_FOOTER."""
-    margins = _margin_labels(blocks)
+    """The label of each block, in order: as given, or HEADING."""
     size, bold = _body(blocks)
-    labels = []
-    for number, paged in enumerate(blocks):
-        if number in margins:
-            labels.append(margins[number])
-        elif _is_heading(paged, size, bold):
-            labels.append(BlockLabel.HEADING)
-        else:
-            labels.append(paged.block.label)
-    return labels
+    return [BlockLabel.HEADING if _is_heading(paged, size, bold) else paged.block.label for paged in blocks]
 
 
 def heading_levels(headings: Sequence[PagedBlock]) -> list[int]:
@@ -85,7 +70,8 @@ def _is_heading(paged: PagedBlock, body_size: float, body_bold: bool) -> bool:
     block = paged.block
     text = block.text.strip()
     if (
-        block.label is BlockLabel.CAPTION
+        block.label in (BlockLabel.CAPTION, BlockLabel.PAGE_HEADER, BlockLabel.PAGE_FOOTER)
+        or any(line.apart for line in block.lines)
         or len(block.lines) > _MAX_HEADING_LINES
         or not 2 <= len(text) <= _MAX_HEADING_CHARACTERS
         or text[-1] in ".,;"
@@ -99,32 +85,3 @@ def _is_heading(paged: PagedBlock, body_size: float, body_bold: bool) -> bool:
     larger = block.size > _LARGER * body_size and (block.label is not BlockLabel.LIST_ITEM or block.bold)
     emphasised = block.bold and not body_bold and block.size >= _NOT_SMALLER * body_size
     return larger or emphasised
-
-
-def _margin_labels(blocks: Sequence[PagedBlock]) -> Mapping[int, BlockLabel]:
-    """Blocks at the edge of a page that repeat there on other pages, or hold nothing but the page's number."""
-    places: dict[tuple[BlockLabel, str], set[int]] = {}
-    candidates: list[tuple[int, BlockLabel, str]] = []
-    for number, paged in enumerate(blocks):
-        label = _margin(paged)
-        if label is not None:
-            words = _DIGITS.sub("#", paged.block.text.casefold().strip())
-            places.setdefault((label, words), set()).add(paged.page_no)
-            candidates.append((number, label, paged.block.text.strip()))
-    found = {}
-    for number, label, text in candidates:
-        repeated = len(places[label, _DIGITS.sub("#", text.casefold())]) > 1
-        if repeated or _PAGE_NUMBER.fullmatch(text):
-            found[number] = label
-    return found
-
-
-def _margin(paged: PagedBlock) -> BlockLabel | None:
-    if len(paged.block.lines) > 1:
-        return None
-    rect = paged.block.rect
-    if rect.bottom < _MARGIN_SHARE * paged.page_height:
-        return BlockLabel.PAGE_HEADER
-    if rect.top > (1 - _MARGIN_SHARE) * paged.page_height:
-        return BlockLabel.PAGE_FOOTER
-    return None

@@ -80,11 +80,13 @@ class Line:
     text: str
     rect: Rect
     bold: bool  # most of its characters
+    letters: float = 0.0  # points; the height of the letters of a line that is turned
+    apart: bool = False  # turned against its page, or a watermark: no part of the text around it
 
     @property
     def size(self) -> float:
         """Height in points; stands for the font size, which parsers report for the first glyph only."""
-        return self.rect.height
+        return self.letters or self.rect.height
 
 
 class BlockLabel(StrEnum):

@@ -3,8 +3,10 @@
 Import it inside functions only: it imports docling.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
+from math import hypot
 
 from docling.datamodel.base_models import Cluster, LayoutPrediction, Page, Table, TableStructurePrediction
 from docling.datamodel.document import ConversionResult
@@ -16,8 +18,10 @@ from docling_core.types.doc.page import BoundingRectangle, TextCell
 
 from aegis_dagster.parsing import tables
 from aegis_dagster.parsing.docling_tables import to_docling_table
-from aegis_dagster.parsing.grid_rules import find_grids
-from aegis_dagster.parsing.layout_rules import Fragment, Rect, TextBlock, build_blocks, build_lines, merge_touching
+from aegis_dagster.parsing.form_rules import Field
+from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, TextBlock, merge_touching
+from aegis_dagster.parsing.page_text import Drawn, compose
+from aegis_dagster.parsing.turned import Turn, quarters_of
 
 # A page with fewer characters than this is a scan: a stamp or a page number does not make it readable.
 _READABLE_CHARACTERS = 20
@@ -120,9 +124,8 @@ class RuleTables:
             self._finder.close()
         self._finder = self._data = None
 
-    def find(self, page: Page, words: Sequence[Fragment]) -> list[tables.Table]:
+    def find(self, page: Page, turn: Turn, words: Sequence[Fragment]) -> list[tables.Table]:
         """The tables of a page. pdfplumber reads a page slowly, so only pages with ruled lines are given to it."""
-        assert page._backend is not None and page.size is not None
         boxes = [
             box
             for box in page._shape_bounding_boxes or []
@@ -132,7 +135,7 @@ class RuleTables:
             return []
         if self._finder is None:
             self._finder = tables.TableFinder(self._data)
-        return self._finder.find(page.page_no, (page.size.width, page.size.height), words)
+        return self._finder.find(page.page_no, turn, words)
 
 
 class RuleLayout:
@@ -140,6 +143,8 @@ class RuleLayout:
 
     def __init__(self, table_finding: RuleTables) -> None:
         self._tables = table_finding
+        self.fields: Mapping[int, Sequence[Field]] = {}  # of the current document, by page
+        self.turns = Turns()
 
     def __call__(self, conv_res: ConversionResult, pages: Iterable[Page]) -> Iterable[Page]:
         for page in pages:
@@ -148,26 +153,46 @@ class RuleLayout:
             yield page
 
     def _lay_out(self, page: Page) -> None:
-        assert page.parsed_page is not None
-        fragments = [_fragment(cell) for cell in page.cells if cell.text.strip()]
+        assert page.parsed_page is not None and page.size is not None
         scanned = any(cell.from_ocr for cell in page.cells)
-        words = [_fragment(cell) for cell in page.parsed_page.word_cells if cell.text.strip()]
-        found = [] if scanned else self._tables.find(page, words)
-        outside = tables.text_outside(fragments, words, found) if found else fragments
-        clusters: list[Cluster] = []
-        grids, lines = find_grids(build_lines(outside))
-        for block in build_blocks(lines):
+        text = compose(
+            [_drawn(cell) for cell in page.cells if cell.text.strip()],
+            [_drawn(cell) for cell in page.parsed_page.word_cells if cell.text.strip()],
+            self.fields.get(page.page_no, ()),
+            (page.size.width, page.size.height),
+            lambda words, turn: [] if scanned else self._tables.find(page, turn, words),
+        )
+        clusters = [_text_cluster(number, block, scanned=scanned) for number, block in enumerate(text.blocks)]
+        apart = [(text.quarters, block) for block in text.forms] + text.turned
+        for quarters, block in [*apart, *((None, block) for block in text.watermarks)]:
+            self.turns.of_elements[page.page_no, len(clusters)] = quarters
             clusters.append(_text_cluster(len(clusters), block, scanned=scanned))
+        if text.quarters:
+            self.turns.of_pages[page.page_no] = text.quarters
         structure: dict[int, Table] = {}
-        for table in [*found, *grids]:
+        for table in text.tables:
             cluster = Cluster(id=len(clusters), label=DocItemLabel.TABLE, bbox=_box(table.rect))
             structure[cluster.id] = to_docling_table(table, cluster, page.page_no)
             clusters.append(cluster)
-        for rect in _shown_pictures(page, has_text=bool(fragments)):
+        for rect in _shown_pictures(page, has_text=any(cell.text.strip() for cell in page.cells)):
             clusters.append(Cluster(id=len(clusters), label=DocItemLabel.PICTURE, bbox=_box(rect)))
         page.predictions.layout = LayoutPrediction(clusters=clusters)
         if structure:
             page.predictions.tablestructure = TableStructurePrediction(table_map=structure)
+
+
+@dataclass(slots=True)
+class Turns:
+    """How the elements of the current document are turned."""
+
+    of_pages: dict[int, int] = field(default_factory=dict)  # quarters, by page; pages that are not turned have none
+    # By page and element, those that continue no other: turned ones, labels with values; None: a watermark.
+    of_elements: dict[tuple[int, int], int | None] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Forget the document."""
+        self.of_pages.clear()
+        self.of_elements.clear()
 
 
 def _text_cluster(number: int, block: TextBlock, *, scanned: bool) -> Cluster:
@@ -179,6 +204,8 @@ def _text_cluster(number: int, block: TextBlock, *, scanned: bool) -> Cluster:
             from_ocr=scanned,
             rect=BoundingRectangle.from_bounding_box(_box(line.rect)),
             bold=line.bold,
+            letters=line.letters,
+            apart=line.apart,
         )
         for index, line in enumerate(block.lines)
     ]
@@ -186,9 +213,18 @@ def _text_cluster(number: int, block: TextBlock, *, scanned: bool) -> Cluster:
 
 
 class _LineCell(TextCell):
-    """A line of text that keeps its font weight until the whole document is labelled."""
+    """A line of text that keeps what `Line` says of it until the whole document is labelled."""
 
     bold: bool
+    letters: float = 0.0
+    apart: bool = False
+
+
+def line_of(cell: TextCell) -> Line:
+    """The line that a cell of a block holds."""
+    if isinstance(cell, _LineCell):
+        return Line(cell.text, cell_rect(cell), cell.bold, cell.letters, cell.apart)
+    return Line(cell.text, cell_rect(cell), is_bold(cell))
 
 
 def is_bold(cell: TextCell) -> bool:
@@ -199,8 +235,12 @@ def is_bold(cell: TextCell) -> bool:
     return any(word in name for word in ("bold", "black", "heavy", "semibold", "demi"))
 
 
-def _fragment(cell: TextCell) -> Fragment:
-    return Fragment(cell.text, cell_rect(cell), is_bold(cell))
+def _drawn(cell: TextCell) -> Drawn:
+    rect = cell.rect
+    fragment = Fragment(cell.text, cell_rect(cell), is_bold(cell))
+    height = hypot(rect.r_x3 - rect.r_x0, rect.r_y3 - rect.r_y0)
+    turned = quarters_of((rect.r_x0, rect.r_y0), (rect.r_x1, rect.r_y1))
+    return Drawn(fragment, turned, height, in_field=bool(getattr(cell, "widget", False)))
 
 
 def cell_rect(cell: TextCell) -> Rect:

@@ -4,7 +4,8 @@ docling's page decoding, OCR, captions and assembly run unchanged. Import this m
 only: it imports docling, which takes seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from docling.datamodel.base_models import Page, TextElement
@@ -26,22 +27,23 @@ from docling_core.types.doc.labels import DocItemLabel
 from aegis_dagster.parsing.heading_rules import PagedBlock, heading_levels, label_blocks
 from aegis_dagster.parsing.layout_rules import (
     BlockLabel,
-    Line,
     Rect,
     TextBlock,
     runs_right_to_left,
 )
+from aegis_dagster.parsing.page_edges import mark_running_lines
 from aegis_dagster.parsing.pdf_pages import (
     OcrOnCpu,
     OcrWhereNeeded,
     RuleLayout,
     RuleTables,
     ScanRegions,
-    cell_rect,
-    is_bold,
+    Turns,
+    line_of,
     pass_through,
 )
 from aegis_dagster.parsing.reading_order import reading_order
+from aegis_dagster.parsing.turned import Turn
 
 _HEADER, _FOOTER = DocItemLabel.PAGE_HEADER, DocItemLabel.PAGE_FOOTER
 
@@ -64,21 +66,24 @@ class RulesPdfPipeline(StandardPdfPipeline):
         seams.layout_model = ScanRegions()
         seams.ocr_model = OcrWhereNeeded(lambda: OcrOnCpu(options)) if options.do_ocr else pass_through
         self.table_finding = RuleTables()
-        seams.layout_postprocessing_model = RuleLayout(self.table_finding)
+        self.rule_layout = RuleLayout(self.table_finding)
+        seams.layout_postprocessing_model = self.rule_layout
         seams.table_model = pass_through  # the layout step has found the tables, because they take its text
         self.assemble_model = PageAssembleModel(options=PageAssembleOptions())
         self.reading_order_model = ReadingOrderModel(options=ReadingOrderOptions(use_page_separators=False))
-        seams.reading_order_model.ro_model = _CutOrder()
+        seams.reading_order_model.ro_model = _CutOrder(self.rule_layout.turns)
         self.heading_hierarchy_model = HeadingHierarchyModel(options=options.heading_hierarchy_options)
 
     def _build_document(self, conv_res: ConversionResult) -> ConversionResult:
         self.table_finding.open(conv_res)
+        self.rule_layout.turns.clear()
         try:
             return super()._build_document(conv_res)
         finally:
             self.table_finding.close()
 
     def _assemble_document(self, conv_res: ConversionResult) -> ConversionResult:
+        mark_running_lines(conv_res.pages)
         texts = _label_texts(conv_res.pages)
         levels = _levels(texts)
         seams: Any = self
@@ -93,7 +98,8 @@ class RulesPdfPipeline(StandardPdfPipeline):
 class _CutOrder(ReadingOrderPredictor):
     """docling's captions, footnotes and continued paragraphs, in our reading order."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self.dilated_page_element = False  # used only by docling's own order, which is replaced
 
     def predict_reading_order(
@@ -105,11 +111,39 @@ class _CutOrder(ReadingOrderPredictor):
             on_page = [element for element in page_elements if element.page_no == page_no]
             for part in (_HEADER, None, _FOOTER):
                 members = [e for e in on_page if (e.label if e.label in (_HEADER, _FOOTER) else None) == part]
-                boxes = [element.to_top_left_origin(element.page_size.height) for element in members]
-                rects = [Rect(box.l, box.t, box.r, box.b) for box in boxes]
-                leftward = runs_right_to_left("".join(element.text for element in members))
-                ordered += [members[index] for index in reading_order(rects, right_to_left=leftward)]
+                for quarters, own in self._by_turn(page_no, members):
+                    rects = [_upright(element, quarters) for element in own]
+                    leftward = runs_right_to_left("".join(element.text for element in own))
+                    ordered += [own[index] for index in reading_order(rects, right_to_left=leftward)]
         return ordered
+
+    def predict_merges(self, sorted_elements: list[PageElement]) -> dict[int, list[int]]:
+        """Which paragraphs continue which. A label with its value and turned text continue none."""
+        alone = {e.cid for e in sorted_elements if (e.page_no, _number(e)) in self._turns.of_elements}
+        merges = super().predict_merges(sorted_elements)
+        kept = {cid: list(takewhile(lambda other: other not in alone, more)) for cid, more in merges.items()}
+        return {cid: more for cid, more in kept.items() if cid not in alone and more}
+
+    def _by_turn(self, page_no: int, elements: Sequence[PageElement]) -> Iterator[tuple[int, list[PageElement]]]:
+        """What is turned like the page, what is turned otherwise, and what lies across the page."""
+        main = self._turns.of_pages.get(page_no, 0)
+        groups: dict[int, list[PageElement]] = {main: []}
+        across = []
+        for element in elements:
+            quarters = self._turns.of_elements.get((page_no, _number(element)), main)
+            (across if quarters is None else groups.setdefault(quarters, [])).append(element)
+        yield from groups.items()
+        yield 0, across
+
+
+def _number(element: PageElement) -> int:
+    return int(element.ref.cref.rsplit("/", 1)[1])
+
+
+def _upright(element: PageElement, quarters: int) -> Rect:
+    box = element.to_top_left_origin(element.page_size.height)
+    turn = Turn(quarters, element.page_size.width, element.page_size.height)
+    return turn.upright(Rect(box.l, box.t, box.r, box.b))
 
 
 class _LevelsThenBookmarks:
@@ -156,6 +190,5 @@ def _levels(headings: Sequence[tuple[TextElement, PagedBlock]]) -> dict[tuple[in
 
 def _paged_block(element: TextElement, page_height: float) -> PagedBlock:
     cells = element.cluster.cells
-    lines = tuple(Line(cell.text, cell_rect(cell), is_bold(cell)) for cell in cells)
-    block = TextBlock(lines, BlockLabel(element.label.value))
+    block = TextBlock(tuple(line_of(cell) for cell in cells), BlockLabel(element.label.value))
     return PagedBlock(block, element.page_no, page_height, scanned=any(cell.from_ocr for cell in cells))

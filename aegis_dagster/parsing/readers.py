@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aegis_dagster.domain.left_out import LeftOut
+from aegis_dagster.parsing.formats import IMAGE_FORMATS
 
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
+_READERS: Final[dict[str, str]] = {
     "docx": "word",
     "eml": "mail",
     "msg": "mail",
+    "pdf": "paginated",
     "text": "text_document",
+}
 }
 _DOCLING: Final = "converter"
 

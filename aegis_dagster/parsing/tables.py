@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis_dagster.parsing.layout_rules import Fragment, Rect, build_lines, enclosing
+from aegis_dagster.parsing.turned import Turn
 
 # Boxes around text and forms are ruled too; a table has most of its cells filled.
 _MIN_FILLED = 0.4
@@ -52,19 +53,19 @@ class TableFinder:
         """Free the document."""
         self._pdf.close()
 
-    def find(self, page_no: int, size: tuple[float, float], words: Sequence[Fragment]) -> list[Table]:
-        """The tables of a page (1-based) of this width and height in points, with the words in their cells.
+    def find(self, page_no: int, turn: Turn, words: Sequence[Fragment]) -> list[Table]:
+        """The tables of a page (1-based), with the words in their cells, both as they stand when the page is turned.
 
         Returns none if pdfplumber sees the page in another size or fails on it: the page is read as text, nothing is
         lost.
         """
         page = self._pdf.pages[page_no - 1]
         try:
-            if abs(page.width - size[0]) > _SIZE_TOLERANCE or abs(page.height - size[1]) > _SIZE_TOLERANCE:
+            if abs(page.width - turn.width) > _SIZE_TOLERANCE or abs(page.height - turn.height) > _SIZE_TOLERANCE:
                 return []
             left, top = float(page.bbox[0]), float(page.bbox[1])
             found = page.find_tables()
-            grids = [[[_rect(box, left, top) for box in row.cells] for row in table.rows] for table in found]
+            grids = [[[_rect(box, left, top, turn) for box in row.cells] for row in table.rows] for table in found]
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError):
             # What pdfminer raises on malformed content streams.
             return []
@@ -111,10 +112,10 @@ def _index(edges: Sequence[float], value: float) -> int:
     return min(range(len(edges)), key=lambda number: abs(edges[number] - value))
 
 
-def _rect(box: Any, left: float, top: float) -> Rect | None:
+def _rect(box: Any, left: float, top: float, turn: Turn) -> Rect | None:
     if box is None:
         return None
-    return Rect(box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return turn.upright(Rect(box[0] - left, box[1] - top, box[2] - left, box[3] - top))
 
 
 def text_outside(fragments: Sequence[Fragment], words: Sequence[Fragment], tables: Sequence[Table]) -> list[Fragment]:

@@ -79,20 +79,6 @@ def test_where_all_text_is_bold_weight_makes_no_heading() -> None:
     assert label_blocks([paged("Bold", 100, bold=True), paged("body " * 30, 150, bold=True)])[0] is BlockLabel.TEXT
 
 
-def test_lines_that_repeat_at_the_edge_of_pages_are_headers_and_page_numbers_footers() -> None:
-    blocks = [
-        paged(text, top, page_no=page)
-        for page in (1, 2, 3)
-        for text, top in ((f"Report, part {page}", 30), ("body " * 30, 300), (f"Page {page} of 3", 770))
-    ]
-    expected = [BlockLabel.PAGE_HEADER, BlockLabel.TEXT, BlockLabel.PAGE_FOOTER] * 3
-    assert label_blocks(blocks) == expected
-
-
-def test_a_line_at_the_edge_of_one_page_only_is_text() -> None:
-    assert label_blocks([paged("Once only", 30), paged("body " * 30, 300)])[0] is BlockLabel.TEXT
-
-
 def test_levels_follow_the_sizes_of_headings() -> None:
     sizes = [20.0, 14.0, 14.5, 20.0, 11.0]
     assert heading_levels([paged("x", 100, height=size, bold=True) for size in sizes]) == [1, 2, 2, 1, 3]
