@@ -325,6 +325,7 @@ class Project:
                 "docling_models": str(self.settings.docling_models_dir),
                 "ocr": parse.ocr,
                 "mail": asdict(self.settings.mail.limits),
+                "read_hidden": parse.read_hidden,
             },
             chunk_payload={
                 "max_tokens": chunk.max_tokens,

@@ -19,7 +19,7 @@ class Reason(StrEnum):
     PAGE_NUMBER = "page_number"
     PRINT_DATE = "print_date"
     RUNNING_LINE = "running_line"  # the second and later copies of a running header or footer
-    OTHER_BODY = "other_body"  # the same body of a mail in another format
+    OTHER_BODY = "other_body"  # the same body of a mail, or the same comments, in another format
     OWN_DOCUMENT = "own_document"  # an attachment that is read as a document of its own
 
 

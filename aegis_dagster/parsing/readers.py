@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
-_READERS: Final[dict[str, str]] = {
+    **dict.fromkeys(IMAGE_FORMATS, "paginated"),
     "docx": "word",
     "eml": "mail",
     "msg": "mail",
     "pdf": "paginated",
     "text": "text_document",
-}
+    "xlsx": "excel",
 }
 _DOCLING: Final = "converter"
 
@@ -31,7 +31,7 @@ class Parsed:
     """A document as a reader made it."""
 
     document: "DoclingDocument"
-    route: str  # "docling-models", "rules", "docling", "plain-text", "mail"
+    route: str  # "docling-models", "rules", "docling", "office", "mail", "plain-text"
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0

@@ -32,10 +32,10 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     payload: `path` (absolute, without links), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes
     that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `max_pictures`,
     `max_picture_megabytes`, `pdf_route` ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool);
-    `mail`, the fields of `AttachmentLimits` (without it, its defaults).
+    `read_hidden` (bool, false if absent); `mail`, the fields of `AttachmentLimits` (without it, its defaults).
 
-    manifest: `format`, `route` ("docling-models", "rules", "docling", "plain-text"), `pages` (0 where the
-    format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
+    manifest: `format`, `route` ("docling-models", "rules", "docling", "office", "mail", "plain-text"), `pages` (0
+    where the format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
     `seconds`; `pictures_left_out` where a limit was reached; `left_out` where text is left out on purpose, a number
     by reason.
 

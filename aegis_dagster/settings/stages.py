@@ -74,12 +74,17 @@ class ParseSettings(Section):
         description="Folder of docling's weights. Default: `<home>/models/docling`; fill it with `docling-tools models download -o FOLDER`, a command of the extra `docling-models`. Tests cover this route up to loading the weights; it never ran with weights.",
     )
     ocr: bool = Field(default=True, description="Whether scans are read by OCR.")
+    read_hidden: bool = Field(
+        default=False,
+        description="Whether hidden sheets, rows (by a filter too), columns, values and slides are read. If not, they are left out and counted by reason: answers then quote only what a person who opens the file sees.",
+    )
 
     @property
     def other_limits(self) -> str:
-        """The limits of pictures as a part of what results depend on; "" for the defaults, as it was without limits."""
+        """The limits of pictures and what is hidden as a part of what results depend on; "" for the defaults."""
         usual, limits = ParseSettings(), (self.max_pictures, self.max_picture_megabytes)
-        return "" if limits == (usual.max_pictures, usual.max_picture_megabytes) else f"/pictures {limits}"
+        pictures = "" if limits == (usual.max_pictures, usual.max_picture_megabytes) else f"/pictures {limits}"
+        return pictures + ("/hidden" if self.read_hidden else "")
 
 
 class MailSettings(Section):

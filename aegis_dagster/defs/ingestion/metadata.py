@@ -22,7 +22,7 @@ _HOLDS: Mapping[Stage, str] = dict.fromkeys(Stage, "truth") | {Stage.EMBED: "vie
 _COLUMNS: Mapping[Stage, Sequence[tuple[str, str, str]]] = {
     Stage.PARSE: (
         ("format", "string", "what the bytes are, e.g. `pdf`"),
-        ("route", "string", "who parsed it: `docling`, `docling-models`, `rules`, `plain-text`"),
+        ("route", "string", "who parsed it: `docling`, `docling-models`, `rules`, `office`, `plain-text`"),
         ("pages", "int", "0 where the format has none"),
         ("tables", "int", ""),
         ("pictures", "int", ""),
