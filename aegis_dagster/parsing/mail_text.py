@@ -8,7 +8,7 @@ import quopri
 import re
 from typing import Final
 
-from aegis_dagster.parsing.plain_text import decode
+from aegis_dagster.parsing.encodings import decode
 
 # Charset as declared -> the larger one that its senders really write. Each holds the characters of the declared one.
 _LARGER: Final[dict[str, str]] = {
@@ -91,7 +91,7 @@ def decoded(data: bytes, charset: str) -> tuple[str, str]:
     codec = _codec(declared)
     utf8 = _strictly(data, "utf-8")
     if codec is None:
-        text, taken = (utf8, "utf-8") if utf8 is not None else decode(data)
+        text, taken = (utf8, "UTF-8") if utf8 is not None else _detected(data)
         unknown = f"The charset `{declared}` of a part is unknown; it was read as {taken}."
         plain = data.isascii() or declared in ("", "unknown-8bit", "x-unknown", "binary", "8bit")
         return text, "" if plain and utf8 is not None else unknown if declared else _guessed("no charset", taken)
@@ -106,8 +106,13 @@ def decoded(data: bytes, charset: str) -> tuple[str, str]:
     bad = replaced.count("\ufffd")
     if codec in _MULTIBYTE and bad * 10 <= max(sum(each > "\x7f" for each in replaced), 1):
         return replaced, f"{bad} characters of a part are damaged: they are not {declared}, which the mail declares."
-    text, taken = decode(data)
+    text, taken = _detected(data)
     return text, _guessed(f"the charset {declared}", taken)
+
+
+def _detected(data: bytes) -> tuple[str, str]:
+    found = decode(data)
+    return found.text, found.encoding
 
 
 def unflowed(text: str, *, delete_space: bool) -> str:
@@ -194,7 +199,7 @@ def _to_shift_jis(piece: bytes) -> bytes:
 
 def _byte_order(data: bytes) -> str | None:
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        return decode(data)[0].removeprefix("\ufeff")
+        return decode(data).text.removeprefix("\ufeff")
     return None
 
 

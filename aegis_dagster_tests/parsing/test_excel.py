@@ -7,7 +7,6 @@ import pytest
 from openpyxl.chart import BarChart, Reference
 from openpyxl.worksheet.table import Table
 
-from aegis_dagster.chunking.documents import document_text
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.left_out import Reason
 from aegis_dagster.parsing.excel import read
@@ -192,7 +191,7 @@ def test_a_shared_formula_is_moved_along() -> None:
 )
 def test_templates_and_macros_are_read(suffix: str, main: str) -> None:
     data = workbook([("S", rows(["Tourmaline"]))], main=main)
-    assert "Tourmaline" in document_text(read(data, name=f"a{suffix}", kind="xlsx", options={}).document)
+    assert "Tourmaline" in read(data, name=f"a{suffix}", kind="xlsx", options={}).document.export_to_markdown()
 
 
 def test_the_strict_edition_is_read() -> None:
@@ -310,7 +309,7 @@ def test_a_damaged_part_costs_itself(part: str, content: bytes | None, lost: str
     parts[part] = parts[part].partition(b'<row r="4">')[0] if content is None else content
     result = parsed(archive(parts))
     assert any(lost in text for text in result.warnings), result.warnings
-    assert kept in document_text(result.document)
+    assert kept in result.document.export_to_markdown()
 
 
 def test_numbers_that_are_too_long_are_no_error() -> None:
@@ -320,4 +319,4 @@ def test_numbers_that_are_too_long_are_no_error() -> None:
 
 
 def test_an_empty_workbook_has_no_text() -> None:
-    assert document_text(parsed(workbook([("Sheet1", ""), ("Sheet2", "")])).document) == ""
+    assert parsed(workbook([("Sheet1", ""), ("Sheet2", "")])).document.export_to_markdown() == ""

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.parsing.source_text.plain import decode, pieces_by_lines
+from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.source_text.plain import pieces_by_lines
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _TARGET = re.compile(r"(?<=\])\((?:<[^<>\n]*>|[^\s()]*(?:\([^\s()]*\)[^\s()]*)?)")  # of `[text](target "title")`
@@ -22,7 +23,7 @@ _TAG = re.compile(rf"</?(?:{'|'.join(_TAGS.split())})(?:\s[^<>]*)?/?>", re.IGNOR
 
 def read(data: bytes, kind: str) -> Iterator[Piece]:
     """The lines of a text without its markup."""
-    text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), decode(data))
+    text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), decode(data).text)
     for pattern, replacement in ((_TARGET, "("), (_DEFINITION, r"\1"), (_FENCE, r"\1"), (_TAG, " ")):
         text = pattern.sub(replacement, text)
     yield from pieces_by_lines(html.unescape(text))

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from lxml import etree, html
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.source_text.office import Package
-from aegis_dagster.parsing.source_text.plain import decode
 
 _UNSEEN = ("script", "style", "template", "noscript", "datalist", "head")
 _HIDDEN_STYLE = re.compile(r"display:none|visibility:(?:hidden|collapse)")
@@ -25,7 +25,7 @@ def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
     if kind == "epub":
         yield from _book(data)
     else:
-        yield from page_texts(decode(data), "")
+        yield from page_texts(decode(data).text, "")
 
 
 def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
@@ -85,4 +85,4 @@ def _book(data: bytes) -> Iterator[Piece | LeftOut]:
     pages = {item.get("id"): unquote(item.get("href", "")) for item in root.iter("{*}item")}
     for number, item in enumerate(root.iter("{*}itemref"), 1):
         page = posixpath.normpath(posixpath.join(posixpath.dirname(name), pages.get(item.get("idref"), "")))
-        yield from page_texts(decode(package.read(page)), f"chapter {number}")
+        yield from page_texts(decode(package.read(page)).text, f"chapter {number}")
