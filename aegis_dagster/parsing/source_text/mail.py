@@ -1,13 +1,14 @@
 """The text of mails: fields, every text part, names of attachments."""
 
 import email
-import email.policy
 import io
 from collections import Counter
 from collections.abc import Iterator
-from email.message import MIMEPart
+from email.header import decode_header, make_header
+from email.message import Message
 
 from aegis_dagster.domain.left_out import LeftOut, Piece
+from aegis_dagster.parsing.source_text.plain import decode
 from aegis_dagster.parsing.source_text.web import page_texts
 
 _FIELDS = ("from", "to", "cc", "subject")
@@ -19,28 +20,40 @@ def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
     if kind == "msg":
         yield from _outlook(data)
         return
-    message = email.message_from_bytes(data, policy=email.policy.default)
+    message = email.message_from_bytes(data)
     for field in _FIELDS:
-        yield Piece(field, "\n".join(str(value) for value in message.get_all(field, [])))
+        yield Piece(field, "\n".join(_decoded(str(value)) for value in message.get_all(field, [])))
     yield from _part(message)
 
 
-def _part(part: MIMEPart) -> Iterator[Piece | LeftOut]:
+def _decoded(field: str) -> str:
+    try:
+        return str(make_header(decode_header(field)))
+    except (LookupError, ValueError):  # an unknown character set, or a damaged one
+        return field
+
+
+def _part(part: Message) -> Iterator[Piece | LeftOut]:
     name = part.get_filename()
     if name:
-        yield Piece("attachment", name)
+        yield Piece("attachment", _decoded(name))
     elif part.get_content_type() == "multipart/alternative":
         yield from _alternatives(part)
     elif part.is_multipart():
-        for inner in part.iter_parts():
+        for inner in _inner(part):
             yield from _part(inner)
     elif part.get_content_maintype() == "text":
         yield from _text(part)
 
 
-def _alternatives(part: MIMEPart) -> Iterator[Piece | LeftOut]:
+def _inner(part: Message) -> list[Message]:
+    inner = part.get_payload()
+    return [each for each in inner if isinstance(each, Message)] if isinstance(inner, list) else []
+
+
+def _alternatives(part: Message) -> Iterator[Piece | LeftOut]:
     """What all forms of a text have in common: any of them may be the one that is kept."""
-    forms = [list(_part(inner)) for inner in part.iter_parts()]
+    forms = [list(_part(inner)) for inner in _inner(part)]
     texts = ["\n".join(item.text for item in form if isinstance(item, Piece)) for form in forms]
     texts = sorted((text for text in texts if text.strip()), key=lambda text: len(text.split()))
     if not texts:
@@ -57,18 +70,22 @@ def _alternatives(part: MIMEPart) -> Iterator[Piece | LeftOut]:
     yield Piece("body", " ".join(kept))
 
 
-def _text(part: MIMEPart) -> Iterator[Piece | LeftOut]:
-    try:
-        text = str(part.get_content())
-    except (LookupError, ValueError):
-        payload = part.get_payload(decode=True)
-        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+def _text(part: Message) -> Iterator[Piece | LeftOut]:
+    payload = part.get_payload(decode=True)
+    text = _characters(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""
     if part.get_content_subtype() == "html":
         yield from page_texts(text, "body")
     elif part.get_content_subtype() == "calendar":
         yield Piece("calendar", _calendar(text))
     else:
         yield Piece("body", text)
+
+
+def _characters(payload: bytes, charset: str | None) -> str:
+    try:
+        return payload.decode(charset or "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        return decode(payload)
 
 
 def _calendar(text: str) -> str:
@@ -80,9 +97,9 @@ def _calendar(text: str) -> str:
 
 
 def _outlook(data: bytes) -> Iterator[Piece | LeftOut]:
-    from oxmsg import Message
+    import oxmsg
 
-    message = Message.load(io.BytesIO(data))
+    message = oxmsg.Message.load(io.BytesIO(data))
     yield Piece("subject", message.subject or "")
     yield Piece("from", message.sender or "")
     yield Piece("to", "\n".join(recipient.name for recipient in message.recipients))

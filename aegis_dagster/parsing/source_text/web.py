@@ -37,14 +37,20 @@ def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
         markup, parser=html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
     )
     at = f"{name}, " if name else ""
-    yield Piece(f"{at}title", "\n".join(title.text or "" for title in root.iter("title")))
+    titles = [title.text or "" for title in root.iter("title")]
     for element in list(root.iter(*_UNSEEN)):
         element.drop_tree()
     for element in list(root.iter(etree.Element)):
         if element.getparent() is not None and _is_hidden(element):
+            yield Piece(f"{at}hidden text", _text(element))
             yield LeftOut(Reason.HIDDEN_TEXT, name or "the page", _text(element))
             element.drop_tree()
-    yield Piece(name or "the page", _text(root))
+    text = _text(root)
+    lines = {" ".join(line.split()) for line in text.split("\n")}
+    for title in titles:
+        if " ".join(title.split()) not in lines:  # readers need not say it twice
+            yield Piece(f"{at}title", title)
+    yield Piece(name or "the page", text)
     for element in root.iter("img", "area", "input"):
         if element.get("alt", "").strip():
             yield Piece(f"{at}alternative text", element.get("alt", ""))
