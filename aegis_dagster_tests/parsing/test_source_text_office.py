@@ -169,7 +169,8 @@ def test_slides_in_the_order_of_the_presentation() -> None:
 def test_sheets() -> None:
     cells = (
         '<c t="s"><v>0</v></c><c t="inlineStr"><is><t>inline</t></is></c><c t="str"><f>A1</f><v>cached</v></c>'
-        '<c><v>42</v></c><c s="1"><v>0.075</v></c><c s="1"><v>46000</v></c>'
+        '<c><v>42</v></c><c s="1"><v>0.07555</v></c><c s="2"><v>46000</v></c>'
+        '<c><v>0.30000000000000004</v></c><c s="3"><v>-1234.5</v></c><c s="4"><v>7</v></c><c s="99"><v>8</v></c>'
         '<c><f>SUM(A1)</f></c><c t="e"><v>#REF!</v></c>'
     )
     comments = (
@@ -184,7 +185,11 @@ def test_sheets() -> None:
             '<oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Printed&amp;RPage &amp;P</oddHeader></headerFooter></worksheet>',
             "xl/sharedStrings.xml": f"<sst {S}><si><r><t>sha</t></r><r><t>red</t></r><rPh><t>reading</t></rPh></si>"
             "</sst>",
-            "xl/styles.xml": f'<styleSheet {S}><cellXfs><xf numFmtId="0"/><xf numFmtId="10"/></cellXfs></styleSheet>',
+            "xl/styles.xml": f"<styleSheet {S}><numFmts>"
+            '<numFmt numFmtId="164" formatCode="&quot;EUR&quot; #,##0.00"/><numFmt numFmtId="165" formatCode="000"/>'
+            "</numFmts>"
+            '<cellXfs><xf numFmtId="0"/><xf numFmtId="10"/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/>'
+            "</cellXfs></styleSheet>",
             "xl/comments1.xml": comments.format(S),
             "xl/threads/thread1.xml": '<ThreadedComments xmlns="urn:t"><threadedComment ref="C1">'
             "<text>threaded</text></threadedComment></ThreadedComments>",
@@ -214,7 +219,7 @@ def test_sheets() -> None:
     )
     assert [(piece.place, piece.text.split()) for piece in pieces_of(data, "xlsx")] == [
         ("sheet Prices", ["Prices"]),
-        ("sheet Prices", ["shared", "inline", "cached", "42"]),
+        ("sheet Prices", ["shared", "inline", "cached", "42", "7.56", "0.3", "1,234.50", "007"]),
         ("sheet Prices, printed header or footer", ["Printed", "Page"]),
         ("sheet Prices, comment at B7", ["remark"]),
         ("sheet Prices, comment at C1", ["threaded"]),

@@ -1,11 +1,12 @@
 """The text of workbooks: names of sheets, cells, comments, drawings, printed headers and footers.
 
-Numbers are compared where people see them as they are stored: whole numbers and decimals without a number format. The
-others depend on formats, which the real reader applies.
+Numbers are compared as people see them where their format is no more than digits and a per cent sign. Dates, fractions
+and formats of several parts are left to the real reader.
 """
 
 import re
 from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
 
 from lxml import etree
 
@@ -15,7 +16,11 @@ from aegis_dagster.parsing.source_text.office import Package, R, alternative_tex
 _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}cNvPr"
 _DRAWINGS = ("comments", "threadedComment", "drawing", "chart", "diagramData")
-_WHOLE = re.compile(r"-?\d{1,15}")
+# Of number formats: what is no digit, and those that are compared (ECMA-376 part 1, 18.8.30).
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|[$€£¥()+\- ]')
+_DIGITS = re.compile(r"([#0,]*[#0])(?:\.(0+))?(%?)")
+_BUILT_IN = {"0": "General", "1": "0", "2": "0.00", "3": "#,##0", "4": "#,##0.00", "9": "0%", "10": "0.00%"}
+_LARGEST = Decimal(10) ** 15
 _CODE = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{6}|\d+|[A-Za-z])')  # in printed headers: fonts, positions, page numbers
 
 
@@ -28,7 +33,7 @@ def read(data: bytes, kind: str) -> Iterator[Piece]:
         return
     links = package.links(main)
     strings = _shared_strings(package, main)
-    plain = _plain_styles(package, main)
+    formats = _formats(package, main)
     for sheet in root.iter(f"{_S}sheet"):
         name = sheet.get("name", "")
         place = f"sheet {name}"
@@ -36,7 +41,7 @@ def read(data: bytes, kind: str) -> Iterator[Piece]:
         part = links.get(sheet.get(f"{R}id", ""), ("", ""))[1]
         content = package.xml(part)
         if content is not None:
-            yield Piece(place, "\n".join(_cells(content, strings, plain)))
+            yield Piece(place, "\n".join(_cells(content, strings, formats)))
             yield from _furniture(content, place)
             yield from _drawn(package, part, place)
 
@@ -54,18 +59,22 @@ def _rich_text(item: etree._Element) -> str:
     return "".join(text.text or "" for text in item.iter(f"{_S}t") if text.getparent().tag != f"{_S}rPh")
 
 
-def _plain_styles(package: Package, main: str) -> set[str]:
-    """The styles of cells that show numbers as they are stored."""
-    plain = {""}
+def _formats(package: Package, main: str) -> dict[str, str]:
+    """The number format of each style; "" where it is not compared."""
+    formats = {"": "General"}
     for part in package.linked(main, "styles"):
         root = package.xml(part)
-        formats = root.find(f"{_S}cellXfs") if root is not None else None
-        if formats is not None:
-            plain |= {str(at) for at, style in enumerate(formats) if style.get("numFmtId", "0") in ("0", "1")}
-    return plain
+        styles = root.find(f"{_S}cellXfs") if root is not None else None
+        if root is None or styles is None:
+            continue
+        own = {each.get("numFmtId", ""): each.get("formatCode", "") for each in root.iter(f"{_S}numFmt")}
+        for at, style in enumerate(styles):
+            number = style.get("numFmtId", "0")
+            formats[str(at)] = _LITERAL.sub("", own.get(number, _BUILT_IN.get(number, "")))
+    return formats
 
 
-def _cells(sheet: etree._Element, strings: list[str], plain: set[str]) -> Iterator[str]:
+def _cells(sheet: etree._Element, strings: list[str], formats: dict[str, str]) -> Iterator[str]:
     for cell in sheet.iter(f"{_S}c"):
         kind = cell.get("t", "n")
         if kind == "inlineStr":
@@ -75,8 +84,27 @@ def _cells(sheet: etree._Element, strings: list[str], plain: set[str]) -> Iterat
         if kind == "s":
             at = int(value) if value.isdecimal() else len(strings)
             yield strings[at] if at < len(strings) else ""
-        elif kind == "str" or (kind == "n" and _WHOLE.fullmatch(value) and cell.get("s", "") in plain):
+        elif kind == "str":
             yield value
+        elif kind == "n" and value:
+            yield _number(value, formats.get(cell.get("s", ""), ""))
+
+
+def _number(value: str, code: str) -> str:
+    """The digits that a format shows of a number; "" if they are not compared."""
+    try:
+        number = abs(Decimal(f"{float(value):.15g}"))
+        if code == "General":
+            return f"{number.normalize():f}" if number < _LARGEST and number.adjusted() >= -10 else ""
+        digits = _DIGITS.fullmatch(code)
+        if digits is None or number >= _LARGEST:
+            return ""
+        whole, places, percent = digits.groups(default="")
+        number = (number * 100 if percent else number).quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP)
+    except (ArithmeticError, ValueError):
+        return ""
+    before, point, after = (f"{number:,f}" if "," in whole else f"{number:f}").partition(".")
+    return f"{before.lstrip('0').zfill(whole.count('0'))}{point}{after}"
 
 
 def _furniture(sheet: etree._Element, place: str) -> Iterator[Piece]:
