@@ -8,7 +8,7 @@ from email.header import decode_header, make_header
 from email.message import Message
 
 from aegis_dagster.domain.left_out import LeftOut, Piece
-from aegis_dagster.parsing.source_text.plain import decode
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.source_text.web import page_texts
 
 _FIELDS = ("from", "to", "cc", "subject")
@@ -72,20 +72,13 @@ def _alternatives(part: Message) -> Iterator[Piece | LeftOut]:
 
 def _text(part: Message) -> Iterator[Piece | LeftOut]:
     payload = part.get_payload(decode=True)
-    text = _characters(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""
+    text = decode(payload, part.get_content_charset()).text if isinstance(payload, bytes) else ""
     if part.get_content_subtype() == "html":
         yield from page_texts(text, "body")
     elif part.get_content_subtype() == "calendar":
         yield Piece("calendar", _calendar(text))
     else:
         yield Piece("body", text)
-
-
-def _characters(payload: bytes, charset: str | None) -> str:
-    try:
-        return payload.decode(charset or "utf-8")
-    except (LookupError, UnicodeDecodeError):
-        return decode(payload)
 
 
 def _calendar(text: str) -> str:
