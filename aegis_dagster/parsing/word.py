@@ -60,21 +60,21 @@ def settle(data: bytes) -> tuple[bytes, list[LeftOut], list[str]]:
     revisions = Revisions(styles)
     after = AfterParagraphs()
     write_chunks(root, package)
-    _settle_part(package, package.main, "text", revisions, after)
+    _settle_part(package, package.main, "body", revisions, after)
     apparatus = Apparatus(body, styles, after)
     for kind, reference in (("footnotes", W + "footnoteReference"), ("endnotes", W + "endnoteReference")):
         notes = notes_of(_settled(package, kind, revisions))
         apparatus.write_notes(notes, reference, revisions)
     comments = comments_of(_settled(package, "comments", revisions), _related_tree(package, "commentsExtended"))
     apparatus.write_comments(comments)
-    mend_tables(root, revisions, "text")
+    mend_tables(root, revisions, "body")
     join_words(root)
     numbering = Numbering(_related_tree(package, "numbering"), styles)
     for paragraph in root.iter(P):
         numbering.mark(paragraph)
     _write_headers(package, body, revisions)
     styles.forget_hidden()
-    return package.plain(), revisions.left_out, list(package.warnings)
+    return package.plain(), revisions.left_out, package.all_warnings()
 
 
 def _related_tree(package: Package, kind: str) -> Element | None:

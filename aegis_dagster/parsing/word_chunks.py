@@ -26,7 +26,7 @@ def write_chunks(root: Element, package: Package) -> None:
         name = posixpath.basename(found.target) if found is not None else "without a name"
         texts = None if found is None or found.external else _texts(package, found.target)
         if texts is None:
-            package.warn(f"The included file {name} is not read; save it as a document of its own.")
+            package.leave_unread(name)
             texts = [f"[Embedded file: {name}]"]
         if chunk.tag == W + "altChunk":
             for text in texts:
@@ -36,9 +36,9 @@ def write_chunks(root: Element, package: Package) -> None:
 
 def _texts(package: Package, part: str) -> list[str] | None:
     suffix = posixpath.splitext(part)[1].lower()
-    if not package.has(part):
-        return None
     data = package.data(part)
+    if data is None:
+        return None
     if suffix in _PAGES:
         return _paragraphs(data)
     if suffix in _MAILS:

@@ -5,6 +5,7 @@ in; alternative texts and the names of embedded files stand in that paragraph. W
 """
 
 import posixpath
+import re
 from typing import Final
 
 from aegis_dagster.parsing.word_charts import chart_blocks, diagram_texts
@@ -29,6 +30,8 @@ from aegis_dagster.parsing.word_package import Package
 _DRAWINGS: Final = (W + "drawing", W + "pict", W + "object")
 _BOX: Final = W + "txbxContent"
 _PICTURES: Final = (A + "blip", V + "imagedata")
+# In the stream Ole10Native of a packed file: the kind of object, then its name.
+_PACKED: Final = re.compile(rb"\x02\x00([^\x00-\x1f\\/:]{1,200}\.[A-Za-z0-9]{1,5})\x00")
 
 
 class Drawings:
@@ -83,15 +86,24 @@ class Drawings:
         """What is embedded in the document as a file or a control of its own: it is named, and not read."""
         names = []
         for item in drawing.iter("{*}OLEObject"):
-            found = self._package.related(self._part).get(item.get(R + "id", ""))
-            name = posixpath.basename(found.target) if found is not None else "without a name"
+            if item.get("ProgID", "").startswith("Equation"):
+                self._package.warn("Equations of an old equation editor are read as pictures only.")
+                continue
+            part = self._target(item.get(R + "id"))
+            name = self._name_of(part) if part is not None else "without a name"
             names.append(f"Embedded file: {name}")
-            program = item.get("ProgID", "unknown")
-            self._package.warn(f"The embedded file {name} ({program}) is not read; save it as a document of its own.")
+            self._package.leave_unread(name)
         for item in drawing.iter(W + "control"):
-            name = item.get(W + "name", "without a name")
-            self._package.warn(f"The value of the control {name} is not read; type it into the document as text.")
+            self._package.leave_unread(f"the control {item.get(W + 'name', 'without a name')}")
         return names
+
+    def _name_of(self, part: str) -> str:
+        """The name of an embedded file: in a packed one, the name that it had before."""
+        name = posixpath.basename(part)
+        if name.endswith(".bin"):
+            found = _PACKED.search(self._package.data(part) or b"")
+            return found[1].decode("utf-8", "replace") if found else name
+        return name
 
 
 def _beside(drawing: Element, run: Element) -> None:

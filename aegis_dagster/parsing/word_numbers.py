@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from aegis_dagster.parsing.word_names import P_PR, VAL, Element, T, W, is_on, number, parent_of
+from lxml import etree
+
+from aegis_dagster.parsing.word_names import P_PR, TABLE, VAL, Element, P, T, W, is_on, number, parent_of
 from aegis_dagster.parsing.word_styles import Styles
 
 if TYPE_CHECKING:
@@ -70,7 +72,10 @@ class Numbering:
             return
         shown = self._next(*numbered)
         text = next((node for node in paragraph.iter(T) if (node.text or "").strip()), None)
-        if shown and text is not None and parent_of(text, W + "p") is paragraph:
+        following = paragraph.getnext()
+        if following is not None and following.tag == TABLE:
+            paragraph.addnext(etree.Element(P))  # else docling takes the table for a part of the list
+        if shown and text is not None and parent_of(text, P) is paragraph:
             text.text = f"{_OPEN}{shown}{_CLOSE}{text.text}"
 
     def _numbered(self, paragraph: Element) -> tuple[_List, int] | None:
@@ -185,7 +190,7 @@ def _level(node: Element) -> list[tuple[int, _Level]]:
     return [
         (
             index,
-            _Level(value("numFmt") or "decimal", text, 0 if start is None else start, restart, legal, value("pStyle")),
+            _Level(value("numFmt") or "decimal", text, 1 if start is None else start, restart, legal, value("pStyle")),
         )
     ]
 
@@ -231,10 +236,15 @@ def take_numbers(document: "DoclingDocument") -> None:
                 cell.text = _MARKED.sub(r"\1 ", cell.text)
 
 
+def _without_number(before: str, shown: str) -> str:
+    """What stands before a number, without the number that docling put there itself, of the same words or of none."""
+    words = before.rstrip().rstrip("0123456789.")
+    return "" if words in ("", shown.rstrip("0123456789.:")) else before
+
+
 def _take(document: "DoclingDocument", item: "TextItem") -> None:
     from docling_core.types.doc.items.text import ListItem
 
-    # docling may have put a number of its own in front.
     before, _, behind = item.text.partition(_OPEN)
     shown, _, text = behind.partition(_CLOSE)
     owner: object = item
@@ -245,6 +255,6 @@ def _take(document: "DoclingDocument", item: "TextItem") -> None:
         owner.marker, owner.enumerated = shown, True
         item.text = f"{before}{text}"
     else:
-        item.text = f"{shown} {text}"
+        item.text = f"{_without_number(before, shown)}{shown} {text}"
     item.text = _MARKED.sub(r"\1 ", item.text)
     item.orig = item.text

@@ -29,6 +29,7 @@ _KEPT: Final = {
 }
 _HYPERLINK: Final = f"{_OFFICE}/hyperlink"
 _IMAGE_TYPES: Final = {"jpg": "jpeg", "tif": "tiff", "emf": "x-emf", "wmf": "x-wmf"}
+_NAMES: Final = 10  # of the files that are not read
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -50,7 +51,8 @@ class Package:
         self._names = {name.lower().lstrip("/").replace("\\", "/"): name for name in self._archive.namelist()}
         self._trees: dict[str, Element | None] = {}
         self._relationships: dict[str, dict[str, Relationship]] = {}
-        self.warnings: dict[str, None] = {}
+        self._warnings: dict[str, None] = {}
+        self._unread: dict[str, None] = {}
         main = self.of_kind("", "officeDocument")
         root = self.tree(main) if main is not None else None
         if main is None or root is None:
@@ -58,12 +60,13 @@ class Package:
         self.main: str = main
         self.root: Element = root
 
-    def data(self, part: str) -> bytes:
-        """The bytes of a part. Raises KeyError, or zipfile.BadZipFile where it is damaged."""
+    def data(self, part: str) -> bytes | None:
+        """The bytes of a part; None, and a warning, where it is missing or damaged."""
         try:
             return self._archive.read(self._names[part.lower()])
-        except (zlib.error, EOFError, NotImplementedError) as error:
-            raise zipfile.BadZipFile(str(error)) from error
+        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+            self.warn(f"The part {part} is damaged or missing, and is not read.")
+            return None
 
     def has(self, part: str) -> bool:
         """Whether the package holds the part."""
@@ -75,25 +78,22 @@ class Package:
         Of damaged XML as much is read as can be.
         """
         if part not in self._trees:
-            try:
-                self._trees[part] = self._parse(part)
-            except (KeyError, zipfile.BadZipFile, etree.XMLSyntaxError):
-                self._trees[part] = None
-                self.warn(f"The part {part} is damaged or missing, and its text is not read.")
+            data = self.data(part)
+            self._trees[part] = self._parse(part, data) if data is not None else None
         return self._trees[part]
 
-    def _parse(self, part: str) -> Element:
-        data = _without_table_styles(self.data(part))
+    def _parse(self, part: str, data: bytes) -> Element | None:
+        data = _without_table_styles(data)
         if b"purl.oclc.org/ooxml" in data:
             data = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006\2", data)
         try:
             return etree.fromstring(data, _parser(recover=False))
         except etree.XMLSyntaxError:
-            root = etree.fromstring(data, _parser(recover=True))
-            if root is None:
-                raise
             self.warn(f"The part {part} is damaged; only its text before the damage is sure to be read.")
-            return root
+        try:
+            return etree.fromstring(data, _parser(recover=True))
+        except etree.XMLSyntaxError:
+            return None
 
     def related(self, part: str) -> dict[str, Relationship]:
         """The relationships of a part, or with "" those of the package, by id."""
@@ -112,7 +112,20 @@ class Package:
 
     def warn(self, warning: str) -> None:
         """Keep a warning, once."""
-        self.warnings[warning] = None
+        self._warnings[warning] = None
+
+    def leave_unread(self, name: str) -> None:
+        """Keep the name of a file inside this one that is not read."""
+        self._unread[name] = None
+
+    def all_warnings(self) -> list[str]:
+        """The warnings, one of them for all the files that are not read."""
+        if not self._unread:
+            return list(self._warnings)
+        names = ", ".join(list(self._unread)[:_NAMES])
+        more = f" and {len(self._unread) - _NAMES} more" if len(self._unread) > _NAMES else ""
+        what = f"Files inside the document are not read: {names}{more}; save them as documents of their own."
+        return [*self._warnings, what]
 
     def plain(self) -> bytes:
         """A package of the main part as it is now, with its styles, numbering and pictures, and nothing else."""
@@ -150,11 +163,7 @@ class Package:
             content_type = (
                 f"image/{ {'jpg': 'jpeg', 'tif': 'tiff', 'emf': 'x-emf', 'wmf': 'x-wmf'}.get(suffix, suffix) }"
             )
-            try:
-                data = self.data(item.target)
-            except zipfile.BadZipFile:
-                self.warn(f"The picture {posixpath.basename(item.target)} is damaged and left out.")
-                data = None
+            data = self.data(item.target)
         if data is not None:
             types[item.target] = content_type
         return data

@@ -194,7 +194,7 @@ def _join_paragraphs(root: Element) -> None:
         if all(paragraph.find(path) is None for path in deleted):
             continue
         content = [child for child in paragraph if child.tag != P_PR]
-        following = paragraph.getnext()
+        following = next(paragraph.itersiblings(P, TABLE, W + "sectPr"), None)
         if following is not None and following.tag == P:
             properties = following.find(P_PR)
             for child in reversed(content):
