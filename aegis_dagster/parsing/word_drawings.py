@@ -6,6 +6,7 @@ in; alternative texts and the names of embedded files stand in that paragraph. W
 
 import posixpath
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from aegis_dagster.parsing.word_charts import chart_blocks, diagram_texts
@@ -49,8 +50,8 @@ class Drawings:
             paragraph = parent_of(drawing, P)
             if paragraph is None:
                 continue
-            for text in dict.fromkeys([*_alternatives(drawing), *self._embedded(drawing)]):
-                _beside(drawing, new_run(f" [{xml_text(text)}] "))
+            if said := dict.fromkeys([*_alternatives(drawing), *self._embedded(drawing)]):
+                _beside(drawing, new_run("".join(f" [{xml_text(text)}] " for text in said)))
             for block in self._blocks(drawing):
                 self._after.add(paragraph, block)
             # Without a picture nothing is left to read: docling would have LibreOffice draw it.
@@ -59,23 +60,21 @@ class Drawings:
 
     def _blocks(self, drawing: Element) -> list[Element]:
         blocks: list[Element] = []
-        for node in list(drawing.iter(_BOX, V + "textbox", V + "textpath", A + "p", "{*}chart", "{*}relIds")):
+        for node in list(_own(drawing, _BOX, V + "textbox", V + "textpath", A + "p", "{*}chart", "{*}relIds")):
             name = node.tag.rpartition("}")[2]
             if node.tag == _BOX:
-                if parent_of(node, _BOX) is None or parent_of(node, drawing.tag) is drawing:
-                    blocks.extend(child for child in list(node) if child.tag in (P, TABLE))
+                blocks.extend(child for child in list(node) if child.tag in (P, TABLE))
             elif node.tag == V + "textpath":
                 blocks.extend(_paragraphs([node.get("string", "")]))
             elif node.tag == V + "textbox" and next(node.iter(P), None) is None:
                 blocks.extend(_paragraphs(["".join(node.itertext())]))
             elif node.tag == A + "p":
                 blocks.extend(_paragraphs(["".join(text.text or "" for text in node.iter(A + "t"))]))
+                detach(node)  # docling reads some of them too
             elif name == "chart" and (part := self._target(node.get(R + "id"))):
                 blocks.extend(chart_blocks(self._package, part))
             elif name == "relIds" and (part := self._target(node.get(R + "dm"))):
                 blocks.extend(_paragraphs(diagram_texts(self._package.tree(part))))
-        for paragraph in list(drawing.iter(A + "p")):
-            detach(paragraph)  # docling reads some of them too
         return blocks
 
     def _target(self, identifier: str | None) -> str | None:
@@ -85,7 +84,7 @@ class Drawings:
     def _embedded(self, drawing: Element) -> list[str]:
         """What is embedded in the document as a file or a control of its own: it is named, and not read."""
         names = []
-        for item in drawing.iter("{*}OLEObject"):
+        for item in _own(drawing, "{*}OLEObject"):
             if item.get("ProgID", "").startswith("Equation"):
                 self._package.warn("Equations of an old equation editor are read as pictures only.")
                 continue
@@ -93,7 +92,7 @@ class Drawings:
             name = self._name_of(part) if part is not None else "without a name"
             names.append(f"Embedded file: {name}")
             self._package.leave_unread(name)
-        for item in drawing.iter(W + "control"):
+        for item in _own(drawing, W + "control"):
             self._package.leave_unread(f"the control {item.get(W + 'name', 'without a name')}")
         return names
 
@@ -104,6 +103,11 @@ class Drawings:
             found = _PACKED.search(self._package.data(part) or b"")
             return found[1].decode("utf-8", "replace") if found else name
         return name
+
+
+def _own(drawing: Element, *tags: str) -> Iterator[Element]:
+    """The elements of a drawing that are not in a drawing in its text box."""
+    return (node for node in drawing.iter(*tags) if next(node.iterancestors(*_DRAWINGS)) is drawing)
 
 
 def _beside(drawing: Element, run: Element) -> None:
@@ -119,9 +123,7 @@ def _paragraphs(texts: list[str]) -> list[Element]:
 def _alternatives(drawing: Element) -> list[str]:
     """The alternative texts of a drawing: what it says for people who do not see it."""
     texts: list[str] = []
-    for node in drawing.iter("{*}docPr", "{*}cNvPr", V + "shape", V + "rect", V + "group", V + "oval"):
-        if parent_of(node, _BOX) is not None and parent_of(node, W + "drawing") is not drawing:
-            continue
+    for node in _own(drawing, "{*}docPr", "{*}cNvPr", *(V + name for name in ("shape", "rect", "oval", "group"))):
         said = [node.get("alt", "")] if node.tag.startswith(V) else [node.get("title", ""), node.get("descr", "")]
         texts.extend(f"Picture: {' '.join(text.split())}" for text in said if text.strip())
     return texts

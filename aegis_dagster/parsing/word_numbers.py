@@ -246,7 +246,9 @@ def _take(document: "DoclingDocument", item: "TextItem") -> None:
     from docling_core.types.doc.items.text import ListItem
 
     before, _, behind = item.text.partition(_OPEN)
-    shown, _, text = behind.partition(_CLOSE)
+    shown, closed, text = behind.partition(_CLOSE)
+    if not closed:  # a character of the file itself
+        return
     owner: object = item
     for _ in range(2):  # a list item with several formats keeps its texts in an inline group
         if not isinstance(owner, ListItem) and hasattr(owner, "parent") and owner.parent is not None:

@@ -81,10 +81,7 @@ class Revisions:
         for mark in list(root.iter(_ROW_PR)):
             row = mark.getparent()
             if row.tag == ROW and any(mark.find(tag) is not None for tag in _DELETED):
-                table = row.getparent()
                 self._drop(row, Reason.DELETED_TEXT, place)
-                if table.tag == TABLE and next(table.iter(ROW), None) is None:
-                    detach(table)
         for mark in list(root.iter(W + "cellDel")):
             cell = parent_of(mark, CELL)
             if cell is not None:

@@ -25,6 +25,7 @@ from aegis_dagster.parsing.word_symbols import symbol, symbols
 _FIELD: Final = W + "fldChar"
 _SYMBOL_FONTS: Final = frozenset({"symbol", "wingdings", "wingdings 2"})
 _BUTTON: Final = re.compile(r"\s*MACROBUTTON\s+\S+\s+(.*\S)\s*", re.IGNORECASE | re.DOTALL)
+_LONGEST_CODE: Final = 500  # the words of a button are shorter
 _RAISED: Final = str.maketrans("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _RAISED_FROM: Final = frozenset("0123456789+-\u2212=()n ")
 _FIRST_WORD: Final = re.compile(r"\S+")
@@ -45,7 +46,7 @@ def plain_characters(root: Element) -> None:
         if field.get(W + "fldCharType") == "begin" and (value := _value_of_field(field)):
             field.getparent().addprevious(new_run(value))
     for code in list(root.iter(W + "instrText")):
-        if (button := _BUTTON.fullmatch(code.text or "")) and code.getparent().tag == RUN:
+        if (button := _BUTTON.fullmatch((code.text or "")[:_LONGEST_CODE])) and code.getparent().tag == RUN:
             code.getparent().addprevious(new_run(button[1]))
 
 

@@ -13,6 +13,7 @@ from aegis_dagster.parsing.word_names import (
     Element,
     P,
     W,
+    detach,
     new_paragraph,
     number,
     text_of,
@@ -27,6 +28,9 @@ def mend_tables(root: Element, revisions: Revisions, place: str) -> None:
     """Mend all tables of a part. docling drops cells that the grid has no column for, and tables without a grid."""
     for table in list(root.iter(TABLE)):
         columns = max((_columns(row) for row in table.iterchildren(ROW)), default=0)
+        if not columns:
+            detach(table)  # all its rows are deleted
+            continue
         grid = table.find(_GRID)
         if grid is None:
             grid = etree.Element(_GRID)

@@ -211,6 +211,12 @@ READ = {
     "category of a chart": linked(IN_CHART, "chart", "chart1.xml", CHART.format("t", "s", WORD, "1")),
     "value of a chart": linked(IN_CHART, "chart", "chart1.xml", CHART.format("t", "s", "c", WORD)),
     "SmartArt": linked(par(run("Anchor.") + drawing('<dgm:relIds r:dm="x1"/>')), "diagramData", "data1.xml", DIAGRAM),
+    "chart in a text box": linked(
+        par(run("Anchor.") + text_box(IN_CHART)), "chart", "chart1.xml", CHART.format(WORD, "s", "c", "1")
+    ),
+    "alternative text in a text box": Place(
+        par(run("Anchor.") + text_box(par(f'<w:r><w:pict><v:shape alt="{WORD}"/></w:pict></w:r>')))
+    ),
     "embedded file": linked(par(run("Anchor.") + EMBEDDED), "package", f"{WORD}.xlsx", b"x"),
     "included web page": linked(
         '<w:altChunk r:id="x1"/>',
@@ -252,6 +258,7 @@ HIDDEN_STYLE = (
 PAGES = '<w:fldSimple w:instr=" PAGE "><w:r><w:t>{}</w:t></w:r></w:fldSimple>'
 DELETED, HIDDEN = Reason.DELETED_TEXT, Reason.HIDDEN_TEXT
 GONE = f"<w:del {WORK}><w:r><w:delText>{WORD}</w:delText></w:r></w:del>"
+DELETED_ROW = row("c", WORD).replace("<w:tr>", f"<w:tr><w:trPr><w:del {WORK}/></w:trPr>")
 LEFT_OUT = {
     "deleted run": (DELETED, inline(GONE)),
     "deleted run in a cell": (DELETED, Place(table(row("a", par(GONE)), row("b", "c")))),
@@ -268,11 +275,15 @@ LEFT_OUT = {
     "deleted insertion": (DELETED, inline(f"<w:ins {WORK}>{GONE}</w:ins>")),
     "deleted row": (
         DELETED,
-        Place(table(row("a", "b"), row("c", WORD).replace("<w:tr>", f"<w:tr><w:trPr><w:del {WORK}/></w:trPr>"))),
+        Place(table(row("a", "b"), DELETED_ROW)),
     ),
     "deleted table": (
         DELETED,
-        Place(table(row("c", WORD).replace("<w:tr>", f"<w:tr><w:trPr><w:del {WORK}/></w:trPr>")) + par("Text.")),
+        Place(table(DELETED_ROW) + par("Text.")),
+    ),
+    "deleted row in a control": (
+        DELETED,
+        Place(table(control(DELETED_ROW)) + par("Text.")),
     ),
     "deleted cell": (
         DELETED,
