@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
-    **dict.fromkeys(IMAGE_FORMATS, "paginated"),
     "docx": "word",
     "eml": "mail",
     "msg": "mail",
     "pdf": "paginated",
+    "pptx": "powerpoint",
     "text": "text_document",
     "xlsx": "excel",
 }

@@ -13,8 +13,9 @@ from aegis_dagster.parsing.excel import read
 from aegis_dagster.parsing.excel_regions import find_regions
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
+from aegis_dagster_tests.support.bad_files import archive
 from aegis_dagster_tests.support.chunked_documents import chunk_document
-from aegis_dagster_tests.support.office_files import NAMESPACES, archive, relations, rows, unpacked, workbook
+from aegis_dagster_tests.support.office_files import NAMESPACES, relations, rows, unpacked, workbook
 
 
 def parsed(data: bytes, *, read_hidden: bool = False) -> Parsed:

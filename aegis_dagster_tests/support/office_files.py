@@ -4,6 +4,8 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 
+from aegis_dagster_tests.support.bad_files import archive
+
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 SHEET_MAIN = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
@@ -17,15 +19,6 @@ NAMESPACES = (
     'xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram" '
     'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
 )
-
-
-def archive(parts: Mapping[str, str | bytes]) -> bytes:
-    """A ZIP of the parts."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as out:
-        for name, content in parts.items():
-            out.writestr(name, content)
-    return made.getvalue()
 
 
 def unpacked(data: bytes) -> dict[str, bytes]:
@@ -72,7 +65,8 @@ def workbook(
     }
     for number, (_, content) in enumerate(sheets, 1):
         parts[f"xl/worksheets/sheet{number}.xml"] = f"<worksheet {NAMESPACES}>{content}</worksheet>"
-    return archive(parts | dict(extra or {}))
+    parts |= extra or {}
+    return archive({name: part.encode() if isinstance(part, str) else part for name, part in parts.items()})
 
 
 def rows(*lines: Sequence[str]) -> str:

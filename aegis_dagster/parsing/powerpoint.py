@@ -1,0 +1,50 @@
+"""Reads presentations: docling's reader, on slides that are rewritten first so that it sees all of their text.
+
+Comments and the headers of notes are added afterwards, each below the title of its slide.
+"""
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from aegis_dagster.parsing import converter
+from aegis_dagster.parsing.powerpoint_deck import Deck, Slide
+from aegis_dagster.parsing.readers import Parsed
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+
+_SKIPPED: Final = "Skipping"  # begins docling's warnings about pictures and charts
+
+
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """The document of a presentation, as `readers.Reader` has it."""
+    deck = Deck(data, read_hidden=bool(options.get("read_hidden")))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parsed = converter.read(deck.rewritten(), name=name, kind=kind, options=options)
+    _complete(parsed.document, deck.slides)
+    skipped = sum(str(warning.message).startswith(_SKIPPED) for warning in caught)
+    lost = (f"{skipped} pictures or charts could not be read.",) if skipped else ()
+    said = tuple(dict.fromkeys((*parsed.warnings, *deck.warnings, *lost)))
+    return dataclasses.replace(parsed, warnings=said, left_out=tuple(deck.left_out))
+
+
+def _complete(document: "DoclingDocument", slides: list[Slide]) -> None:
+    """Put the title of each slide before its other texts, and its comments after them."""
+    from docling_core.types.doc.base import BoundingBox
+    from docling_core.types.doc.common.content_layer import ContentLayer
+    from docling_core.types.doc.common.reference import ProvenanceItem
+    from docling_core.types.doc.items.text import TitleItem
+    from docling_core.types.doc.labels import DocItemLabel
+
+    groups = {group.name: group for group in document.groups}
+    for number, slide in enumerate(slides):
+        group = groups.get(f"slide-{number}")
+        if group is None:
+            continue
+        group.children.sort(key=lambda child: not isinstance(child.resolve(document), TitleItem))
+        for text in slide.notes:
+            box = BoundingBox(l=0, t=0, r=0, b=0)
+            prov = ProvenanceItem(page_no=number + 1, charspan=(0, len(text)), bbox=box)
+            document.add_text(DocItemLabel.TEXT, text, prov=prov, parent=group, content_layer=ContentLayer.NOTES)
