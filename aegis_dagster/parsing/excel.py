@@ -170,6 +170,6 @@ class _SheetWriter:
 
     def _add_note(self, note: Note) -> None:
         place = f"{column_name(note.column)}{note.row}"
-        by = f" by {note.author}" if note.author else ""
+        by = (f" by {note.author}" if note.author else "") + (f" on {note.day}" if note.day else "")
         area = (note.row, note.column, note.row, note.column)
         self._add_text(f"Comment on {place}{by}: {note.text}", area, ContentLayer.NOTES)

@@ -41,6 +41,24 @@ def drawn_on(book: Workbook, sheet: Sheet, resolve: Resolve) -> Iterator[Drawn]:
                 yield from reader.read(shape, area, hidden=False)
 
 
+def controls_on(book: Workbook, sheet: Sheet) -> Iterator[Drawn]:
+    """The captions of buttons and check boxes, in the markup of the oldest programs; those of notes are notes."""
+    for part in book.package.related(sheet.part, "vmlDrawing"):
+        try:
+            root = book.package.xml(part, recover=True)  # programs write it with breaks that nothing closes
+        except DamagedPart:
+            book.warnings.append(f"Sheet {sheet.name}: the captions of its buttons could not be read.")
+            continue
+        for shape in root.iter("{*}shape"):
+            data, caption = shape.find("{*}ClientData"), shape.find("{*}textbox")
+            if caption is not None and (data is None or data.get("ObjectType") != "Note"):
+                anchor = data.findtext("{*}Anchor", "").split(",") if data is not None else []
+                column, row = (whole_number(anchor[at].strip()) + 1 if len(anchor) > at else 1 for at in (0, 2))
+                text = " ".join("".join(str(text) for text in caption.itertext()).split())
+                if text:
+                    yield Drawn((row, column, row, column), text=text)
+
+
 def _area(anchor: etree._Element) -> Range:
     first, last = anchor.find("{*}from"), anchor.find("{*}to")
     row, column = _corner(first)

@@ -20,6 +20,7 @@ class Note:
     column: int
     author: str
     text: str
+    day: str = ""  # year-month-day
 
 
 def notes_on(book: Workbook, sheet: Sheet) -> tuple[list[Note], list[Note]]:
@@ -46,7 +47,8 @@ def notes_on(book: Workbook, sheet: Sheet) -> tuple[list[Note], list[Note]]:
 def _threaded(book: Workbook, part: str) -> Iterator[Note]:
     for element in book.package.elements(part, "threadedComment"):
         author = book.persons.get(element.get("personId", ""), "")
-        yield Note(*cell_of(element.get("ref", "")), author, element.findtext("{*}text", "").strip())
+        text, day = element.findtext("{*}text", "").strip(), element.get("dT", "").partition("T")[0]
+        yield Note(*cell_of(element.get("ref", "")), author, text, day)
 
 
 def _plain(book: Workbook, part: str) -> Iterator[Note]:

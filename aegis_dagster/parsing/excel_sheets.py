@@ -42,7 +42,7 @@ class Sheet:
     merged: list[Range] = field(default_factory=list)
     tables: list[Range] = field(default_factory=list)
     unstored: list[str] = field(default_factory=list)  # cells whose formula has no stored value
-    lines: list[str] = field(default_factory=list)  # of its header and footer
+    lines: list[str] = field(default_factory=list)  # of its header and footer, and hints for who fills in a cell
     embedded: list[str] = field(default_factory=list)  # kinds of embedded objects
 
 
@@ -57,6 +57,9 @@ class Workbook:
     strings: list[str] = field(default_factory=list)
     formats: list[str] = field(default_factory=list)  # number formats, by style
     persons: dict[str, str] = field(default_factory=dict)  # names, by id
+    computes_on_load: bool = False  # what it stores for formulas may be out of date
+    zeros: list[tuple[Sheet, int, int, str]] = field(default_factory=list)  # cells whose formula has the value 0
+    has_values: bool = False  # a formula has another value
 
 
 def read_workbook(data: bytes) -> Workbook:
@@ -68,6 +71,8 @@ def read_workbook(data: bytes) -> Workbook:
     except DamagedPart as error:
         raise corrupt("its list of sheets cannot be read.") from error
     properties = root.find("{*}workbookPr")
+    calculation = root.find("{*}calcPr")
+    book.computes_on_load = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
     book.date1904 = properties is not None and properties.get("date1904") in ("1", "true")
     book.strings = list(_guarded(book, main, "sharedStrings", "its shared texts", _shared_strings))
     book.formats = list(_guarded(book, main, "styles", "its number formats", _number_formats))
@@ -82,6 +87,10 @@ def read_workbook(data: bytes) -> Workbook:
             _read_sheet(book, sheet)
         else:
             book.warnings.append(f"Sheet {sheet.name} is missing in the file.")
+    if book.computes_on_load and not book.has_values:  # programs that cannot compute write 0 for every formula
+        for sheet, row, column, formula in book.zeros:
+            sheet.rows.setdefault(row, {})[column] = formula
+            sheet.unstored.append(f"{column_name(column)}{row}")
     return book
 
 
@@ -174,13 +183,13 @@ def _persons(package: OfficePackage, part: str) -> Iterator[tuple[str, str]]:
 
 def _read_sheet(book: Workbook, sheet: Sheet) -> None:
     reader = _SheetReader(book, sheet)
-    names = ("row", "col", "mergeCell", "hyperlink", "headerFooter", "oleObject")
+    names = ("row", "col", "mergeCell", "dataValidation", "hyperlink", "headerFooter", "oleObject")
     try:
         for element in book.package.elements(sheet.part, *names):
             reader.take(element)
     except DamagedPart:
-        after = f" after row {max(sheet.rows)}" if sheet.rows else ""
-        book.warnings.append(f"Sheet {sheet.name} is damaged{after}: what follows could not be read.")
+        after = f" after row {max(sheet.rows)}: what follows could" if sheet.rows else " or missing: it could"
+        book.warnings.append(f"Sheet {sheet.name} is damaged{after} not be read.")
     for part in book.package.related(sheet.part, "table"):
         try:
             sheet.tables.append(range_of(book.package.xml(part).get("ref", "")))
@@ -210,6 +219,9 @@ class _SheetReader:
                 sheet.merged.append(range_of(element.get("ref", "")))
             case "hyperlink":
                 self._take_link(element)
+            case "dataValidation":
+                hint = ": ".join(filter(None, (element.get("promptTitle"), element.get("prompt"))))
+                sheet.lines += [unescape(hint)] if hint else []
             case "headerFooter":
                 sheet.lines += [line for child in element for line in _furniture(child.text or "")]
             case "oleObject":
@@ -248,6 +260,10 @@ class _SheetReader:
             if value is None or (not value and kind != "str"):
                 self._sheet.unstored.append(f"{column_name(column)}{self._row}")
                 return written
+            if value == "0" and written:
+                self._book.zeros.append((self._sheet, self._row, column, written))
+            else:
+                self._book.has_values = True
         if inline is not None:
             raw, kind = inline, "str"
         elif value is None:

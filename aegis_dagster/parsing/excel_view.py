@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aegis_dagster.domain.left_out import LeftOut, Reason
-from aegis_dagster.parsing.excel_drawings import Drawn, drawn_on
+from aegis_dagster.parsing.excel_drawings import Drawn, controls_on, drawn_on
 from aegis_dagster.parsing.excel_notes import Note, notes_on
 from aegis_dagster.parsing.excel_regions import Region, find_regions
 from aegis_dagster.parsing.excel_sheets import Range, Sheet, Workbook, column_name, range_of
@@ -25,7 +25,7 @@ class View:
     regions: list[Region] = field(default_factory=list)
     drawn: list[Drawn] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)  # of its header and footer
+    lines: list[str] = field(default_factory=list)  # of its header and footer, and hints
     left_out: list[LeftOut] = field(default_factory=list)
     whole: bool = True  # False: the sheet itself is left out
 
@@ -42,6 +42,9 @@ def views_of(book: Workbook, *, read_hidden: bool) -> list[View]:
     views = []
     for sheet in book.sheets:
         drawn = list(drawn_on(book, sheet, cells.resolve))
+        drawn += [
+            control for control in controls_on(book, sheet) if control.text not in {thing.text for thing in drawn}
+        ]
         notes, copies = notes_on(book, sheet)
         if sheet.hidden and not read_hidden:
             views.append(View(sheet, left_out=[_hidden_sheet(sheet, drawn, notes)], whole=False))
@@ -128,7 +131,9 @@ class _Fold:
 
     def __init__(self, sheet: Sheet) -> None:
         self._rows = sorted(sheet.hidden_rows)
-        self._columns: list[int] = sorted({c for first, last in sheet.hidden_columns for c in range(first, last + 1)})
+        self._columns: list[int] = []
+        for first, last in sorted(sheet.hidden_columns):
+            self._columns += range(max(first, self._columns[-1] + 1 if self._columns else 1), last + 1)
         self._hidden = frozenset(self._columns)
 
     def hides(self, column: int) -> bool:

@@ -64,9 +64,9 @@ class OfficePackage:
         except _READ_ERRORS as error:
             raise DamagedPart(part) from error
 
-    def xml(self, part: str) -> etree._Element:
-        """The root element of a part. Raises DamagedPart."""
-        return parse_xml(self.read(part), part)
+    def xml(self, part: str, *, recover: bool = False) -> etree._Element:
+        """The root element of a part; of a damaged one, if wanted, what is left. Raises DamagedPart."""
+        return parse_xml(self.read(part), part, recover=recover)
 
     def elements(self, part: str, *names: str) -> Iterator[etree._Element]:
         """The elements of these names, whole and in order, without holding the part in memory.
@@ -108,12 +108,15 @@ class OfficePackage:
         raise corrupt("it does not name its main part.")
 
 
-def parse_xml(data: bytes, part: str) -> etree._Element:
-    """The root element of XML. Raises DamagedPart with this name."""
+def parse_xml(data: bytes, part: str, *, recover: bool = False) -> etree._Element:
+    """The root element of XML; of damaged XML, if wanted, what is left. Raises DamagedPart with this name."""
     try:
-        return etree.fromstring(data, etree.XMLParser(**_PARSER))
+        root = etree.fromstring(data, etree.XMLParser(recover=recover, **_PARSER))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise DamagedPart(part) from error
+    if root is None:
+        raise DamagedPart(part)
+    return root
 
 
 def relation_id(element: etree._Element, name: str = "id") -> str:

@@ -17,7 +17,14 @@ from lxml import etree
 from aegis_dagster.domain.left_out import LeftOut, Reason
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.drawing_text import body_text
-from aegis_dagster.parsing.office_package import DamagedPart, OfficePackage, Relation, local_name, relation_id
+from aegis_dagster.parsing.office_package import (
+    DamagedPart,
+    OfficePackage,
+    Relation,
+    local_name,
+    parse_xml,
+    relation_id,
+)
 from aegis_dagster.parsing.powerpoint_shapes import P, ShapeRewriter, add_lines, standing_texts
 
 _TYPES: Final = "[Content_Types].xml"
@@ -73,6 +80,18 @@ class Deck:
         self._rewrite_types()
         return self._packed()
 
+    def plain_texts(self, slide: Slide) -> Iterator[tuple[bool, str]]:
+        """The texts of a rewritten slide and its notes, shape by shape, each with whether it is the title."""
+        for part in (slide.part, *self._package.related(slide.part, "notesSlide")):
+            tree = parse_xml(self._changed[part], part).find("{*}cSld/{*}spTree") if part in self._changed else None
+            for shape in tree if tree is not None else ():
+                kind = shape.find("{*}nvSpPr/{*}nvPr/{*}ph")
+                title = kind is not None and kind.get("type") in ("title", "ctrTitle")
+                if (title or part == slide.part or (kind is not None and kind.get("type") == "body")) and body_text(
+                    shape
+                ):
+                    yield title, body_text(shape)
+
     def _content(self, part: str) -> bytes:
         data = self._package.read(part)
         if part.endswith((".xml", ".rels")) and b"purl.oclc.org/ooxml" in data:
@@ -83,11 +102,9 @@ class Deck:
         """The root of a part, of a damaged one what is left. Raises DamagedPart if there is nothing."""
         content = self._content(part)
         try:
-            return etree.fromstring(content, _parser(recover=False))
-        except (etree.XMLSyntaxError, ValueError):
-            root = etree.fromstring(content, _parser(recover=True)) if content.strip() else None
-            if root is None:
-                raise DamagedPart(part) from None
+            return parse_xml(content, part)
+        except DamagedPart:
+            root = parse_xml(content, part, recover=True)
             self.warnings.append(f"The part {part} is damaged: some of its text may be missing.")
             return root
 
@@ -96,8 +113,7 @@ class Deck:
             root = self._xml(slide.part)
         except DamagedPart:
             self.warnings.append(f"Slide {number} could not be read.")
-            self._changed[slide.part] = _BLANK
-            return
+            root = parse_xml(_BLANK, slide.part)
         place = f"slide {number}"
         links = self._package.relations(slide.part)
         shapes = ShapeRewriter(self._package, slide.part, place, self._read_hidden, self._running)
@@ -193,8 +209,9 @@ class Deck:
                 body = comment.find("{*}txBody")
                 text = body_text(body) if body is not None else " ".join(comment.findtext("{*}text", "").split())
                 author = authors.get(comment.get("authorId", ""), "")
+                day = comment.get("dt", comment.get("created", "")).partition("T")[0]
                 if text:
-                    yield f"Comment by {author}: {text}" if author else f"Comment: {text}"
+                    yield "Comment" + (f" by {author}" if author else "") + (f" on {day}" if day else "") + f": {text}"
 
     def _drop_relations(self, part: str, kinds: set[str]) -> None:
         folder, name = posixpath.split(part)
@@ -244,7 +261,3 @@ class Deck:
 
 def _targets(links: dict[str, Relation], kind: str) -> list[str]:
     return [relation.target for relation in links.values() if relation.kind == kind and not relation.external]
-
-
-def _parser(*, recover: bool) -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, recover=recover)

@@ -55,6 +55,11 @@ CHART = f"""<c:chartSpace {NAMESPACES}><c:chart><c:title>{RICH.format(text="Peri
 <c:val><c:numRef><c:f>x</c:f><c:numCache><c:formatCode>0.0%</c:formatCode><c:pt idx="0"><c:v>0.125</c:v></c:pt>
 </c:numCache></c:numRef></c:val></c:ser></c:barChart><c:catAx><c:title>{RICH.format(text="Olivine")}</c:title></c:catAx>
 <c:valAx><c:title>{RICH.format(text="Kunzite")}</c:title></c:valAx></c:plotArea></c:chart></c:chartSpace>"""
+VML = 'xmlns:v="urn:schemas-microsoft-com:vml" xmlns:x="urn:schemas-microsoft-com:office:excel"'
+CONTROL = (
+    '<v:shape><v:textbox><div><font face="x">{text}</font></div></v:textbox>'
+    '<x:ClientData ObjectType="{kind}"><x:Anchor>1, 0, 2, 0, 3, 0, 4, 0</x:Anchor></x:ClientData></v:shape>'
+)
 POINT = '<dgm:pt modelId="{number}"><dgm:t><a:p><a:r><a:t>{text}</a:t></a:r></a:p></dgm:t></dgm:pt>'
 DIAGRAM = f"""<dgm:dataModel {NAMESPACES}><dgm:ptLst><dgm:pt modelId="0" type="doc"/>
 {POINT.format(number=2, text="Zircon")}{POINT.format(number=1, text="Spinel")}</dgm:ptLst><dgm:cxnLst>
@@ -83,7 +88,8 @@ def everything() -> bytes:
       <row r="3"><c r="A3" t="str"><f>"Jad"&amp;"e"</f><v>Jade</v></c><c r="B3"><f>SUM(B4:B9)</f></c></row>
       <row r="4"><c r="A4" t="inlineStr" s="1"><is><t>Malachite</t></is></c><c r="B4" t="b"><v>1</v></c></row>
       <row r="5"><c r="A5" t="e"><v>#DIV/0!</v></c><c r="B5" t="d"><v>2026-03-15T00:00:00</v></c></row>
-      </sheetData><hyperlinks><hyperlink ref="A7" display="Lapis"/></hyperlinks>
+      </sheetData><dataValidations><dataValidation sqref="B9" promptTitle="Slate" prompt="Shale"/></dataValidations>
+      <hyperlinks><hyperlink ref="A7" display="Lapis"/></hyperlinks>
       <headerFooter><oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Pearl&amp;RPage &amp;P</oddHeader></headerFooter>
       <drawing r:id="rId1"/><oleObjects><oleObject progId="Word.Document.12" r:id="rId9"/></oleObjects>"""
     threads = "http://schemas.microsoft.com/office/spreadsheetml/2018/threadedcomments"
@@ -98,6 +104,7 @@ def everything() -> bytes:
             "xl/worksheets/_rels/sheet1.xml.rels": relations(
                 ("drawing", "../drawings/drawing1.xml"),
                 ("comments", "../comments1.xml"),
+                ("vmlDrawing", "../drawings/vmlDrawing1.vml"),
                 ("http://schemas.microsoft.com/office/2017/10/relationships/threadedComment", "../threads.xml"),
             ),
             "xl/drawings/drawing1.xml": f"<xdr:wsDr {NAMESPACES}>{drawn}</xdr:wsDr>",
@@ -106,14 +113,17 @@ def everything() -> bytes:
             ),
             "xl/charts/chart1.xml": CHART,
             "xl/diagrams/data1.xml": DIAGRAM,
+            "xl/drawings/vmlDrawing1.vml": f"<xml {VML}>{CONTROL.format(kind='Button', text='Chalk')}"
+            f"{CONTROL.format(kind='Checkbox', text='Garnet')}{CONTROL.format(kind='Note', text='')}</xml>",
             "xl/comments1.xml": f"""<comments {NAMESPACES}>
               <authors><author>Quartz</author><author>tc={{1}}</author></authors><commentList>
               <comment ref="B1" authorId="0"><text><r><t>Quartz:</t></r><r><t> Feldspar</t></r></text></comment>
               <comment ref="A3" authorId="1"><text><t>[Threaded comment]\n\nComment:\n Mica</t></text></comment>
               </commentList></comments>""",
-            "xl/threads.xml": f"""<ThreadedComments xmlns="{threads}"><threadedComment ref="A3" personId="p" id="1">
-              <text>Mica</text></threadedComment><threadedComment ref="A3" personId="q" id="2" parentId="1">
-              <text>Gneiss</text></threadedComment></ThreadedComments>""",
+            "xl/threads.xml": f"""<ThreadedComments xmlns="{threads}">
+              <threadedComment ref="A3" personId="p" id="1" dT="2026-06-18T17:15:52"><text>Mica</text></threadedComment>
+              <threadedComment ref="A3" personId="q" id="2" parentId="1"><text>Gneiss</text></threadedComment>
+              </ThreadedComments>""",
             "xl/persons/person.xml": f'<people xmlns="{threads}"><person id="p" displayName="Basalt"/></people>',
             "xl/_rels/workbook.xml.rels": relations(
                 *[("worksheet", f"worksheets/sheet{number}.xml") for number in (1, 2, 3)],
@@ -127,9 +137,20 @@ def everything() -> bytes:
 
 SEEN = [
     *("Emerald", "Ruby", "Jade", "=SUM(B4:B9)", "TRUE", "#DIV/0!", "2026-03-15", "Lapis", "Pearl", "Main", "Empty"),
-    *("Garnet", "Topaz", "Amber", "Jasper", "Sapphire", "Spinel", "Zircon", "Word.Document.12"),
+    *(
+        "Garnet",
+        "Chalk",
+        "Slate: Shale",
+        "Topaz",
+        "Amber",
+        "Jasper",
+        "Sapphire",
+        "Spinel",
+        "Zircon",
+        "Word.Document.12",
+    ),
     *("Peridot", "Citrine", "Beryl", "12.5%", "Olivine", "Kunzite", "Morganite"),
-    *("Feldspar", "Quartz", "Mica", "Basalt", "Gneiss"),
+    *("Feldspar", "B1 by Quartz", "Mica", "A3 by Basalt on 2026-06-18", "Gneiss"),
 ]
 HIDDEN = {
     "Coral": Reason.HIDDEN_SHEET,
@@ -161,6 +182,7 @@ def shown() -> str:
 def test_what_nobody_sees_is_not_there(shown: str) -> None:
     assert "reading" not in shown  # how an East Asian text is spoken
     assert "Update your program" not in shown  # for older programs
+    assert shown.count("Garnet") == 1  # a caption in two markups
     assert shown.count("Mica") == 1  # a thread and its copy for older programs
     assert shown.index("Spinel") < shown.index("Zircon")  # as the diagram has them, not as the file has them
 
@@ -180,6 +202,16 @@ def test_a_shared_formula_is_moved_along() -> None:
     first = '<row r="1"><c r="A1"><f t="shared" ref="A1:A2" si="0">B1*2</f></c></row>'
     second = '<row r="2"><c r="A2"><f t="shared" si="0"/></c></row>'
     assert text_of(workbook([("S", f"<sheetData>{first}{second}</sheetData>")])).split() == ["S", "=B1*2", "=B2*2"]
+
+
+@pytest.mark.parametrize(("other", "shown"), [("0", "=B1*2"), ("7", "0")])
+def test_zeros_of_a_program_that_cannot_compute_are_no_values(other: str, shown: str) -> None:
+    cells = f'<c r="A1"><f>B1*2</f><v>0</v></c><c r="C1"><f>1+6</f><v>{other}</v></c>'
+    main = (
+        f'<workbook {NAMESPACES}><sheets><sheet name="S" r:id="rId1"/></sheets><calcPr fullCalcOnLoad="1"/></workbook>'
+    )
+    data = workbook([("S", f'<sheetData><row r="1">{cells}</row></sheetData>')], extra={"xl/workbook.xml": main})
+    assert shown in text_of(data).split()
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,7 @@ def test_the_strict_edition_is_read() -> None:
         ("ppt/charts/chart1.xml", b"", "could not be read", "Sorrel"),
         ("ppt/notesSlides/notesSlide1.xml", b"", "The notes of slide 1 could not be read", "Rosemary"),
         ("ppt/slideMasters/slideMaster1.xml", None, "slideMaster1.xml is damaged", "Rosemary"),
+        ("ppt/slideMasters/slideMaster1.xml", b"", "only the texts of its slides", "Rosemary"),
         ("ppt/diagrams/data1.xml", b"", "ppt/diagrams/data1.xml could not be read", "Tarragon"),
         ("ppt/comments/comment1.xml", b"", "The comments on slide 1 could not be read", "Linden"),
     ],
