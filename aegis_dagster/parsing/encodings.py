@@ -68,6 +68,7 @@ _MARGIN: Final = 3.0  # how much better than any other text the best reads where
 _NEARLY_ALL: Final = 4  # well-formed characters of UTF-8 for each byte that is not
 _MAX_REPLACED: Final = 0.005  # of the bytes, in a declared encoding
 _CONTROLS: Final = bytes(sorted({*range(0x20), 0x7F} - set(b"\t\n\x0b\x0c\r\x1a\x1b")))
+_CONTROL: Final = re.compile(f"[{re.escape(_CONTROLS.decode())}\x1a]")
 _MAX_CONTROLS: Final = 0.02
 _MAX_ODD: Final = 0.05  # of the characters of a text with a mark: unassigned ones, marks of direction, controls
 
@@ -130,6 +131,14 @@ def as_utf8(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     return (head + rest).encode("utf-8", "replace"), decoded.warnings()
 
 
+def without_controls(text: str) -> tuple[str, list[int]]:
+    """The text without the control characters that no text has, and the numbers of the lines that had some."""
+    if not _CONTROL.search(text):
+        return text, []
+    lines = re.split(r"\r\n|[\r\n]", text)
+    return _CONTROL.sub("", text), [number for number, line in enumerate(lines, 1) if _CONTROL.search(line)]
+
+
 def declared_in(data: bytes) -> str | None:
     """The encoding that a page or an XML file names at its beginning, outside of comments."""
     found = _DECLARED.search(_COMMENT.sub(b"", data[:_DECLARED_WITHIN]))
@@ -176,7 +185,7 @@ def _known_as(codec: str) -> str:
 
 
 def _has_few_controls(data: bytes) -> bool:
-    return len(data) - len(data.translate(None, _CONTROLS)) <= len(data) * _MAX_CONTROLS
+    return len(data) - len(data.translate(None, _CONTROLS)) <= max(1, len(data) * _MAX_CONTROLS)
 
 
 def _bears_out(data: bytes, codec: str) -> bool:

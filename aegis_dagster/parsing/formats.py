@@ -24,6 +24,8 @@ SUPPORTED: Final[dict[str, str]] = {
     ".rst": "text",
     ".log": "text",
     ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
     ".eml": "eml",
     ".msg": "msg",
     ".png": "png",

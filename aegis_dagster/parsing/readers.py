@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
+    **dict.fromkeys(IMAGE_FORMATS, "paginated"),
+    "csv": "csv_table",
     "docx": "word",
     "eml": "mail",
     "msg": "mail",
@@ -31,7 +33,7 @@ class Parsed:
     """A document as a reader made it."""
 
     document: "DoclingDocument"
-    route: str  # "docling-models", "rules", "docling", "office", "mail", "plain-text"
+    route: str  # who read it: "docling-models", "rules", "docling", "office", "mail", "csv", "plain-text"
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0

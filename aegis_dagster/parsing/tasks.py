@@ -34,8 +34,8 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     `max_picture_megabytes`, `pdf_route` ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool);
     `read_hidden` (bool, false if absent); `mail`, the fields of `AttachmentLimits` (without it, its defaults).
 
-    manifest: `format`, `route` ("docling-models", "rules", "docling", "office", "mail", "plain-text"), `pages` (0
-    where the format has none), `tables`, `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
+    manifest: `format`, `route` (as `readers.Parsed` has it), `pages` (0 where the format has none), `tables`,
+    `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
     `seconds`; `pictures_left_out` where a limit was reached; `left_out` where text is left out on purpose, a number
     by reason.
 
