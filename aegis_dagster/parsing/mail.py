@@ -71,16 +71,14 @@ class _Mail:
         for each in content.attachments:  # that no text shows
             if each.is_picture and self._has_room(each):
                 self._html(Text("html", '<img src="cid:it">'), Content(attachments=[replace(each, content_id="it")]))
-        self._leave_out_documents(part, content)
+        self._leave_out_documents(part)
 
-    def _leave_out_documents(self, part: Part, content: Content) -> None:
+    def _leave_out_documents(self, part: Part) -> None:
         """Attachments that are documents of their own; those beyond the limits are only named."""
         attached = documents_of(part, AttachmentLimits(**self._options.get("mail", {})))
         self._warn(f"The attachment {path} is not read: {why}." for path, why in attached.beyond)
-        own = {document.path for document in attached.documents}
-        for each in content.attachments:
-            if each.name in own:
-                self.left_out.append(LeftOut(Reason.OWN_DOCUMENT, f"attachment {each.name}", text_in(each)))
+        for each in attached.documents:
+            self.left_out.append(LeftOut(Reason.OWN_DOCUMENT, f"attachment {each.path}", text_in(each.path, each.data)))
 
     def _body(self, body: Body, content: Content) -> None:
         start = len(self._documents)

@@ -71,7 +71,6 @@ class Attachment:
     is_picture: bool = False  # in the mail: shown between its texts, as a logo or a photo
     unread: str = ""  # why it is not read, as the end of a sentence; "" if it is read, or if nobody would read it
     shown: bool = False  # its text is shown in the mail
-    charset: str = ""  # of a text, as declared
 
     @property
     def is_document(self) -> bool:
@@ -221,7 +220,7 @@ class _Reader:
         self._names.add(name.casefold())
         if not (unread or shown or is_picture or kind in _SIGNATURES):
             unread = part.incomplete or _why_unread(name, kind, data)
-        return Attachment(name, kind, data, part.content_id, is_picture, unread, shown, part.parameter("charset"))
+        return Attachment(name, kind, data, part.content_id, is_picture, unread, shown)
 
     def _invented(self, part: Part) -> str:
         if part.parts:  # a mail
@@ -255,17 +254,17 @@ class _Reader:
             self.warnings.append(warning)
 
 
-def text_in(attachment: Attachment) -> str:
-    """The text of an attached file as far as it is text in a mail's sense: text files, and the texts of a mail."""
-    if attachment.content_type.startswith("text/"):
-        text = decoded(attachment.data, attachment.charset)[0]
-        return visible(text) if attachment.content_type == "text/html" else text
-    if not attachment.content_type.startswith("message/"):
-        return ""
-    content = read_content(read_parts(attachment.data))
-    texts = [text for body in content.bodies for text in (*body.texts, *body.others)]
-    inner = [text_in(each) for each in content.attachments]
-    return "\n".join([*(visible(text.text) if text.kind == "html" else text.text for text in texts), *inner])
+def text_in(name: str, data: bytes) -> str:
+    """The text of an attached file, if it is a text file, a page or a mail; what is attached to that is not in it."""
+    kind = SUPPORTED.get(PurePosixPath(name).suffix.lower())
+    if kind == "eml":
+        bodies = read_content(read_parts(data)).bodies
+        texts = [text for body in bodies for text in (*body.texts, *body.others)]
+        return "\n".join(visible(text.text) if text.kind == "html" else text.text for text in texts)
+    if kind in ("text", "md", "csv", "html"):
+        text = decoded(data, "")[0]
+        return visible(text) if kind == "html" else text
+    return ""
 
 
 def visible(text: str) -> str:

@@ -40,7 +40,7 @@ def read_msg(data: bytes) -> Part:
                 raise corrupt("its streams are larger than the file.")
             root = Storage.from_ole(ole)
         return _mail(root, _TOP, 0)
-    except DocumentError:
+    except (DocumentError, MemoryError):
         raise
     except Exception as error:  # olefile raises what the damage leads to, from OSError to struct.error
         raise corrupt(f"the reader of .msg files stopped with {type(error).__name__}.") from error

@@ -117,7 +117,7 @@ def _detected(data: bytes) -> tuple[str, str]:
 
 def unflowed(text: str, *, delete_space: bool) -> str:
     """A text of `format=flowed` (RFC 3676) with its soft line breaks taken out."""
-    lines: list[str] = []
+    lines: list[list[str]] = []  # of pieces
     open_depth = -1  # of the quotation whose last line goes on
     for line in text.replace("\r\n", "\n").split("\n"):
         depth = len(line) - len(line.lstrip(">"))
@@ -126,11 +126,11 @@ def unflowed(text: str, *, delete_space: bool) -> str:
         flows = content.endswith(" ") and content != "-- "
         shown = content[:-1] if flows and delete_space else content
         if depth == open_depth and content != "-- ":
-            lines[-1] += shown
+            lines[-1].append(shown)
         else:
-            lines.append(f"{'>' * depth} {shown}" if depth else shown)
+            lines.append([f"{'>' * depth} {shown}" if depth else shown])
         open_depth = depth if flows else -1
-    return "\n".join(lines)
+    return "\n".join(map("".join, lines))
 
 
 def _guessed(what: str, taken: str) -> str:

@@ -47,6 +47,28 @@ def test_a_url_is_ingested_as_a_whole_in_part_and_by_one_document(aegis: InProce
     assert "There is no" in str(aegis.refusal("ingest", f"{root}/nothing"))
 
 
+def test_one_mail_and_one_document_attached_to_it_are_ingested_alone(aegis: InProcess, bucket: str) -> None:
+    import fsspec
+
+    filesystem = fsspec.filesystem("memory")
+    mail = 'Subject: Offer 4711\nContent-Type: multipart/mixed; boundary="b"\n\n'
+    for name, animal in {"one.txt": "axolotl", "two.txt": "bagpipe"}.items():
+        mail += f"--b\nContent-Disposition: attachment; filename={name}\n\nThe {animal} was counted.\n"
+    filesystem.makedirs(f"/{bucket}/c", exist_ok=True)
+    filesystem.pipe_file(f"/{bucket}/c/m.eml", f"{mail}--b--\n".encode())
+    filesystem.pipe_file(f"/{bucket}/c/other.txt", b"The chandelier was counted.")
+    assert aegis.json("ingest", f"memory://{bucket}/")["documents"] == 4
+    assert aegis.json("search", "4711 bagpipe", "--mode", "sparse")["hits"][0]["document"] == "c/m.eml/two.txt"
+    filesystem.pipe_file(f"/{bucket}/c/m.eml", f"{mail}--b--\n".replace("counted", "weighed").encode())
+    whole = aegis.json("ingest", f"memory://{bucket}/c/m.eml")
+    assert (whole["documents"], whole["done"], whole["work"]["parsed"]) == (3, 3, 3)
+    single = aegis.json("ingest", f"memory://{bucket}/c/m.eml/one.txt", "--force")
+    assert (single["documents"], single["work"]["parsed"]) == (1, 1)
+    assert "weighed" in aegis.json("show", "c/m.eml/one.txt")["markdown"]
+    assert "There is no" in str(aegis.refusal("ingest", f"memory://{bucket}/c/m.eml/three.txt"))
+    assert not list((load_settings().home / "downloads").glob("*"))
+
+
 def test_an_empty_root_holds_what_was_in_it_until_somebody_confirms(aegis: InProcess, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

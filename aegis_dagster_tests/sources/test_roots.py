@@ -9,17 +9,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from aegis_dagster.domain.attachments import AttachmentLimits
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import KnownFile, Listing, diff_listing
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, RootUnreadable, ServiceError
+from aegis_dagster.parsing.mail_attachments import attached_documents, rules_of
 from aegis_dagster.ports import DocumentSource
+from aegis_dagster.sources.attachments import SourceWithAttachments
 from aegis_dagster.sources.local_folder import WatchedFolder
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster.stores.clock import SystemClock
@@ -39,6 +42,18 @@ class Root:
     filesystem: Any
     prefix: str
     downloads: Path
+    catalog: dict[DocumentId, Document] = field(default_factory=dict)
+
+    def source(self) -> DocumentSource:
+        """The adapter, with what is attached to its mails."""
+        limits = AttachmentLimits()
+        return SourceWithAttachments(
+            self.make(),
+            read=lambda data, suffix: attached_documents(data, suffix, limits).documents,
+            rules=rules_of(limits),
+            mails=self.catalog.get,
+            copies=self.downloads,
+        )
 
     def write(self, name: str, text: str) -> None:
         """Write a whole file."""
@@ -217,6 +232,30 @@ def test_a_local_copy_has_the_bytes_and_goes_with_the_block(root: Root) -> None:
     with root.make().local_copy(document(listing, "c/a.txt")):
         pass  # the original is still there
     assert root.make().is_file("c/a.txt")
+
+
+def test_what_is_attached_to_mails_is_listed_and_copied(root: Root) -> None:
+    part = 'Content-Type: text/plain\nContent-Disposition: attachment; filename="{name}"\n\n{name} words\n'
+    for number in range(9):
+        parts = "".join(f"--b\n{part.format(name=name)}" for name in (f"{number}.txt", "two.txt"))
+        root.write(
+            f"c/{number}.eml", f'Subject: Mail {number}\nContent-Type: multipart/mixed; boundary="b"\n\n{parts}--b--\n'
+        )
+    source = root.source()
+    listing = source.scan({})
+    assert len(listing.files) == 27 and not listing.passed_over
+    root.catalog.update((name, file.document(name)) for name, file in listing.files.items())
+    with source.local_copy(root.catalog[DocumentId("c/7.eml/7.txt")]) as path:
+        assert path.read_bytes() == b"7.txt words"
+    assert not list(root.downloads.iterdir())
+    again = {
+        name: KnownFile(file.revision, file.stamp, file.size_bytes, file.mail, file.context)
+        for name, file in listing.files.items()
+    }
+    unchanged = source.scan(again, read_seconds=0)
+    assert diff_listing(unchanged, again).unchanged == 27 and not unchanged.unread
+    root.delete("c/7.eml")
+    assert diff_listing(source.scan(again), again).deleted == ("c/7.eml", "c/7.eml/7.txt", "c/7.eml/two.txt")
 
 
 @pytest.mark.parametrize("root", ["memory", "s3"], indirect=True)
