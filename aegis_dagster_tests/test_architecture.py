@@ -13,7 +13,17 @@ BASE = {"errors"}
 DOMAIN = {"domain", *BASE}
 PORTS = {"ports", *DOMAIN}
 ADAPTERS = {"chunking", "embedding", "extraction", "llm", "parsing", "pictures", "sources", "stores", "workers"}
-BELOW_COMPOSITION = {*PORTS, *ADAPTERS, "environment", "pins", "process_identity", "progress", "settings", "stages"}
+BELOW_COMPOSITION = {
+    *PORTS,
+    *ADAPTERS,
+    "environment",
+    "office",
+    "pins",
+    "process_identity",
+    "progress",
+    "settings",
+    "stages",
+}
 BELOW_SHELLS = {"composition", "memory", "monitoring", "planning", *BELOW_COMPOSITION}
 
 # Which parts of the package each part may import, besides itself.
@@ -22,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "environment": set(),
     "errors": set(),
     "memory": BASE,
+    "office": set(),
     "opening": set(),
     "pins": set(),
     "process_identity": set(),
@@ -33,8 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "monitoring": {"stores", *PORTS},
     **{adapter: {*PORTS, "pins"} for adapter in ADAPTERS},
     "stores": {*PORTS, "pins", "process_identity"},
-    "workers": {*PORTS, "environment", "process_identity"},
-    "parsing": {*PORTS, "pins", "opening"},
+    "workers": {*PORTS, "environment", "office", "process_identity"},
+    "parsing": {*PORTS, "office", "pins", "opening"},
     "sources": {*PORTS, "opening", "pins", "process_identity"},
     "composition": {"monitoring", *BELOW_COMPOSITION},
     **{name: {"composition", *BELOW_COMPOSITION} for name in ("search", "digests", "planning")},

@@ -7,7 +7,7 @@ import zlib
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.formats import IMAGE_FORMATS, ZIP_FORMATS
+from aegis_dagster.parsing.formats import IMAGE_FORMATS, ODF_FORMATS, ZIP_FORMATS
 
 # A compressed office file rarely exceeds 50:1 as a whole (the worst in our corpora: 24:1). Small archives are harmless
 # at any ratio. Larger ones are bombs above this ratio, and any archive is one above the total.
@@ -22,6 +22,7 @@ _PDF_TAIL_BYTES: Final = 4096
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _MARKUP: Final = (".xml", ".rels", ".opf")  # the pages of an EPUB may declare entities
 _PROLOGUE_BYTES: Final = 4096  # declarations stand before the first element
+_ODF_MANIFEST, _ODF_CONTENT = "META-INF/manifest.xml", "content.xml"
 _SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
 _SHEET = re.compile(r"xl/(work|chart|dialog)sheets/[^/]+\.xml")
 
@@ -33,6 +34,8 @@ def count_pages(data: bytes, kind: str, *, max_pages: int) -> int:
     """
     if kind == "pdf":
         pages, unit = _check_pdf(data), "pages"
+    elif kind in ODF_FORMATS:
+        pages, unit = _check_odf(data, kind), "slides" if kind == "odp" else "sheets"
     elif kind in ZIP_FORMATS:
         names = _check_zip(data)
         pattern, unit = (_SLIDE, "slides") if kind == "pptx" else (_SHEET, "sheets")
@@ -75,6 +78,15 @@ def corrupt(reason: str) -> DocumentError:
         FailureCode.CORRUPT_FILE,
         f"The file is damaged: {reason}",
         remedy="open it in its own program and save it again, or copy it again from its source.",
+    )
+
+
+def protected() -> DocumentError:
+    """The error for an office file that asks for a password."""
+    return DocumentError(
+        FailureCode.ENCRYPTED_FILE,
+        "The office file is protected with a password.",
+        remedy="open it with its password and save it without one.",
     )
 
 
@@ -135,6 +147,22 @@ def _check_zip(data: bytes) -> list[str]:
     for member in members:
         _check_part(archive, member)
     return [member.filename for member in members]
+
+
+def _check_odf(data: bytes, kind: str) -> int:
+    """Slides or sheets; 0 for a text."""
+    mark = {"odp": b"<draw:page ", "ods": b"<table:table "}.get(kind)
+    if not zipfile.is_zipfile(io.BytesIO(data)) and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return data.count(mark) if mark else 0
+    names = _check_zip(data)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            manifest = archive.read(_ODF_MANIFEST) if _ODF_MANIFEST in names else b""
+            if b"encryption-data" not in manifest:
+                return archive.read(_ODF_CONTENT).count(mark) if mark and _ODF_CONTENT in names else 0
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+        raise corrupt("its archive cannot be unpacked.") from error
+    raise protected()
 
 
 def _check_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

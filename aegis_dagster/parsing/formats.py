@@ -1,19 +1,28 @@
 """The file formats that are read, and the detection of a file's format from its bytes."""
 
-import io
 import re
-import zipfile
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.encodings import is_text
+from aegis_dagster.parsing.packages import compound_kind, zip_kind
 
-# Suffix (lower case, with its dot) -> format. The formats are the names that manifests carry.
+# Suffix (lower case, with its dot) -> format. The formats are the names that manifests carry. The first suffix of a
+# format is the one that a wrong name is to be changed to.
 SUPPORTED: Final[dict[str, str]] = {
     ".pdf": "pdf",
-    ".docx": "docx",
-    ".pptx": "pptx",
-    ".xlsx": "xlsx",
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), "docx"),
+    **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), "pptx"),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm"), "xlsx"),
+    **dict.fromkeys((".odt", ".ott", ".fodt"), "odt"),
+    **dict.fromkeys((".ods", ".ots", ".fods"), "ods"),
+    **dict.fromkeys((".odp", ".otp", ".fodp", ".odg"), "odp"),
+    # Read through LibreOffice, where it is installed.
+    **dict.fromkeys((".doc", ".dot"), "doc"),
+    ".rtf": "rtf",
+    **dict.fromkeys((".xls", ".xlt"), "xls"),
+    ".xlsb": "xlsb",
+    **dict.fromkeys((".ppt", ".pps", ".pot"), "ppt"),
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
@@ -26,6 +35,11 @@ SUPPORTED: Final[dict[str, str]] = {
     ".csv": "csv",
     ".tsv": "csv",
     ".tab": "csv",
+    **dict.fromkeys((".adoc", ".asciidoc", ".asc"), "asciidoc"),
+    **dict.fromkeys((".tex", ".latex", ".ltx"), "latex"),
+    **dict.fromkeys((".vtt", ".srt"), "vtt"),
+    **dict.fromkeys((".xml", ".nxml"), "xml"),
+    ".json": "docling-json",
     ".eml": "eml",
     ".msg": "msg",
     ".png": "png",
@@ -33,31 +47,33 @@ SUPPORTED: Final[dict[str, str]] = {
     ".jpeg": "jpeg",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".webp": "webp",
+    ".bmp": "bmp",
+    ".gif": "gif",
     ".epub": "epub",
 }
 
 # Formats whose content is text: the bytes do not distinguish them.
-TEXT_FORMATS: Final = frozenset({"html", "md", "text", "csv", "eml"})
-ZIP_FORMATS: Final = frozenset({"docx", "pptx", "xlsx", "epub"})
-IMAGE_FORMATS: Final = frozenset({"png", "jpeg", "tiff"})
+TEXT_FORMATS: Final = frozenset(
+    {"html", "md", "text", "csv", "eml", "asciidoc", "latex", "vtt", "xml", "jats", "uspto", "docbook", "docling-json"}
+)
+ODF_FORMATS: Final = frozenset({"odt", "ods", "odp"})  # packages, or single files of XML
+OLD_FORMATS: Final[dict[str, str]] = {"doc": "docx", "rtf": "docx", "xls": "xlsx", "xlsb": "xlsx", "ppt": "pptx"}
+ZIP_FORMATS: Final = frozenset({"docx", "pptx", "xlsx", "epub", "xlsb", *ODF_FORMATS})
+IMAGE_FORMATS: Final = frozenset({"png", "jpeg", "tiff", "webp", "bmp", "gif"})
 
+_UNPACK: Final = "unpack the archive into the watched folder."
 # Formats that are recognised but not read -> what the operator can do.
 _UNREAD: Final[dict[str, str]] = {
-    "doc": "save it as .docx (Word, or `soffice --convert-to docx FILE`).",
-    "xls": "save it as .xlsx (Excel, or `soffice --convert-to xlsx FILE`).",
-    "ppt": "save it as .pptx (PowerPoint, or `soffice --convert-to pptx FILE`).",
-    "rtf": "save it as .docx (`soffice --convert-to docx FILE`).",
-    "odt": "save it as .docx (`soffice --convert-to docx FILE`).",
-    "ods": "save it as .xlsx (`soffice --convert-to xlsx FILE`).",
-    "odp": "save it as .pptx (`soffice --convert-to pptx FILE`).",
-    "gif": "save the picture as .png.",
-    "bmp": "save the picture as .png.",
-    "webp": "save the picture as .png.",
-    "zip": "unpack the archive into the watched folder.",
-    "gzip": "unpack the archive into the watched folder.",
-    "7z": "unpack the archive into the watched folder.",
-    "rar": "unpack the archive into the watched folder.",
+    **dict.fromkeys(("zip", "gzip", "7z", "rar"), _UNPACK),
 }
+# Files of programs that pack their documents as ZIP files -> what the operator can do.
+_UNREAD_SUFFIXES: Final[dict[str, str]] = {
+    ".pages": "export it as .docx (Pages, File, Export To, Word).",
+    ".numbers": "export it as .xlsx (Numbers, File, Export To, Excel).",
+    ".key": "export it as .pptx (Keynote, File, Export To, PowerPoint).",
+}
+_AS_TEXT: Final = "rename it to .txt to have it read as plain text, or take it out of the watched folder."
 _CONVERT: Final = "convert it to a format that is read ({}), or take it out of the watched folder."
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
@@ -75,23 +91,25 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
 )
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _CFB_START: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # OLE compound file, MS-CFB 2.2
-# Stream names in a compound file, UTF-16LE, and the format that each indicates. The encrypted package comes first.
-_CFB_STREAMS: Final[tuple[tuple[str, str], ...]] = (
-    ("EncryptedPackage", "encrypted office file"),
-    ("WordDocument", "doc"),
-    ("Workbook", "xls"),
-    ("PowerPoint Document", "ppt"),
-    ("__substg1.0_", "msg"),
-)
-_ZIP_MIMETYPES: Final[dict[str, str]] = {
-    "application/epub+zip": "epub",
-    "application/vnd.oasis.opendocument.text": "odt",
-    "application/vnd.oasis.opendocument.spreadsheet": "ods",
-    "application/vnd.oasis.opendocument.presentation": "odp",
-}
 _SNIFF_BYTES: Final = 8192
 # The first line of a mail: a header field, or the line that a mailbox file puts above it.
 _MAIL_START = re.compile(rb"\s{0,100}(?:>?From |[!-9;-~]{1,76}[ \t]{0,10}:)")
+# An OpenDocument file that is one file of XML.
+_FLAT_ODF: Final = re.compile(
+    rb"<office:document\s[^>]*office:mimetype=[\"']application/vnd\.oasis\.opendocument\.(\w+)"
+)
+_FLAT_KINDS: Final = {b"text": "odt", b"spreadsheet": "ods", b"presentation": "odp", b"graphics": "odp"}
+# The first element of a file of XML, and its document type.
+_ROOT: Final = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)")
+_NOT_ELEMENTS: Final = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\]\s*)?>", re.DOTALL)
+_XML_KINDS: Final[dict[bytes, str]] = {
+    **dict.fromkeys((b"us-patent-grant", b"us-patent-application", b"patent-application-publication"), "uspto"),
+    b"PATDOC": "uspto",
+    **dict.fromkeys((b"article", b"book", b"chapter", b"refentry", b"part", b"set", b"section", b"sect1"), "docbook"),
+    b"html": "html",
+}
+_JATS_MARKS: Final = (b"JATS", b"//NLM//", b"<front", b"article-type=", b"dtd-version=")
+_DOCBOOK_MARKS: Final = (b"DocBook", b"docbook.org")
 
 
 def check_kind(data: bytes, suffix: str) -> str:
@@ -118,7 +136,9 @@ def check_kind(data: bytes, suffix: str) -> str:
         )
     if declared is None or not _agree(declared, content):
         raise _refusal(suffix, declared, content)
-    return declared
+    if declared == "xml" and content in ODF_FORMATS:
+        return content
+    return _by_content(declared, data) if declared in ("xml", "docling-json") else declared
 
 
 def sniff(data: bytes) -> str | None:
@@ -130,70 +150,53 @@ def sniff(data: bytes) -> str | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
     if head.startswith(_CFB_START):
-        return _sniff_compound(data)
+        return compound_kind(data)
     if head.startswith(_ZIP_STARTS):
-        return _sniff_zip(data)
+        return zip_kind(data)
     if b"%PDF-" in head[:1024]:  # PDF 32000-1 annex H.3.4.1: readers accept it within the first 1024 bytes
         return "pdf"
     if is_text(data):
         start_of_text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-        return "html" if start_of_text.startswith((b"<!doctype html", b"<html")) else "text"
+        if start_of_text.startswith((b"<!doctype html", b"<html")):
+            return "html"
+        if not start_of_text.startswith(b"<?xml"):
+            return "text"
+        flat = _FLAT_ODF.search(head)
+        return _FLAT_KINDS.get(flat[1], "xml") if flat else "xml"
     return None
 
 
-def _sniff_zip(data: bytes) -> str:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = set(archive.namelist())
-            if "mimetype" in names and archive.getinfo("mimetype").file_size < 200:
-                mimetype = archive.read("mimetype").decode("ascii", "replace").strip()
-                if mimetype in _ZIP_MIMETYPES:
-                    return _ZIP_MIMETYPES[mimetype]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError):
-        # The directory at the end is missing; the entries in front still reveal the format.
-        names = {part for part in ("word/", "ppt/", "xl/", "META-INF/container.xml") if part.encode() in data}
-    for folder, kind in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
-        if any(name.startswith(folder) for name in names):
-            return kind
-    return "epub" if "META-INF/container.xml" in names else "zip"
-
-
-def _sniff_compound(data: bytes) -> str | None:
-    if _is_outlook(data):
-        return "msg"
-    for name, kind in _CFB_STREAMS:
-        if name.encode("utf-16-le") in data:
-            return kind
-    return None
-
-
-def _is_outlook(data: bytes) -> bool:
-    """Whether it is a mail of Outlook, which may hold office files: what lies at the top decides."""
-    if "__properties_version1.0".encode("utf-16-le") not in data:
-        return False
-    from olefile import OleFileIO
-
-    try:
-        with OleFileIO(data) as ole:
-            return bool(ole.exists("__properties_version1.0"))
-    except Exception:  # it raises what the damage leads to
-        return True
+def _by_content(declared: str, data: bytes) -> str:
+    """The format of a file whose suffix does not tell it. Raises DocumentError UNSUPPORTED_FORMAT."""
+    if declared == "docling-json":
+        if b'"DoclingDocument"' in data and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+            return declared
+        raise DocumentError(
+            FailureCode.UNSUPPORTED_FORMAT,
+            "The file is JSON, but not a document that docling wrote.",
+            remedy=_AS_TEXT,
+        )
+    head = data[:_SNIFF_BYTES].replace(b"\0", b"")  # UTF-16 reads as ASCII without its zeros
+    root = _ROOT.search(_NOT_ELEMENTS.sub(b"", head))
+    kind = _XML_KINDS.get(root[1], "xml") if root else "xml"
+    if kind == "docbook" and not any(mark in head for mark in _DOCBOOK_MARKS):
+        return "jats" if root and root[1] == b"article" and any(mark in head for mark in _JATS_MARKS) else "xml"
+    return kind
 
 
 def _agree(declared: str, content: str | None) -> bool:
     if declared in TEXT_FORMATS:
-        return content in ("text", "html")
+        return content in ("text", "html", "xml") or (declared == "xml" and content in ODF_FORMATS)
     return declared == content
 
 
 def _refusal(suffix: str, declared: str | None, content: str | None) -> DocumentError:
-    known = content is not None and (content in SUPPORTED.values() or content in _UNREAD)
-    # Text under an unknown suffix may be anything (source code, configuration): it is not treated as a document.
-    if content is not None and known and not (declared is None and content in TEXT_FORMATS):
+    remedy = _UNREAD_SUFFIXES.get(suffix)
+    if remedy is None and content is not None and (declared is not None or content not in TEXT_FORMATS):
         right = _suffix_of(content)
-        if declared is not None or (right in SUPPORTED and right != suffix):
+        if right != suffix and (declared is not None or right in SUPPORTED):
             said = f"The name says {declared} ({suffix})" if declared else f"The name says {suffix or 'nothing'}"
-            then = f"rename it to {right}" + ("." if right in SUPPORTED else f", then {_UNREAD.get(content, '')}")
+            then = f"rename it to {right}" + ("." if right in SUPPORTED else f", then {_UNREAD[content]}")
             return DocumentError(FailureCode.WRONG_EXTENSION, f"{said}, the content is {content}.", remedy=then)
         return DocumentError(
             FailureCode.UNSUPPORTED_FORMAT, f"Files of the format {content} are not read.", remedy=_UNREAD[content]
@@ -205,7 +208,9 @@ def _refusal(suffix: str, declared: str | None, content: str | None) -> Document
             f"The name says {declared} ({suffix}), but the content is not {kind} and of no known format.",
             remedy="copy the file again from its source; it is damaged or of another kind.",
         )
-    remedy = _UNREAD.get(suffix.removeprefix("."), _CONVERT.format(", ".join(sorted(set(SUPPORTED)))))
+    if remedy is None:
+        # Text under an unknown suffix may be anything (source code, configuration): it is not treated as a document.
+        remedy = _AS_TEXT if content in TEXT_FORMATS else _CONVERT.format(", ".join(sorted(SUPPORTED)))
     return DocumentError(
         FailureCode.UNSUPPORTED_FORMAT, f"Files named {suffix or 'without a suffix'} are not read.", remedy=remedy
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aegis_dagster.domain.left_out import LeftOut
-from aegis_dagster.parsing.formats import IMAGE_FORMATS
+from aegis_dagster.parsing.formats import IMAGE_FORMATS, ODF_FORMATS, OLD_FORMATS
 
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
     **dict.fromkeys(IMAGE_FORMATS, "paginated"),
+    **dict.fromkeys(ODF_FORMATS, "odf_text"),
+    **dict.fromkeys(OLD_FORMATS, "old_office"),
+    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "xml_document"),
+    "asciidoc": "asciidoc",
     "csv": "csv_table",
+    "docling-json": "docling_json",
     "docx": "word",
     "eml": "mail",
+    "latex": "latex",
     "msg": "mail",
     "pdf": "paginated",
     "pptx": "powerpoint",
     "text": "text_document",
+    "vtt": "captions",
     "xlsx": "excel",
 }
 _DOCLING: Final = "converter"
@@ -33,7 +40,7 @@ class Parsed:
     """A document as a reader made it."""
 
     document: "DoclingDocument"
-    route: str  # who read it: "docling-models", "rules", "docling", "office", "mail", "csv", "plain-text"
+    route: str  # who read it: "docling-models", "rules", "docling", "office", "markup", "libreoffice", "mail", "csv"
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0

@@ -17,6 +17,7 @@ from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.opening import is_swapped, open_file
 from aegis_dagster.parsing.checks import check_size, count_pages
 from aegis_dagster.parsing.formats import check_kind
+from aegis_dagster.parsing.packages import as_plain
 from aegis_dagster.parsing.readers import reader_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
         raise _changed()
     kind = check_kind(data, suffix)
     pages = count_pages(data, kind, max_pages=options["max_pages"])
+    data = as_plain(data, kind)
     name = f"{revision[:16]}{suffix}"
     parsed = reader_of(kind)(data, name=name, kind=kind, options=options)
     document = parsed.document

@@ -1,0 +1,197 @@
+"""Reads the JSON that docling writes, as a stranger's: nothing outside it is opened, and its tree is made sound.
+
+docling's reader trusts the references between the items: a circle or a broken one ends in a crash.
+"""
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from aegis_dagster.domain.left_out import LeftOut, Reason
+from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.parsing.readers import Parsed
+
+if TYPE_CHECKING:
+    from docling_core.types.doc.document import DoclingDocument
+    from docling_core.types.doc.items.node import NodeItem
+
+_ROUTE: Final = "docling"
+_LISTS: Final = (
+    "texts",
+    "tables",
+    "pictures",
+    "groups",
+    "key_value_items",
+    "form_items",
+    "field_regions",
+    "field_items",
+)
+_DEEPEST: Final = 60  # levels of the tree; what stands deeper moves to the body
+_MOST_PIXELS: Final = 89_478_485
+
+
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """The document of a file, as `readers.Reader` has it. Raises DocumentError CORRUPT_FILE."""
+    from docling_core.types.doc.document import DoclingDocument
+
+    try:
+        values = json.loads(data)
+        pictures = _drop_pictures(values)
+        document = DoclingDocument.model_validate(values)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        said = str(error).splitlines()
+        raise corrupt(f"it is no document that docling reads ({' '.join(said[:3])[:200]}).") from error
+    document.origin = None
+    moved = _Tree(document).mend()
+    tables = _mend_tables(document)
+    warnings = [
+        f"{pictures} pictures that lie outside the file, or cannot be shown, were not read." if pictures else "",
+        f"{moved} items hung nowhere or in a circle, and stand at the end." if moved else "",
+        f"{tables} tables have cells outside their grid, and are read as one column." if tables else "",
+    ]
+    return Parsed(document, _ROUTE, tuple(filter(None, warnings)), tuple(_show_furniture(document)))
+
+
+def _drop_pictures(values: Any) -> int:
+    """Remove the pictures that are addresses, or that Pillow would refuse; returns how many."""
+    dropped = 0
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, dict) and "uri" in inner and key != "origin":
+                    if not _is_sound(str(inner["uri"])):
+                        value[key] = None
+                        dropped += 1
+                else:
+                    waiting.append(inner)
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return dropped
+
+
+def _is_sound(uri: str) -> bool:
+    from PIL import Image
+
+    head, _, body = uri.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        return False
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(body))) as image:
+            return image.width * image.height <= _MOST_PIXELS
+    except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError):
+        return False
+
+
+class _Tree:
+    """Every item once, below the parent that names it first."""
+
+    def __init__(self, document: "DoclingDocument") -> None:
+        self._document = document
+        self._items: dict[str, NodeItem] = {}
+        for name in _LISTS:
+            for number, item in enumerate(getattr(document, name, None) or []):
+                item.self_ref = f"#/{name}/{number}"
+                self._items[item.self_ref] = item
+        self._seen: set[str] = set()
+
+    def mend(self) -> int:
+        """Returns how many items moved to the end of the body."""
+        document = self._document
+        body, furniture = document.body, document.furniture
+        body.self_ref, furniture.self_ref = "#/body", "#/furniture"
+        body.parent = furniture.parent = None
+        moved = 0
+        for root in (body, furniture):
+            self._walk(root, 0)
+        # Groups come first, so that their items stay together.
+        for ref, item in sorted(self._items.items(), key=lambda pair: not pair[0].startswith("#/groups/")):
+            if ref not in self._seen:
+                self._seen.add(ref)
+                self._hang(item, body)
+                self._walk(item, 1)
+                moved += 1
+        for item in self._items.values():
+            self._mend_lists(item)
+        return moved
+
+    def _walk(self, parent: "NodeItem", depth: int) -> None:
+        kept = []
+        for child in parent.children:
+            item = self._items.get(child.cref)
+            if item is not None and child.cref not in self._seen and depth < _DEEPEST:
+                self._seen.add(child.cref)
+                kept.append((item, child))
+        parent.children = [child for _, child in kept]
+        for item, _ in kept:
+            item.parent = parent.get_ref()
+            self._walk(item, depth + 1)
+
+    def _hang(self, item: "NodeItem", parent: "NodeItem") -> None:
+        item.parent = parent.get_ref()
+        parent.children.append(item.get_ref())
+
+    def _mend_lists(self, item: "NodeItem") -> None:
+        for name in ("captions", "footnotes", "references", "comments"):
+            found = getattr(item, name, None)
+            if found:
+                setattr(item, name, [ref for ref in found if ref.cref in self._items])
+
+
+def _mend_tables(document: "DoclingDocument") -> int:
+    from docling_core.types.doc.items.table.table_data import RichTableCell, TableCell, TableData
+
+    wrong = 0
+    refs = {item.self_ref for name in _LISTS for item in getattr(document, name, None) or []}
+    for table in document.tables:
+        cells = table.data.table_cells
+        plain = [
+            TableCell.model_validate(cell.model_dump(exclude={"ref"}))
+            if isinstance(cell, RichTableCell) and cell.ref.cref not in refs
+            else cell
+            for cell in cells
+        ]
+        if all(
+            0 <= cell.start_row_offset_idx < cell.end_row_offset_idx <= table.data.num_rows
+            and 0 <= cell.start_col_offset_idx < cell.end_col_offset_idx <= table.data.num_cols
+            for cell in cells
+        ):
+            table.data.table_cells = plain
+            continue
+        wrong += 1
+        column = [
+            TableCell(
+                text=cell.text,
+                start_row_offset_idx=row,
+                end_row_offset_idx=row + 1,
+                start_col_offset_idx=0,
+                end_col_offset_idx=1,
+            )
+            for row, cell in enumerate(cells)
+        ]
+        table.data = TableData(table_cells=column, num_rows=len(column), num_cols=1)
+    return wrong
+
+
+def _show_furniture(document: "DoclingDocument") -> Iterator[LeftOut]:
+    """Move the first copy of each running line to the body; its further copies, and hidden text, are left out."""
+    from docling_core.types.doc.common.content_layer import ContentLayer
+    from docling_core.types.doc.labels import DocItemLabel
+
+    shown: set[str] = set()
+    for item in document.texts:
+        text = item.text.strip()
+        if item.content_layer is ContentLayer.FURNITURE:
+            if text in shown:
+                yield LeftOut(Reason.RUNNING_LINE, "running lines", text)
+                continue
+            shown.add(text)
+            item.content_layer = ContentLayer.BODY
+            if item.label in (DocItemLabel.PAGE_HEADER, DocItemLabel.PAGE_FOOTER):
+                item.label = DocItemLabel.TEXT
+        elif item.content_layer not in (ContentLayer.BODY, ContentLayer.NOTES) and text:
+            yield LeftOut(Reason.HIDDEN_TEXT, "hidden text", text)

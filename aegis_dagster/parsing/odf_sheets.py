@@ -1,0 +1,122 @@
+"""Reads the tables of OpenDocument files: the sheets of a spreadsheet and the tables in a text or on a slide.
+
+Imports lxml: load it in a worker.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from lxml import etree
+
+from aegis_dagster.domain.left_out import Reason
+from aegis_dagster.parsing.building import Cell
+from aegis_dagster.parsing.odf_package import attribute, odf_name
+
+if TYPE_CHECKING:
+    from aegis_dagster.parsing.odf_text import Walk
+
+_CELLS: Final = ("table:table-cell", "table:covered-table-cell")
+_HIDDEN: Final = ("collapse", "filter")
+_MOST_REPEATS: Final = 1000  # copies of one row or cell that has text
+_WIDEST: Final = 16_384
+
+
+def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
+    """Add a table. Of a sheet: under its name, and without what is hidden, which is counted."""
+    name = attribute(table, "table:name")
+    if of_sheet:
+        if walk.styles.hides("table", attribute(table, "table:style-name")):
+            walk.leave_out(Reason.HIDDEN_SHEET, f"sheet {name}", table)
+            return
+        walk.builder.heading(name, 1)
+    rows = _Rows(walk, table, name)
+    walk.builder.table(rows.cells)
+    if rows.formulas:
+        walk.warnings.append(f"Sheet {name}: {rows.formulas} formulas have no value, and are shown as formulas.")
+    if rows.cut:
+        walk.warnings.append(f"Sheet {name}: equal rows or cells beyond {_MOST_REPEATS} are shown once.")
+    walk.lifted()
+    for part in table:
+        if odf_name(part) in ("table:shapes", "table:title", "table:desc"):
+            walk.flow(part)
+
+
+class _Rows:
+    """The visible cells of a table."""
+
+    def __init__(self, walk: "Walk", table: etree._Element, name: str) -> None:
+        self.cells: list[list[Cell]] = []
+        self.formulas = 0
+        self.cut = False
+        self._walk = walk
+        self._place = f"sheet {name}"
+        self._hidden_columns = _hidden_columns(table)
+        for row in _parts(table, "table:table-row"):
+            if attribute(row, "table:visibility") in _HIDDEN:
+                walk.leave_out(Reason.HIDDEN_ROW, self._place, row)
+            else:
+                self._add(row)
+
+    def _add(self, row: etree._Element) -> None:
+        cells: list[Cell] = []
+        column = 0
+        for cell in row:
+            if odf_name(cell) not in _CELLS:
+                continue
+            count = _number(attribute(cell, "table:number-columns-repeated"))
+            read = self._cell(cell, column, is_first=not self.cells)
+            column += count
+            if read is None:
+                continue
+            if read.text and count > _MOST_REPEATS:
+                self.cut, count = True, 1
+            cells += [read] * count if read.text else [Cell("", columns=count)]
+            # An empty cell only moves those that follow it.
+        while cells and not cells[-1].text:
+            cells.pop()
+        if not cells:
+            return
+        copies = _number(attribute(row, "table:number-rows-repeated"))
+        if copies > _MOST_REPEATS:
+            self.cut, copies = True, 1
+        self.cells += [cells] * copies
+
+    def _cell(self, cell: etree._Element, column: int, *, is_first: bool) -> Cell | None:
+        """The cell; None where a cell beside or above covers it, or its column is hidden."""
+        covered = odf_name(cell) == _CELLS[1]
+        if covered or column in self._hidden_columns:
+            reason = Reason.HIDDEN_TEXT if covered else Reason.HIDDEN_COLUMN
+            self._walk.leave_out(reason, self._place, cell)
+            return None
+        text = self._walk.text_of(cell)
+        if not text:
+            text = attribute(cell, "office:value") or attribute(cell, "office:string-value")
+        if not text and (formula := attribute(cell, "table:formula")):
+            text = formula.partition(":")[2] or formula
+            self.formulas += 1
+        high, wide = (_number(attribute(cell, f"table:number-{of}-spanned")) for of in ("rows", "columns"))
+        return Cell(text, high, wide, is_first)
+
+
+def _hidden_columns(table: etree._Element) -> frozenset[int]:
+    hidden: set[int] = set()
+    column = 0
+    for part in _parts(table, "table:table-column"):
+        count = min(_number(attribute(part, "table:number-columns-repeated")), _WIDEST)
+        if attribute(part, "table:visibility") in _HIDDEN:
+            hidden.update(range(column, min(column + count, _WIDEST)))
+        column += count
+    return frozenset(hidden)
+
+
+def _parts(table: etree._Element, name: str) -> Iterator[etree._Element]:
+    """The rows or columns of a table, through their groups, without those of a table in a cell."""
+    for child in table:
+        if odf_name(child) == name:
+            yield child
+        elif odf_name(child).startswith("table:table-") and odf_name(child) not in _CELLS:
+            yield from _parts(child, name)
+
+
+def _number(value: str) -> int:
+    return max(1, int(value)) if value.isascii() and value.isdecimal() and len(value) < 9 else 1
