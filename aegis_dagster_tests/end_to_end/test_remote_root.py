@@ -62,7 +62,7 @@ def test_one_mail_and_one_document_attached_to_it_are_ingested_alone(aegis: InPr
     filesystem.pipe_file(f"/{bucket}/c/m.eml", f"{mail}--b--\n".replace("counted", "weighed").encode())
     whole = aegis.json("ingest", f"memory://{bucket}/c/m.eml")
     assert (whole["documents"], whole["done"], whole["work"]["parsed"]) == (3, 3, 3)
-    single = aegis.json("ingest", f"memory://{bucket}/c/m.eml/one.txt", "--force")
+    single = aegis.json("ingest", f"memory://{bucket}/c/m.eml/one.txt", "--force-from", "parse")
     assert (single["documents"], single["work"]["parsed"]) == (1, 1)
     assert "weighed" in aegis.json("show", "c/m.eml/one.txt")["markdown"]
     assert "There is no" in str(aegis.refusal("ingest", f"memory://{bucket}/c/m.eml/three.txt"))
