@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 _OWNER = re.compile(r"(?P<host>[^|]+)\|(?P<pid>[1-9]\d{0,8})\|(?P<began>[0-9a-f-]{36}:\d+|\d+\.\d\d)\|[^|]+")
+_IN_PATHS = "~"  # LibreOffice takes a `|` in a path for the end of it
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: a new id after each boot
 _STATE, _START_TICKS = 0, 19  # positions in /proc/PID/stat after the name: its fields 3 and 22
 _ENDED = (b"Z", b"X")  # a zombie: its parent has not read its exit status yet
@@ -55,7 +56,7 @@ def is_dead(owner: str) -> bool:
 
 def new_folder(parent: Path) -> Path:
     """A folder that only this user may enter, named by this process."""
-    folder = parent / new_owner()
+    folder = parent / new_owner().replace("|", _IN_PATHS)
     parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)
     return folder
@@ -65,7 +66,7 @@ def remove_folders_of_the_dead(parent: Path) -> None:
     """Remove this user's folders that killed processes of this host left in a folder."""
     for folder in parent.iterdir() if parent.is_dir() else ():
         with suppress(FileNotFoundError):  # another process removes it, too
-            if is_dead(folder.name) and folder.lstat().st_uid == os.getuid():
+            if is_dead(folder.name.replace(_IN_PATHS, "|")) and folder.lstat().st_uid == os.getuid():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

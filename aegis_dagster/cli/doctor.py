@@ -25,6 +25,7 @@ from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.project import Project, open_to_others
 from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
+from aegis_dagster.office import MODULES
 from aegis_dagster.settings import config_file
 from aegis_dagster.stores.backup import structure_problems
 from aegis_dagster.stores.database import place_of
@@ -56,6 +57,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
         ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project))),
         ("parsing", _parsing),
+        ("old office files", _office),
         ("workers", lambda _: tried("workers", _workers)),
         (
             "OCR",
@@ -181,6 +183,17 @@ def _parsing(project: Project) -> Finding:
     if project.pdf_route == "models":
         return _modules("parsing", ("docling", "torch", "docling_ibm_models"), "docling-models", state)
     return _modules("parsing", ("docling", "pdfplumber"), "ingestion", state, move_up)
+
+
+def _office(project: Project) -> Finding:
+    """Which old formats LibreOffice converts here."""
+    office = project.office
+    missing = {package: kind for kind, (_, package) in MODULES.items() if office is None or kind not in office.formats}
+    move_up = f"To read them: apt-get install --no-install-recommends {' '.join(sorted(missing))}" if missing else ""
+    refused = ", ".join(sorted(kind for kind, (_, package) in MODULES.items() if package in missing))
+    read = ", ".join(sorted(office.formats)) if office is not None else ""
+    state = f"LibreOffice {office.version} converts {read}" if office is not None else "LibreOffice is not installed"
+    return Finding("old office files", True, state + (f"; {refused} are refused" if refused else ""), move_up)
 
 
 def _workers() -> str:

@@ -9,6 +9,8 @@ from aegis_dagster.domain.llm import Classification
 from aegis_dagster.domain.money import nano_usd
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.office import Office
+from aegis_dagster.parsing.formats import SUPPORTED
 from aegis_dagster.parsing.identity import parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
@@ -21,8 +23,14 @@ ENRICH_VERSION = "1"
 EMBED_VERSION = "1"
 
 
-def identities_of(settings: Settings, choices: Models, pdf_route: str, ocr: OcrDescriber) -> Identities:
-    """The identities under these settings. choices: names the models; ocr: describes pictures where no model does."""
+def identities_of(
+    settings: Settings, choices: Models, pdf_route: str, ocr: OcrDescriber, office: Office | None
+) -> Identities:
+    """The identities under these settings.
+
+    choices: names the models; ocr: describes pictures where no model does; office: converts old office files. Where it
+    is installed later, those files alone are parsed again.
+    """
 
     def by_model(stage: Stage, classification: Classification) -> str:
         """The identity of a stage whose model depends on who may see the content."""
@@ -53,6 +61,11 @@ def identities_of(settings: Settings, choices: Models, pdf_route: str, ocr: OcrD
         },
         default_rules=CollectionRules(enrich.enabled, graph.enabled, settings.local_only_by_default),
         limits=DocumentLimits(settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)),
+        by_suffix={
+            suffix: f"LibreOffice {office.version}"
+            for suffix, kind in SUPPORTED.items()
+            if office is not None and kind in office.formats
+        },
         answer_tokens={Stage.ENRICH: enrich.max_answer_tokens, Stage.GRAPH: graph.max_answer_tokens},
     )
 

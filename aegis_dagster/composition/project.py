@@ -22,6 +22,7 @@ from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.embedding.model_files import tokenizer_file
 from aegis_dagster.errors import ConfigurationError, ServiceError, UnknownDocument
+from aegis_dagster.office import Office, find_office
 from aegis_dagster.parsing.identity import choose_pdf_route
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
@@ -125,6 +126,11 @@ class Project:
         return Models(self.settings, self.engine, self.clock, run_id, patience_seconds=patience_seconds)
 
     @cached_property
+    def office(self) -> Office | None:
+        """LibreOffice, where it is installed."""
+        return find_office()
+
+    @cached_property
     def choices(self) -> Models:
         """The models that would be called; used only for names and prices, never for calls."""
         return self.models()
@@ -187,7 +193,7 @@ class Project:
     @cached_property
     def identities(self) -> Identities:
         """What the results of each stage depend on besides its input."""
-        return identities_of(self.settings, self.choices, self.pdf_route, self._ocr(self._pool()))
+        return identities_of(self.settings, self.choices, self.pdf_route, self._ocr(self._pool()), self.office)
 
     def require_exact_names(self) -> None:
         """Raises ConfigurationError if the settings nearly name a collection: no policy may miss its folder."""
@@ -276,6 +282,7 @@ class Project:
             memory_mb=parse.memory_mb,
             temporary=self.settings.home / "workers",
             writable=[self.artifacts.root / "staging"],
+            office=self.office,
         )
 
     def _ocr(self, pool: TaskRunner) -> OcrDescriber:

@@ -31,6 +31,7 @@ class Identities:
     local_only: the identities for stages that use other models if content must not leave the company.
     limits: of one document; no result depends on them, but whether it is made.
     answer_tokens: the most tokens of a model's answer, by stage; only results with cut answers depend on it.
+    by_suffix: what parsing a file of that suffix depends on besides, e.g. another program.
     """
 
     by_stage: Mapping[Stage, str]
@@ -39,6 +40,7 @@ class Identities:
     local_only: Mapping[Stage, str] = field(default_factory=dict)
     limits: DocumentLimits = NO_LIMITS
     answer_tokens: Mapping[Stage, int] = field(default_factory=dict)
+    by_suffix: Mapping[str, str] = field(default_factory=dict)
     _framed: dict[CollectionName, tuple[bytes, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -103,7 +105,9 @@ def wanted_fingerprints(
     # `digest_of` of a stage's name, its input, and what else it depends on; inlined, because it runs for every
     # document whenever a hundred thousand are read.
     sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(document.collection)
-    parse = sha256(_PARSE + _framed(document.revision) + _framed(document.suffix) + of_parse).hexdigest()
+    suffix, by_suffix = document.suffix, identities.by_suffix
+    of_suffix = _framed(by_suffix[suffix]) if suffix in by_suffix else b""
+    parse = sha256(_PARSE + _framed(document.revision) + _framed(suffix) + of_parse + of_suffix).hexdigest()
     enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()
     enriched = states.get(_ENRICH)
     undescribed = enriched is not None and enriched.status in _WITHOUT and enriched.fingerprint == enrich

@@ -1,9 +1,9 @@
 """The worker process: runs one task at a time and answers on a pipe.
 
-Started as `python -m aegis_dagster.workers.child '{"memory_mb": ..., "writable": [...]}'`; it confines itself before
-anything else. Requests and answers are JSON lines on the original stdin and
-stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the process exits at once,
-whatever it is doing.
+Started as `python -m aegis_dagster.workers.child '{"memory_mb": ..., "writable": [...], "office": ...}'`; it confines
+itself before anything else, but for the process that starts LibreOffice, where that is installed. Requests and answers
+are JSON lines on the original stdin and stdout; whatever a library prints goes to stderr. When the parent is gone,
+stdin ends and the process exits at once, whatever it is doing.
 """
 
 import ctypes
@@ -13,13 +13,17 @@ import json
 import os
 import queue
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 from aegis_dagster.errors import AegisError, DocumentError, FailureCode, ServiceError
+from aegis_dagster.office import Office, use
 from aegis_dagster.workers.confinement import confine, end_group
+from aegis_dagster.workers.office_process import start as start_office
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not the document's fault
 _SAID = 4000  # characters of what a library said, for the log
@@ -36,7 +40,12 @@ TASKS = {
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    confine(**json.loads(sys.argv[1]))
+    given = json.loads(sys.argv[1])
+    if office := given.pop("office", None):
+        # Before the walls: a worker starts no program, so the process that does is started now.
+        installed = Office(office["program"], office["version"], frozenset(office["formats"]))
+        use(start_office(installed, Path(tempfile.gettempdir()), given["memory_mb"]))
+    confine(**given)
     # Each large block apart from the heap, where OCR leaves holes: 130 MB less at its highest, for more CPU seconds.
     _libc("mallopt", _M_MMAP_THRESHOLD, 1 << 20)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -26,6 +26,12 @@ _COUNTS_APART = (5, 14)  # from this kernel on, a user namespace counts its thre
 # memory, and this ends one allocation that is larger than that at once.
 _BASE_MB = 1024
 _MAPPED_MB = 16 * 1024  # addresses without memory of their own: libraries, models, the heaps that threads reserve
+# What a program of this machine reads: libraries, fonts, how the machine is set up; no documents and no keys.
+_FOR_PROGRAMS = (
+    *("/usr", "/lib", "/lib64", "/var/cache/fontconfig", "/var/lib/libreoffice", "/var/spool/libreoffice"),
+    *("/etc/fonts", "/etc/libreoffice", "/etc/ld.so.cache", "/etc/locale.alias", "/etc/localtime"),
+    *("/etc/passwd", "/etc/nsswitch.conf", "/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"),
+)
 _SPAWNS = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
 
 
@@ -65,6 +71,27 @@ def confine(memory_mb: int, writable: Sequence[str]) -> list[Wall]:
                 build()
                 standing.append(wall)
     return standing
+
+
+def confine_program(memory_mb: int, folder: Path, program: Path) -> None:
+    """Confine this process, which is to become a program: it writes in the folder and reads what is installed.
+
+    Each wall stands alone, as in `confine`; but where calls cannot be refused, LibreOffice needs files elsewhere.
+    """
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, _LARGEST_FILE_MB * _MEGABYTE)
+    _lower(resource.RLIMIT_DATA, memory_mb * _MEGABYTE)
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        kernel.die_with_parent()
+    with contextlib.suppress(OSError):
+        kernel.leave_network()
+    with contextlib.suppress(OSError):
+        kernel.drop_rights(all_of_them=True)
+    with contextlib.suppress(OSError):
+        kernel.refuse_calls(of_program=True)
+        kernel.restrict_files([str(folder)], [str(program.parent.parent), *_FOR_PROGRAMS])
 
 
 def walls_here() -> list[Wall]:

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ import psutil
 
 from aegis_dagster.environment import worker_environment
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, ServiceError
+from aegis_dagster.office import Office
 from aegis_dagster.process_identity import new_folder, remove_folders_of_the_dead
 
 _POLL_SECONDS = 0.25  # between two checks of a busy worker's memory
@@ -32,17 +34,25 @@ class WorkerPool:
     """Runs tasks in up to `workers` processes, started when first needed."""
 
     def __init__(
-        self, *, workers: int, memory_mb: int, temporary: Path | None = None, writable: Sequence[Path] = ()
+        self,
+        *,
+        workers: int,
+        memory_mb: int,
+        temporary: Path | None = None,
+        writable: Sequence[Path] = (),
+        office: Office | None = None,
     ) -> None:
         """temporary: where each worker gets a folder that goes with it; None: in the system's.
 
         writable: the folders that results are written to; none: a worker may write anywhere.
+        office: converts old office files; None: they are refused.
         """
         self.workers = workers
         self._memory_mb = memory_mb
         self._memory_bytes = memory_mb * 1024 * 1024
         self._temporary = temporary or Path(tempfile.gettempdir())
         self._writable = writable
+        self._office = office
         remove_folders_of_the_dead(self._temporary)
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
@@ -104,7 +114,10 @@ class WorkerPool:
                 place.mkdir(parents=True, exist_ok=True)
             folder = new_folder(self._temporary)
             writable = [str(place) for place in (folder, *self._writable)] if self._writable else []
-            return await _Worker.start(folder, {"memory_mb": self._memory_mb, "writable": writable})
+            confinement: dict[str, Any] = {"memory_mb": self._memory_mb, "writable": writable}
+            if self._office is not None:
+                confinement["office"] = {**asdict(self._office), "formats": sorted(self._office.formats)}
+            return await _Worker.start(folder, confinement)
         except OSError as error:
             raise ServiceError(
                 f"A worker process cannot be started: {error.strerror or error}.",

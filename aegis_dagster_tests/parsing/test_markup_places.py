@@ -8,7 +8,7 @@ from aegis_dagster.parsing.checks import count_pages
 from aegis_dagster.parsing.formats import check_kind
 from aegis_dagster.parsing.readers import Parsed, reader_of
 from aegis_dagster_tests.support.chunked_documents import chunk_document
-from aegis_dagster_tests.support.markup_files import PLACES, flat_odf, odf
+from aegis_dagster_tests.support.markup_files import PLACES
 
 OPTIONS = {"max_pages": 1000, "pdf_route": "rules", "docling_models": None, "ocr": False}
 

@@ -59,19 +59,24 @@ ODT_BODY: Final = """<office:text>
 <text:p text:style-name="P1">titleword</text:p><text:h text:outline-level="1">headingword</text:h>
 <text:p>para<text:span>word</text:span><text:note text:note-class="footnote"><text:note-citation>1</text:note-citation>
 <text:note-body><text:p>footnoteword</text:p></text:note-body></text:note> goes on
-<text:note text:note-class="endnote"><text:note-citation>i</text:note-citation><text:note-body><text:p>endnoteword</text:p>
+<text:note text:note-class="endnote"><text:note-citation>i</text:note-citation><text:note-body>
+<text:p>endnoteword</text:p>
 </text:note-body></text:note><office:annotation><dc:creator>authorword</dc:creator><dc:date>2026-01-01</dc:date>
 <text:p>commentword</text:p></office:annotation><draw:frame><draw:text-box><text:p>boxword</text:p></draw:text-box>
-<svg:title>alttitleword</svg:title><svg:desc>altword</svg:desc></draw:frame><draw:custom-shape><text:p>shapeword</text:p>
-</draw:custom-shape><text:a xlink:href="http://example.org">linkword</text:a><text:span text:style-name="T1">secretword</text:span>
+<svg:title>alttitleword</svg:title><svg:desc>altword</svg:desc></draw:frame><draw:custom-shape>
+<text:p>shapeword</text:p>
+</draw:custom-shape><text:a xlink:href="http://example.org">linkword</text:a>
+<text:span text:style-name="T1">secretword</text:span>
 <text:ruby><text:ruby-base>baseword</text:ruby-base><text:ruby-text>rubyword</text:ruby-text></text:ruby></text:p>
-<text:list><text:list-item><text:p>itemword</text:p><text:list><text:list-item><text:p>deepword</text:p></text:list-item>
+<text:list><text:list-item><text:p>itemword</text:p><text:list><text:list-item><text:p>deepword</text:p>
+</text:list-item>
 </text:list></text:list-item></text:list>
 <table:table table:name="T"><table:table-header-rows><table:table-row><table:table-cell><text:p>headcellword</text:p>
 </table:table-cell><table:table-cell><text:p>b</text:p></table:table-cell></table:table-row></table:table-header-rows>
 <table:table-row><table:table-cell><text:p>cellword</text:p><table:table table:is-sub-table="true"><table:table-row>
 <table:table-cell><text:p>innercellword</text:p></table:table-cell></table:table-row></table:table></table:table-cell>
-<table:table-cell><text:p>x<office:annotation><text:p>cellcommentword</text:p></office:annotation></text:p></table:table-cell>
+<table:table-cell><text:p>x<office:annotation><text:p>cellcommentword</text:p></office:annotation></text:p>
+</table:table-cell>
 </table:table-row></table:table>
 <text:section><text:p>sectionword</text:p></text:section>
 <text:p><draw:frame><draw:object xlink:href="./Object 1"/></draw:frame></text:p>
@@ -118,43 +123,74 @@ _ODP_BODY: Final = """<office:presentation><presentation:footer-decl>footerword<
 </draw:text-box></draw:frame><draw:frame presentation:class="outline"><draw:text-box><text:list><text:list-item>
 <text:p>bulletword</text:p></text:list-item></text:list></draw:text-box></draw:frame>
 <draw:g><svg:desc>groupaltword</svg:desc><draw:custom-shape><text:p>groupedword</text:p></draw:custom-shape></draw:g>
-<draw:frame><table:table><table:table-row><table:table-cell><text:p>cellword</text:p></table:table-cell></table:table-row>
+<draw:frame><table:table><table:table-row><table:table-cell><text:p>cellword</text:p></table:table-cell>
+</table:table-row>
 </table:table></draw:frame><presentation:notes><draw:frame><draw:text-box><text:p>notesword</text:p></draw:text-box>
 </draw:frame></presentation:notes><office:annotation><text:p>commentword</text:p></office:annotation></draw:page>
-<draw:page draw:name="pagenameword"><draw:line><text:p>lineword</text:p></draw:line></draw:page></office:presentation>"""
+<draw:page draw:name="pagenameword"><draw:line><text:p>lineword</text:p></draw:line></draw:page>
+</office:presentation>"""
 
-_JATS: Final = b"""<?xml version="1.0"?><!DOCTYPE article PUBLIC "-//NLM//DTD JATS (Z39.96)//EN" "http://127.0.0.1:9/JATS.dtd">
-<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><journal-meta><journal-title>journalword</journal-title></journal-meta>
-<article-meta><article-id>doiword</article-id><title-group><article-title>titleword</article-title><subtitle>subtitleword</subtitle>
-</title-group><contrib-group><contrib><name><surname>surnameword</surname><given-names>givenword</given-names></name></contrib>
-</contrib-group><aff>affiliationword</aff><abstract><p>abstractword &alpha;</p></abstract><kwd-group><kwd>keyword1</kwd></kwd-group>
-</article-meta></front><body><sec><label>2</label><title>sectionword</title><p>paraword<fn><p>footnoteword</p></fn> H<sub>2</sub>O</p>
-<list><list-item><p>itemword</p></list-item></list><fig><label>Figure 1</label><caption><p>figurecaptionword</p></caption>
-<alt-text>altword</alt-text></fig><table-wrap><label>Table 1</label><caption><p>tablecaptionword</p></caption><table><thead><tr>
-<th>headcellword</th><th>b</th></tr></thead><tbody><tr><td>cellword</td><td>innerword</td></tr></tbody></table><table-wrap-foot>
-<fn><p>tablefootword</p></fn></table-wrap-foot></table-wrap><disp-formula><tex-math>formulaword</tex-math></disp-formula>
-<boxed-text><p>boxword</p></boxed-text><preformat>codeword</preformat><supplementary-material xlink:href="supplementword.zip">
-<caption><p>supplementcaptionword</p></caption></supplementary-material></sec></body><back><ack><p>thanksword</p></ack><ref-list>
-<ref><label>1</label><element-citation><name><surname>citedword</surname></name><year>1999</year></element-citation></ref>
-<ref><mixed-citation>mixedword, 2001</mixed-citation></ref></ref-list><fn-group><fn><p>backnoteword</p></fn></fn-group></back></article>"""
+_JATS: Final = b"""<?xml version="1.0"?>
+<!DOCTYPE article PUBLIC "-//NLM//DTD JATS (Z39.96)//EN" "http://127.0.0.1:9/JATS.dtd">
+<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><journal-meta><journal-title>journalword</journal-title>
+</journal-meta>
+<article-meta><article-id>doiword</article-id><title-group><article-title>titleword</article-title>
+<subtitle>subtitleword</subtitle>
+</title-group><contrib-group><contrib><name><surname>surnameword</surname><given-names>givenword</given-names></name>
+</contrib>
+</contrib-group><aff>affiliationword</aff><abstract><p>abstractword &alpha;</p></abstract><kwd-group>
+<kwd>keyword1</kwd></kwd-group>
+</article-meta></front><body><sec><label>2</label><title>sectionword</title><p>paraword<fn><p>footnoteword</p>
+</fn> H<sub>2</sub>O</p>
+<list><list-item><p>itemword</p></list-item></list><fig><label>Figure 1</label><caption><p>figurecaptionword</p>
+</caption>
+<alt-text>altword</alt-text></fig><table-wrap><label>Table 1</label><caption><p>tablecaptionword</p></caption><table>
+<thead><tr>
+<th>headcellword</th><th>b</th></tr></thead><tbody><tr><td>cellword</td><td>innerword</td></tr></tbody></table>
+<table-wrap-foot>
+<fn><p>tablefootword</p></fn></table-wrap-foot></table-wrap><disp-formula><tex-math>formulaword</tex-math>
+</disp-formula>
+<boxed-text><p>boxword</p></boxed-text><preformat>codeword</preformat>
+<supplementary-material xlink:href="supplementword.zip">
+<caption><p>supplementcaptionword</p></caption></supplementary-material></sec></body><back><ack><p>thanksword</p>
+</ack><ref-list>
+<ref><label>1</label><element-citation><name><surname>citedword</surname></name><year>1999</year></element-citation>
+</ref>
+<ref><mixed-citation>mixedword, 2001</mixed-citation></ref></ref-list><fn-group><fn><p>backnoteword</p></fn>
+</fn-group></back></article>"""
 _USPTO: Final = b"""<?xml version="1.0"?><!DOCTYPE us-patent-grant SYSTEM "us-patent-grant-v45.dtd" [ ]>
-<us-patent-grant><us-bibliographic-data-grant><publication-reference><document-id><doc-number>numberword</doc-number></document-id>
-</publication-reference><invention-title>titleword</invention-title><us-references-cited><us-citation><patcit>citedword</patcit>
-</us-citation></us-references-cited><inventors><inventor><addressbook><last-name>inventorword</last-name></addressbook></inventor>
-</inventors></us-bibliographic-data-grant><abstract><p>abstractword</p></abstract><description><heading level="1">headingword</heading>
-<p>descriptionword<tables><table><tgroup cols="2"><colspec colname="1"/><colspec colname="2"/><thead><row><entry namest="1"
- nameend="2">headcellword</entry></row></thead><tbody><row><entry>cellword</entry><entry>b</entry></row></tbody></tgroup></table>
-</tables> afterword</p><p><maths><math><mi>formulaword</mi></math></maths></p></description><us-claim-statement>What is claimed:
-statementword</us-claim-statement><claims><claim num="00001"><claim-text>1. A claimword comprising <claim-text>a partword</claim-text>
+<us-patent-grant><us-bibliographic-data-grant><publication-reference><document-id><doc-number>numberword</doc-number>
+</document-id>
+</publication-reference><invention-title>titleword</invention-title><us-references-cited><us-citation>
+<patcit>citedword</patcit>
+</us-citation></us-references-cited><inventors><inventor><addressbook><last-name>inventorword</last-name>
+</addressbook></inventor>
+</inventors></us-bibliographic-data-grant><abstract><p>abstractword</p></abstract><description>
+<heading level="1">headingword</heading>
+<p>descriptionword<tables><table><tgroup cols="2"><colspec colname="1"/><colspec colname="2"/><thead><row>
+<entry namest="1"
+ nameend="2">headcellword</entry></row></thead><tbody><row><entry>cellword</entry><entry>b</entry></row></tbody>
+</tgroup></table>
+</tables> afterword</p><p><maths><math><mi>formulaword</mi></math></maths></p></description>
+<us-claim-statement>What is claimed:
+statementword</us-claim-statement><claims><claim num="00001">
+<claim-text>1. A claimword comprising <claim-text>a partword</claim-text>
 </claim-text></claim></claims></us-patent-grant>"""
-_DOCBOOK: Final = b"""<?xml version="1.0"?><article xmlns="http://docbook.org/ns/docbook"><info><title>titleword</title><author>
-<personname>authorword</personname></author></info><section><title>sectionword</title><para>paraword<footnote><para>footnoteword
-</para></footnote></para><note><para>noteword</para></note><itemizedlist><listitem><para>itemword</para></listitem></itemizedlist>
-<variablelist><varlistentry><term>termword</term><listitem><para>definitionword</para></listitem></varlistentry></variablelist>
-<programlisting>codeword</programlisting><table><title>captionword</title><tgroup cols="1"><thead><row><entry>headcellword</entry>
+_DOCBOOK: Final = b"""<?xml version="1.0"?><article xmlns="http://docbook.org/ns/docbook"><info>
+<title>titleword</title><author>
+<personname>authorword</personname></author></info><section><title>sectionword</title><para>paraword<footnote>
+<para>footnoteword
+</para></footnote></para><note><para>noteword</para></note><itemizedlist><listitem><para>itemword</para></listitem>
+</itemizedlist>
+<variablelist><varlistentry><term>termword</term><listitem><para>definitionword</para></listitem></varlistentry>
+</variablelist>
+<programlisting>codeword</programlisting><table><title>captionword</title><tgroup cols="1"><thead><row>
+<entry>headcellword</entry>
 </row></thead><tbody><row><entry>cellword</entry></row></tbody></tgroup></table></section></article>"""
-_XML: Final = b"""<?xml version="1.0" encoding="ISO-8859-1"?><order id="attributeword"><!-- remark --><number>numberword</number>
-<line><item>itemword</item><amount currency="EUR">amountword</amount></line><note>mixed <b>boldword</b> tailword \xe9</note></order>"""
+_XML: Final = b"""<?xml version="1.0" encoding="ISO-8859-1"?><order id="attributeword"><!-- remark -->
+<number>numberword</number>
+<line><item>itemword</item><amount currency="EUR">amountword</amount></line>
+<note>mixed <b>boldword</b> tailword \xe9</note></order>"""
 _ASCIIDOC: Final = b"""= titleword
 Ada authorword <ada@example.org>
 v1, revisionword
@@ -228,9 +264,11 @@ _LATEX: Final = rb"""\documentclass{article}
 \begin{abstract}abstractword 50\% of \company. % tailcommentword
 \end{abstract}
 \section{sectionword}
-Paraword\footnote{footnoteword \emph{emphasisword}} $x^{mathword}$ \cite{citeword} \unknown{argword}{secondargword} caf\'e.
+Paraword\footnote{footnoteword \emph{emphasisword}} $x^{mathword}$ \cite{citeword} \unknown{argword}{secondargword}
+caf\'e.
 \begin{itemize}\item itemword \item[termword] more \begin{enumerate}\item deepword\end{enumerate}\end{itemize}
-\begin{table}[htbp]\caption{tablecaptionword}\begin{tabular}{l|c}\hline headcellword & b \\ \multicolumn{2}{c}{spanword} \\
+\begin{table}[htbp]\caption{tablecaptionword}\begin{tabular}{l|c}\hline headcellword & b \\
+\multicolumn{2}{c}{spanword} \\
 cellword & a \& ampword \end{tabular}\end{table}
 \begin{figure}\includegraphics[alt={altword}]{pictureword.png}\caption{figurecaptionword}\end{figure}
 \begin{equation}\label{e} equationword \end{equation} \[ displayword \]
@@ -290,12 +328,17 @@ PLACES: Final[dict[str, tuple[bytes, tuple[str, ...], dict[str, Reason]]]] = {
     "a.odp": (odf("presentation", _ODP_BODY), _words(_SHOWN_ODP), {}),
     "a.nxml": (
         _JATS,
-        _words(
-            "journal doi title subtitle surname given affiliation abstract section para footnote item figurecaption"
-            " alt tablecaption headcell cell inner tablefoot formula box code supplement supplementcaption thanks cited"
-            " mixed backnote"
-        )
-        + ("keyword1", "H2O", "α", "2 sectionword"),
+        (
+            *_words(
+                "journal doi title subtitle surname given affiliation abstract section para footnote item figurecaption"
+                " alt tablecaption headcell cell inner tablefoot formula box code supplement supplementcaption thanks cited"
+                " mixed backnote"
+            ),
+            "keyword1",
+            "H2O",
+            "α",
+            "2 sectionword",
+        ),
         {},
     ),
     "patent.xml": (
@@ -326,12 +369,15 @@ PLACES: Final[dict[str, tuple[bytes, tuple[str, ...], dict[str, Reason]]]] = {
     ),
     "a.tex": (
         _LATEX,
-        _words(
-            "title author thanks abstract macro section Para footnote emphasis math cite arg secondarg item term deep"
-            " tablecaption headcell span cell amp alt picture figurecaption equation display code kept theoremname"
-            " theorem included url link verb color bibliography appendix"
-        )
-        + ("café", "50%"),
+        (
+            *_words(
+                "title author thanks abstract macro section Para footnote emphasis math cite arg secondarg item term deep"
+                " tablecaption headcell span cell amp alt picture figurecaption equation display code kept theoremname"
+                " theorem included url link verb color bibliography appendix"
+            ),
+            "café",
+            "50%",
+        ),
         {
             "commentword": Reason.HIDDEN_TEXT,
             "tailcommentword": Reason.HIDDEN_TEXT,
