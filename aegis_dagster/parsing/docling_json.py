@@ -16,7 +16,6 @@ from aegis_dagster.parsing.readers import Parsed
 
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
-    from docling_core.types.doc.items.node import NodeItem
 
 _ROUTE: Final = "docling"
 _LISTS: Final = (
@@ -40,12 +39,12 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
     try:
         values = json.loads(data)
         pictures = _drop_pictures(values)
+        moved = _Tree(values).mend()
         document = DoclingDocument.model_validate(values)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         said = str(error).splitlines()
         raise corrupt(f"it is no document that docling reads ({' '.join(said[:3])[:200]}).") from error
     document.origin = None
-    moved = _Tree(document).mend()
     tables = _mend_tables(document)
     warnings = [
         f"{pictures} pictures that lie outside the file, or cannot be shown, were not read." if pictures else "",
@@ -88,58 +87,55 @@ def _is_sound(uri: str) -> bool:
 
 
 class _Tree:
-    """Every item once, below the parent that names it first."""
+    """Every item once, below the parent that names it first; in the JSON, because docling refuses any other."""
 
-    def __init__(self, document: "DoclingDocument") -> None:
-        self._document = document
-        self._items: dict[str, NodeItem] = {}
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._roots = [values.setdefault(name, {"name": "_root_"}) for name in ("body", "furniture")]
+        self._items: dict[str, dict[str, Any]] = {}
         for name in _LISTS:
-            for number, item in enumerate(getattr(document, name, None) or []):
-                item.self_ref = f"#/{name}/{number}"
-                self._items[item.self_ref] = item
+            for number, item in enumerate(values.get(name) or []):
+                item["self_ref"] = f"#/{name}/{number}"
+                self._items[item["self_ref"]] = item
         self._seen: set[str] = set()
 
     def mend(self) -> int:
         """Returns how many items moved to the end of the body."""
-        document = self._document
-        body, furniture = document.body, document.furniture
-        body.self_ref, furniture.self_ref = "#/body", "#/furniture"
-        body.parent = furniture.parent = None
-        moved = 0
-        for root in (body, furniture):
+        body, furniture = self._roots
+        for root, name in ((body, "body"), (furniture, "furniture")):
+            root.update(self_ref=f"#/{name}", parent=None)
             self._walk(root, 0)
+        moved = 0
         # Groups come first, so that their items stay together.
-        for ref, item in sorted(self._items.items(), key=lambda pair: not pair[0].startswith("#/groups/")):
+        for ref in sorted(self._items, key=lambda ref: not ref.startswith("#/groups/")):
             if ref not in self._seen:
-                self._seen.add(ref)
-                self._hang(item, body)
-                self._walk(item, 1)
+                body["children"].append({"$ref": ref})
+                self._take(ref, "#/body", 1)
                 moved += 1
         for item in self._items.values():
-            self._mend_lists(item)
+            for name in ("captions", "footnotes", "references", "comments"):
+                if item.get(name):
+                    item[name] = [ref for ref in item[name] if _ref(ref) in self._items]
         return moved
 
-    def _walk(self, parent: "NodeItem", depth: int) -> None:
+    def _take(self, ref: str, parent: str, depth: int) -> None:
+        self._seen.add(ref)
+        self._items[ref]["parent"] = {"$ref": parent}
+        self._walk(self._items[ref], depth)
+
+    def _walk(self, parent: dict[str, Any], depth: int) -> None:
         kept = []
-        for child in parent.children:
-            item = self._items.get(child.cref)
-            if item is not None and child.cref not in self._seen and depth < _DEEPEST:
-                self._seen.add(child.cref)
-                kept.append((item, child))
-        parent.children = [child for _, child in kept]
-        for item, _ in kept:
-            item.parent = parent.get_ref()
-            self._walk(item, depth + 1)
+        for child in parent.get("children") or []:
+            ref = _ref(child)
+            if ref in self._items and ref not in self._seen and depth < _DEEPEST:
+                self._seen.add(ref)
+                kept.append(ref)
+        parent["children"] = [{"$ref": ref} for ref in kept]
+        for ref in kept:
+            self._take(ref, parent["self_ref"], depth + 1)
 
-    def _hang(self, item: "NodeItem", parent: "NodeItem") -> None:
-        item.parent = parent.get_ref()
-        parent.children.append(item.get_ref())
 
-    def _mend_lists(self, item: "NodeItem") -> None:
-        for name in ("captions", "footnotes", "references", "comments"):
-            found = getattr(item, name, None)
-            if found:
-                setattr(item, name, [ref for ref in found if ref.cref in self._items])
+def _ref(value: Any) -> str:
+    return str(value.get("$ref") or value.get("cref")) if isinstance(value, dict) else ""
 
 
 def _mend_tables(document: "DoclingDocument") -> int:

@@ -331,8 +331,8 @@ PLACES: Final[dict[str, tuple[bytes, tuple[str, ...], dict[str, Reason]]]] = {
         (
             *_words(
                 "journal doi title subtitle surname given affiliation abstract section para footnote item figurecaption"
-                " alt tablecaption headcell cell inner tablefoot formula box code supplement supplementcaption thanks cited"
-                " mixed backnote"
+                " alt tablecaption headcell cell inner tablefoot formula box code supplement supplementcaption"
+                " thanks cited mixed backnote"
             ),
             "keyword1",
             "H2O",
@@ -371,9 +371,9 @@ PLACES: Final[dict[str, tuple[bytes, tuple[str, ...], dict[str, Reason]]]] = {
         _LATEX,
         (
             *_words(
-                "title author thanks abstract macro section Para footnote emphasis math cite arg secondarg item term deep"
-                " tablecaption headcell span cell amp alt picture figurecaption equation display code kept theoremname"
-                " theorem included url link verb color bibliography appendix"
+                "title author thanks abstract macro section Para footnote emphasis math cite arg secondarg item"
+                " term deep tablecaption headcell span cell amp alt picture figurecaption equation display code kept"
+                " theoremname theorem included url link verb color bibliography appendix"
             ),
             "café",
             "50%",
