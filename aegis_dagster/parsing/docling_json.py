@@ -103,7 +103,10 @@ class _Tree:
         body, furniture = self._roots
         for root, name in ((body, "body"), (furniture, "furniture")):
             root.update(self_ref=f"#/{name}", parent=None)
-            self._walk(root, 0)
+        # Headers and footers hung apart in older versions: no reader walks there any more.
+        body["children"] = [*(body.get("children") or []), *(furniture.get("children") or [])]
+        furniture["children"] = []
+        self._walk(body, 0)
         moved = 0
         # Groups come first, so that their items stay together.
         for ref in sorted(self._items, key=lambda ref: not ref.startswith("#/groups/")):

@@ -25,7 +25,7 @@ def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
     """Add a table. Of a sheet: under its name, and without what is hidden, which is counted."""
     name = attribute(table, "table:name")
     if of_sheet:
-        if walk.styles.hides("table", attribute(table, "table:style-name")):
+        if not walk.read_hidden and walk.styles.hides("table", attribute(table, "table:style-name")):
             walk.leave_out(Reason.HIDDEN_SHEET, f"sheet {name}", table)
             return
         walk.builder.heading(name, 1)
@@ -50,9 +50,9 @@ class _Rows:
         self.cut = False
         self._walk = walk
         self._place = f"sheet {name}"
-        self._hidden_columns = _hidden_columns(table)
+        self._hidden_columns = frozenset[int]() if walk.read_hidden else _hidden_columns(table)
         for row in _parts(table, "table:table-row"):
-            if attribute(row, "table:visibility") in _HIDDEN:
+            if not walk.read_hidden and attribute(row, "table:visibility") in _HIDDEN:
                 walk.leave_out(Reason.HIDDEN_ROW, self._place, row)
             else:
                 self._add(row)

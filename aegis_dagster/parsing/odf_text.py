@@ -41,7 +41,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
 
     package = Package(data)
     styles = Styles(package.content) if package.styles is package.content else Styles(package.content, package.styles)
-    walk = Walk(Builder(name), package, styles)
+    walk = Walk(Builder(name), package, styles, read_hidden=bool(options.get("read_hidden")))
     walk.document()
     damage = [f"Its part {part} is damaged and was not read." for part in package.damaged]
     return Parsed(walk.builder.document, _ROUTE, (*walk.warnings, *damage), tuple(walk.left_out))
@@ -50,11 +50,13 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
 class Walk:
     """One walk through a file, which adds what it finds to a builder."""
 
-    def __init__(self, builder: Builder, package: "Package", styles: "Styles") -> None:
+    def __init__(self, builder: Builder, package: "Package", styles: "Styles", *, read_hidden: bool) -> None:
+        """read_hidden: hidden sheets, rows and columns are read, too."""
         from aegis_dagster.parsing.odf_package import attribute, odf_name
 
         self.builder = builder
         self.styles = styles
+        self.read_hidden = read_hidden
         self.warnings: list[str] = []
         self.left_out: list[LeftOut] = []
         self._package = package

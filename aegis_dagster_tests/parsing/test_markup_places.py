@@ -25,6 +25,14 @@ def chunked(data: bytes, name: str) -> str:
     return "\n".join(part for chunk in chunks for part in (*chunk.headings, chunk.text))
 
 
+def test_hidden_sheets_rows_and_columns_are_read_where_they_are_wanted() -> None:
+    data, _, left_out = PLACES["a.ods"]
+    parsed = reader_of("ods")(data, name="a.ods", kind="ods", options={**OPTIONS, "read_hidden": True})
+    assert parsed.left_out == ()
+    text = "\n".join(chunk.text for chunk in chunk_document(parsed.document).chunks)
+    assert [word for word in left_out if word not in text] == []
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_every_place_of_the_format_is_in_a_chunk_or_counted_as_left_out(name: str) -> None:
     data, shown, left_out = PLACES[name]
