@@ -22,12 +22,16 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a table, as markup has it: the columns to its left follow from the cells before it."""
+    """One cell of a table.
+
+    column: 0-based; None, as markup has it: the next that neither a cell before it nor one above it fills.
+    """
 
     text: str
     rows: int = 1
     columns: int = 1
     header: bool = False
+    column: int | None = None
 
 
 class Builder:
@@ -173,7 +177,9 @@ def _placed(rows: Sequence[Sequence[Cell]]) -> "list[TableCell]":
     for number, row in enumerate(rows):
         column = 0
         for cell in row:
-            while taken.get(column, 0) > number:
+            if cell.column is not None:
+                column = cell.column
+            while cell.column is None and taken.get(column, 0) > number:
                 column += 1
             rows_high = max(1, min(cell.rows, len(rows) - number))
             columns_wide = max(1, min(cell.columns, _MOST_COLUMNS))

@@ -3,7 +3,9 @@
 Imports lxml: load it in a worker.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from lxml import etree
@@ -30,7 +32,7 @@ def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
             return
         walk.builder.heading(name, 1)
     rows = _Rows(walk, table, name)
-    walk.builder.table(rows.cells)
+    walk.builder.table(rows.close_up())
     if rows.formulas:
         walk.warnings.append(f"Sheet {name}: {rows.formulas} formulas have no value, and are shown as formulas.")
     if rows.cut:
@@ -64,16 +66,12 @@ class _Rows:
             if odf_name(cell) not in _CELLS:
                 continue
             count = _number(attribute(cell, "table:number-columns-repeated"))
-            read = self._cell(cell, column, is_first=not self.cells)
+            read = self._cell(cell, column)
+            if read is not None and read.text:
+                if count > _MOST_REPEATS:
+                    self.cut = True
+                cells += [replace(read, column=column + n) for n in range(count if count <= _MOST_REPEATS else 1)]
             column += count
-            if read is None:
-                continue
-            if read.text and count > _MOST_REPEATS:
-                self.cut, count = True, 1
-            cells += [read] * count if read.text else [Cell("", columns=count)]
-            # An empty cell only moves those that follow it.
-        while cells and not cells[-1].text:
-            cells.pop()
         if not cells:
             return
         copies = _number(attribute(row, "table:number-rows-repeated"))
@@ -81,7 +79,18 @@ class _Rows:
             self.cut, copies = True, 1
         self.cells += [cells] * copies
 
-    def _cell(self, cell: etree._Element, column: int, *, is_first: bool) -> Cell | None:
+    def close_up(self) -> list[list[Cell]]:
+        """The rows without the columns that are empty in all of them; the first is the header."""
+        used = sorted({cell.column or 0 for row in self.cells for cell in row})
+
+        def moved(cell: Cell, *, header: bool) -> Cell:
+            first = bisect_left(used, cell.column or 0)
+            wide = bisect_left(used, (cell.column or 0) + cell.columns) - first
+            return replace(cell, column=first, columns=wide, header=header)
+
+        return [[moved(cell, header=number == 0) for cell in row] for number, row in enumerate(self.cells)]
+
+    def _cell(self, cell: etree._Element, column: int) -> Cell | None:
         """The cell; None where a cell beside or above covers it, or its column is hidden."""
         covered = odf_name(cell) == _CELLS[1]
         if covered or column in self._hidden_columns:
@@ -95,7 +104,7 @@ class _Rows:
             text = formula.partition(":")[2] or formula
             self.formulas += 1
         high, wide = (_number(attribute(cell, f"table:number-{of}-spanned")) for of in ("rows", "columns"))
-        return Cell(text, high, wide, is_first)
+        return Cell(text, high, wide)
 
 
 def _hidden_columns(table: etree._Element) -> frozenset[int]:

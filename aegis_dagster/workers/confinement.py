@@ -80,7 +80,7 @@ def confine_program(memory_mb: int, folder: Path, program: Path) -> None:
     """
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, _LARGEST_FILE_MB * _MEGABYTE)
-    _lower(resource.RLIMIT_DATA, memory_mb * _MEGABYTE)
+    _lower(resource.RLIMIT_DATA, 2 * memory_mb * _MEGABYTE)  # what it holds is watched; this ends one large allocation
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError):
