@@ -50,6 +50,22 @@ def write_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "aegis.yaml").write_text(text, "utf-8")
 
 
+def test_doctor_tells_which_old_office_files_are_read_and_what_reads_the_others(
+    aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "soffice").write_text("#!/bin/sh\n")
+    (program / "soffice").chmod(0o755)
+    (program / "bootstraprc").write_text("ProductKey=LibreOffice 24.8\n")
+    (program / "libswlo.so").touch()
+    monkeypatch.setenv("PATH", str(program))
+    found = findings(aegis)["old office files"]
+    assert found["state"] == "LibreOffice 24.8 converts doc, rtf; ppt, xls, xlsb are refused"
+    packages = "libreoffice-calc-nogui libreoffice-impress-nogui"
+    assert found["move_up"] == f"To read them: apt-get install --no-install-recommends {packages}"
+
+
 def test_a_provider_is_shown_with_address_key_models_prices_and_budget(
     aegis: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What is stale, what may be worked on, and what one word says of a document."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,13 @@ def test_another_suffix_is_parsed_anew() -> None:
 def test_a_new_version_of_a_stage_makes_it_and_the_stages_below_it_stale(stage: Stage, stale: set[Stage]) -> None:
     other = Identities({**IDENTITIES.by_stage, stage: "2"}, {})
     assert changed_stages(DOCUMENT, other) == stale
+
+
+def test_another_program_makes_only_the_documents_that_it_reads_stale() -> None:
+    changed = replace(IDENTITIES, by_suffix={DOCUMENT.suffix: "LibreOffice 24.8"})
+    other = replace(IDENTITIES, by_suffix={".other": "LibreOffice 24.8"})
+    assert changed_stages(DOCUMENT, changed) == set(Stage)
+    assert changed_stages(DOCUMENT, other) == set()
 
 
 def test_a_collection_without_graph_wants_another_graph_fingerprint_only() -> None:

@@ -124,9 +124,9 @@ def test_a_deep_tree_is_walked() -> None:
     values = written()
     count = len(values["texts"])
     for number in range(count, count + 400):
-        item = {"self_ref": f"#/texts/{number}", "parent": {"$ref": "#/body"}, "children": [], "content_layer": "body"}
-        item |= {"label": "text", "prov": [], "orig": f"deep {number}", "text": f"deep {number}"}
-        item["children"] = [{"$ref": f"#/texts/{number + 1}"}]
+        place = {"self_ref": f"#/texts/{number}", "parent": {"$ref": "#/body"}, "content_layer": "body"}
+        said = {"label": "text", "prov": [], "orig": f"deep {number}", "text": f"deep {number}"}
+        item: dict[str, Any] = {**place, **said, "children": [{"$ref": f"#/texts/{number + 1}"}]}
         values["texts"].append(item)
     values["body"]["children"].append({"$ref": f"#/texts/{count}"})
     text = text_of(values)

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +14,10 @@ import psutil
 import pytest
 from docling_core.types.doc.document import DoclingDocument
 
+from aegis_dagster.composition.project import Project
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.office import MODULES, Office, find_office
+from aegis_dagster.settings import Settings
 from aegis_dagster.workers.confinement import Wall, walls_here
 from aegis_dagster.workers.pool import WorkerPool
 from aegis_dagster_tests.parsing.conftest import Parse
@@ -98,8 +99,13 @@ class Asked:
 
 @asynccontextmanager
 async def worker(folder: Path, office: Office | None, memory_mb: int = 2000) -> AsyncIterator[Asked]:
-    places = {"temporary": folder / "workers", "writable": [folder / "staging"]}
-    pool = WorkerPool(workers=1, memory_mb=memory_mb, office=office, **places)
+    pool = WorkerPool(
+        workers=1,
+        memory_mb=memory_mb,
+        temporary=folder / "workers",
+        writable=[folder / "staging"],
+        office=office,
+    )
     try:
         yield Asked(folder, pool)
     finally:
@@ -238,4 +244,5 @@ def test_the_program_is_found_in_the_path_and_tells_what_it_reads(
     (tmp_path / "bin" / "soffice").symlink_to(place.parent / "soffice")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert find_office() == Office(office.program, "24.8", frozenset({"doc", "rtf"}))
-    assert shutil.which("soffice") == str(tmp_path / "bin" / "soffice")
+    by_suffix = Project(Settings(home=tmp_path / "home")).identities.by_suffix
+    assert by_suffix == dict.fromkeys((".doc", ".dot", ".rtf"), "LibreOffice 24.8")
