@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, build_lines, enclosing
 
@@ -40,6 +41,7 @@ _FILLER = re.compile(r"[_.…‥·]{3,}")
 _LETTER_HEIGHT = 11.0  # points, of a value whose letters are not drawn
 _LETTER_WIDTH = 0.5  # multiples of the height
 _ROW = 16.0  # points; fragments are looked up by rows of this height
+_MOST_NEIGHBOURS = 200  # lines or fields beside a field that are looked at
 # Multiples of the line height:
 _ABOVE_GAP = 1.5  # between a label and the field below it
 _SAME_LABEL_GAP = 2.0  # between the fields of one label: day, month, year
@@ -184,7 +186,7 @@ class _LabelFinder:
 
     def label(self, field: Field, *, taken: Iterable[int], label_of: dict[Rect, int]) -> int | None:
         """The label's index among the lines. `taken`: labels that have values; `label_of`: those of earlier fields."""
-        row = [index for index in self._rows.beside(_grown(field.rect)) if index not in self._values]
+        row = [index for index in self._near(self._rows, _grown(field.rect)) if index not in self._values]
         before = [index for index in row if self._lines[index].rect.right <= field.rect.left + 2]
         after = [index for index in row if self._lines[index].rect.left >= field.rect.right - 2]
         left = self._fields_beside(field.rect, before=True)
@@ -206,13 +208,17 @@ class _LabelFinder:
         above = self._above(field.rect, set(taken))
         return above if above is not None or field.kind is not FieldKind.TICK else following
 
+    @staticmethod
+    def _near(rows: _Rows, rect: Rect) -> Iterator[int]:
+        return islice(rows.beside(rect), _MOST_NEIGHBOURS)
+
     def _labels_come_first(self, row: Sequence[int], boxes: Sequence[Rect]) -> bool:
         """Whether the row begins with a label and ends with a box: the labels stand before their boxes."""
         lefts = [self._lines[index].rect.left for index in row]
         return bool(lefts) and min(lefts) < min(r.left for r in boxes) and max(lefts) < max(r.left for r in boxes)
 
     def _fields_beside(self, rect: Rect, *, before: bool) -> list[Rect]:
-        found = [self._rects[index] for index in self._fields.beside(rect)]
+        found = [self._rects[index] for index in self._near(self._fields, rect)]
         return [other for other in found if (other.right <= rect.left + 2 if before else other.left >= rect.right - 2)]
 
     def _above(self, rect: Rect, taken: set[int]) -> int | None:
@@ -220,7 +226,7 @@ class _LabelFinder:
         over = Rect(rect.left, rect.top - reach - _LETTER_HEIGHT, rect.right, rect.top)
         found = [
             index
-            for index in self._rows.beside(over)
+            for index in self._near(self._rows, over)
             if index not in self._values
             and index not in taken
             and rect.top - reach <= (own := self._lines[index].rect).bottom <= rect.top + 3

@@ -59,7 +59,11 @@ def _close(word: Fragment, following: Fragment) -> bool:
 def _closed(run: Sequence[Fragment]) -> Sequence[Fragment]:
     """The words that a run of single letters spells, or the run itself if it spells none."""
     letters = "".join(word.text.strip() for word in run)
-    if sum(letter.isalpha() for letter in letters) < _MIN_LETTERS or _counts_up(letters):
+    if (
+        sum(map(str.isalpha, letters)) < _MIN_LETTERS
+        or not letters.strip(".,:;!?()'’-").isalnum()
+        or _counts_up(letters)
+    ):
         return run
     gaps = [after.rect.left - before.rect.right for before, after in pairwise(run)]
     usual = sorted(gaps)[len(gaps) // 4]  # most gaps are between letters

@@ -84,7 +84,7 @@ def compose(
         [_on_page(_alone(line), turn) for line in (*filled, *pairs)],
         [_table_on_page(table, turn) for table in (*tables, *grids)],
         [
-            (other.quarters, _on_page(block, other, apart=True))
+            (other.quarters, _on_page(block, other, apart=other.quarters != 0))
             for other in dict.fromkeys(other for other, _ in turned)
             for block in build_blocks([line for own, line in turned if own == other])
         ],

@@ -14,7 +14,7 @@ from aegis_dagster.parsing.form_rules import Field, FieldKind
 from aegis_dagster.parsing.layout_rules import Rect
 
 # Beyond these a document is not made by people.
-_MAX_ON_PAGE: Final = 2_000
+_MAX_ON_PAGE: Final = 1_000
 _MAX_MARKS: Final = 50_000
 _MAX_CHARACTERS: Final = 2_000_000
 _MAX_OPTIONS: Final = 200

@@ -128,7 +128,7 @@ class _CutOrder(ReadingOrderPredictor):
         """What is turned like the page, what is turned otherwise, and what lies across the page."""
         main = self._turns.of_pages.get(page_no, 0)
         groups: dict[int, list[PageElement]] = {main: []}
-        across = []
+        across: list[PageElement] = []
         for element in elements:
             quarters = self._turns.of_elements.get((page_no, _number(element)), main)
             (across if quarters is None else groups.setdefault(quarters, [])).append(element)

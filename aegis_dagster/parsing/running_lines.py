@@ -14,7 +14,7 @@ from aegis_dagster.domain.left_out import Reason
 
 # Copies of a line stand within this many pages of each other: headers of left and right pages take turns.
 _NEAR_PAGES = 2
-# ... and at the same height, to this share of the page's height.
+# ... and at the same height, to this share of the page's height. A page number may follow the text.
 _SAME_HEIGHT = 0.03
 _NEIGHBOURS = 4  # how many of the copies that follow are compared
 _LONGEST = 200  # characters; a longer line has no page number
@@ -78,15 +78,10 @@ class _Masked:
 def running_lines(lines: Sequence[EdgeLine]) -> dict[int, Verdict]:
     """The verdict for each line that runs, by its index; the others are content."""
     found: dict[int, Verdict] = {}
-    exact = {index: (line.edge, _folded(line.text)) for index, line in enumerate(lines)}
-    for group in _groups(exact, lines):
-        near = _near(group, lines, lambda one, other: True)
-        found |= {index: Verdict(Reason.RUNNING_LINE, index == near[0]) for index in near}
-    rest = [index for index, line in enumerate(lines) if index not in found and line.edge is not Edge.ACROSS]
-    masked = {index: part for index in rest if (part := _mask(lines[index])) is not None}
-    for group in _groups(
-        {index: (lines[index].edge, part.rest + part.series) for index, part in masked.items()}, lines
-    ):
+    borders = [index for index, line in enumerate(lines) if line.edge is not Edge.ACROSS]
+    masked = {index: part for index in borders if (part := _mask(lines[index])) is not None}
+    forms = {index: (lines[index].edge, part.rest + part.series) for index, part in masked.items()}
+    for group in _groups(forms, lines):
         near = _near(
             group,
             lines,
@@ -95,6 +90,10 @@ def running_lines(lines: Sequence[EdgeLine]) -> dict[int, Verdict]:
         for index in near:
             reason = masked[index].reason
             found[index] = Verdict(reason, reason is not Reason.PAGE_NUMBER and index == near[0])
+    rest = {index: (line.edge, _folded(line.text)) for index, line in enumerate(lines) if index not in found}
+    for group in _groups(rest, lines):
+        near = _near(group, lines, lambda one, other: abs(lines[one].distance - lines[other].distance) <= _SAME_HEIGHT)
+        found |= {index: Verdict(Reason.RUNNING_LINE, index == near[0]) for index in near}
     return found
 
 
@@ -107,13 +106,12 @@ def _groups(keys: dict[int, tuple[Edge, str]], lines: Sequence[EdgeLine]) -> Ite
 
 
 def _near(group: Sequence[int], lines: Sequence[EdgeLine], alike: Callable[[int, int], bool]) -> list[int]:
-    """Those of a group that have one alike at the same height of a page nearby."""
+    """Those of a group that have one alike on a page nearby."""
     near: set[int] = set()
     for position, one in enumerate(group):
         for other in group[position + 1 : position + 1 + _NEIGHBOURS]:
             pages = lines[other].page_no - lines[one].page_no
-            apart = abs(lines[other].distance - lines[one].distance)
-            if 0 < pages <= _NEAR_PAGES and apart <= _SAME_HEIGHT and alike(one, other):
+            if 0 < pages <= _NEAR_PAGES and alike(one, other):
                 near |= {one, other}
     return [index for index in group if index in near]
 
@@ -125,7 +123,7 @@ def _folded(text: str) -> str:
 # What stands in a masked line for its page number and for its date: no text holds these characters.
 _N, _D = "\ue0fe", "\ue0ff"
 _NUMBER = (
-    r"(?P<series>[a-z]{1,2}[-–.]|\d{1,2}[-–.])?"
+    r"(?P<series>[a-z]{1,2}\s?[-–.]\s?|\d{1,2}[-–.])?"
     r"(?P<n>\d{1,4}|(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3}))"
 )
 _PAGE = (

@@ -30,7 +30,7 @@ def report_pdf() -> bytes:
         canvas.setFont("Helvetica", 10)
         for row in range(4):
             canvas.drawString(72, 730 - 12 * row, BODY)
-        canvas.drawString(72, 30, f"Confidential {page}")
+        canvas.drawString(72, 30, f"Confidential, page {page}")
         if page == 1:
             for column in range(3):
                 canvas.line(72 + 100 * column, 560, 72 + 100 * column, 620)
@@ -62,8 +62,9 @@ def test_a_pdf_gives_headings_tables_pictures_and_pages(parse: Parse) -> None:
     rows = [[cell.text for cell in row] for row in document.tables[0].data.grid]
     assert rows == [[f"name {row}", f"value {row}"] for row in (2, 1, 0)]
     assert document.export_to_markdown().count(BODY) == 8
-    assert "Confidential" not in document.export_to_markdown()
-    assert "Confidential 2" in parsed.markdown
+    assert document.export_to_markdown().count("Confidential") == 1
+    assert "Confidential, page 2" in parsed.markdown
+    assert parsed.manifest["left_out"] == {"running_line": 1}
 
 
 def test_a_picture_is_a_file_beside_the_document_at_its_place_on_the_page(parse: Parse) -> None:
