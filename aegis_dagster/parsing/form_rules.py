@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from statistics import median
 
 from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, build_lines, enclosing
 
@@ -41,9 +42,12 @@ _FILLER = re.compile(r"[_.…‥·]{3,}")
 _LETTER_HEIGHT = 11.0  # points, of a value whose letters are not drawn
 _LETTER_WIDTH = 0.5  # multiples of the height
 _ROW = 16.0  # points; fragments are looked up by rows of this height
+_TICK = re.compile(r"\[[x ]\] ?")
+_MAX_QUESTION = 30  # characters, where it ends like none
 _MOST_NEIGHBOURS = 200  # lines or fields beside a field that are looked at
 # Multiples of the line height:
 _ABOVE_GAP = 1.5  # between a label and the field below it
+_QUESTION_GAP = 15.0  # between a question and its boxes
 _SAME_LABEL_GAP = 2.0  # between the fields of one label: day, month, year
 
 
@@ -81,6 +85,7 @@ def fill_in(
     used: set[int] = set()  # of the drawn
     gone_words: set[int] = set()
     values: list[Value] = []
+    letters = median(fragment.rect.height for fragment in printed) if printed else _LETTER_HEIGHT
     for field in fields:
         if field.kind is FieldKind.FREE:
             own = [i for i in printed_rows.inside(field.rect) if _squeezed(printed[i].text) in _squeezed(field.value)]
@@ -92,7 +97,7 @@ def fill_in(
             shown = [drawn[index] for index in own]
         for fragment in shown:
             gone_words.update(word_rows.inside(fragment.rect))
-        if (value := _value(field, shown)) is not None:
+        if (value := _value(field, shown, letters)) is not None:
             values.append(Value(value, field))
     rest = [fragment for index, fragment in enumerate(printed) if index not in gone]
     rest += [fragment for index, fragment in enumerate(drawn) if index not in used]
@@ -100,17 +105,18 @@ def fill_in(
     return _without_filler(rest, kept, [value.field.rect for value in values]), kept, values
 
 
-def _value(field: Field, shown: Sequence[Fragment]) -> Fragment | None:
+def _value(field: Field, shown: Sequence[Fragment], letters: float) -> Fragment | None:
+    """The value, no higher than the letters around it: it is no heading."""
     lines = build_lines(shown) if field.kind in (FieldKind.TEXT, FieldKind.FREE) else []
     text = " ".join([line.text for line in lines] or field.value.split())
     if not text:
         return None
     if lines:
         rects = [line.rect for line in lines]
-        first = rects[0]
-        return Fragment(text, Rect(first.left, first.top, max(rect.right for rect in rects), first.bottom))
+        bottom = min(rects[0].bottom, rects[0].top + letters)
+        return Fragment(text, Rect(rects[0].left, rects[0].top, max(rect.right for rect in rects), bottom))
     rect = field.rect
-    height = min(rect.height, _LETTER_HEIGHT)
+    height = min(rect.height, letters)
     top = rect.top + 1 if rect.height > 2.5 * height else (rect.top + rect.bottom - height) / 2
     width = min(rect.width, _LETTER_WIDTH * height * len(text))
     return Fragment(text, Rect(rect.left, top, rect.left + width, top + height))
@@ -161,7 +167,9 @@ def label_values(
         if index not in used and field.name:
             used.add(index)
             together.append(_joined(replace(lines[index], text=field.name), [(lines[index], field)]))
-    return together, [line for index, line in enumerate(lines) if index not in used]
+    rest = [line for index, line in enumerate(lines) if index not in used]
+    ticked = any(value.field.kind is FieldKind.TICK for value in values)
+    return _with_options(together, rest) if ticked else (together, rest)
 
 
 def _joined(label: Line, values: Sequence[tuple[Line, Field]]) -> Line:
@@ -172,6 +180,36 @@ def _joined(label: Line, values: Sequence[tuple[Line, Field]]) -> Line:
         text = f"{text} {others}" if not text[-1:].isalnum() else f"{text}: {others}"
     rect = enclosing([label.rect, *(line.rect for line, _ in values)])
     return Line(f"{ticks} {text}".strip(), rect, bold=False, letters=label.size)
+
+
+def _with_options(together: Sequence[Line], rest: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Join the boxes of a row with each other and with the question before them."""
+    lines = [*together, *rest]
+    rows = _Rows([line.rect for line in lines])
+    used: set[int] = set()
+    joined = []
+    for index, line in enumerate(lines):
+        if index in used or _TICK.search(line.text) is None:
+            continue
+        beside = {other for other in islice(rows.beside(line.rect), _MOST_NEIGHBOURS) if other not in used}
+        row = sorted(beside | {index}, key=lambda other: lines[other].rect.left)
+        row = [other for n, other in enumerate(row) if _TICK.search(lines[other].text) or _asks(lines, row[n : n + 2])]
+        used.update(row)
+        parts = [lines[other] for other in row]
+        rect = enclosing([part.rect for part in parts])
+        joined.append(Line(" ".join(part.text for part in parts), rect, bold=False, letters=line.size))
+    joined += [line for index, line in enumerate(together) if index not in used]
+    return joined, [line for index, line in enumerate(rest, len(together)) if index not in used]
+
+
+def _asks(lines: Sequence[Line], pair: Sequence[int]) -> bool:
+    """Whether the first of two neighbours in a row is the question that the second, a box, answers."""
+    if len(pair) < 2 or _TICK.search(lines[pair[1]].text) is None:
+        return False
+    question, box = lines[pair[0]], lines[pair[1]]
+    text = question.text.strip()
+    close = box.rect.left - question.rect.right <= _QUESTION_GAP * question.size
+    return close and (text.endswith((":", "?")) or (len(text) <= _MAX_QUESTION and not text[0].islower()))
 
 
 class _LabelFinder:
@@ -201,12 +239,14 @@ class _LabelFinder:
             nearest, following = following, nearest
         if nearest is not None:
             return nearest
+        above = self._above(field.rect, set(taken))
+        if above is not None:
+            return above
         close = _SAME_LABEL_GAP * _LETTER_HEIGHT
         neighbour = max(left, key=lambda rect: rect.right, default=None)
         if neighbour is not None and neighbour in label_of and field.rect.left - neighbour.right <= close:
             return label_of[neighbour]
-        above = self._above(field.rect, set(taken))
-        return above if above is not None or field.kind is not FieldKind.TICK else following
+        return following if field.kind is FieldKind.TICK else None
 
     @staticmethod
     def _near(rows: _Rows, rect: Rect) -> Iterator[int]:

@@ -127,7 +127,30 @@ def test_a_tick_stands_with_the_label_after_it_or_else_before_it() -> None:
         piece("No", 160, 161),
         fields=fields,
     )
-    assert sorted(texts(found.forms)) == ["[ ] Insured", "[ ] No", "[x] By post", "[x] Yes"]
+    assert sorted(texts(found.forms)) == ["[ ] Insured", "[x] By post", "[x] Yes [ ] No"]
+
+
+def test_the_boxes_of_a_question_stand_with_it() -> None:
+    fields = (
+        Field(box(200, 100, 12, 12), FieldKind.TICK, "[x]"),
+        Field(box(260, 100, 12, 12), FieldKind.TICK, "[ ]"),
+    )
+    printed = piece("Are you insured?", 50, 101), piece("Yes", 216, 101), piece("No", 276, 101)
+    found = page(*printed, piece("Other words", 50, 130), fields=fields)
+    assert texts([*found.forms, *found.blocks]) == ["Are you insured? [x] Yes [ ] No", "Other words"]
+
+
+def test_fields_side_by_side_below_their_labels_keep_their_own() -> None:
+    labels = [("First name", 50), ("Last name", 170), ("Born", 290)]
+    fields = [Field(box(left, 112), FieldKind.TEXT, f"value of {label}") for label, left in labels]
+    found = page(*(piece(label, left, 100) for label, left in labels), fields=tuple(fields))
+    assert sorted(texts(found.forms)) == [f"{label}: value of {label}" for label in ("Born", "First name", "Last name")]
+
+
+def test_the_boxes_of_one_label_stay_with_it() -> None:
+    parts = enumerate(("15", "03", "2026"))
+    fields = tuple(Field(box(100 + 40 * n, 100, 35), FieldKind.TEXT, text) for n, text in parts)
+    assert texts(page(piece("Date:", 50, 102), fields=fields).forms) == ["Date: 15 03 2026"]
 
 
 def test_a_value_takes_the_place_of_the_line_to_write_on() -> None:

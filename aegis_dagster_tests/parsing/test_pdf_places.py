@@ -178,7 +178,7 @@ def test_a_word_keeps_its_neighbours() -> None:
         "Colour: comboword",
         "Ports: [x] listword [ ] unlistedword",
         "[x] ticklabel of a box",
-        "[x] radiolabel of a button",
+        "[x] radiolabel of a button [ ] another button",
         "Berth: freeword",
         "Note by authorword: noteword",
         "Stamp: stampword",
