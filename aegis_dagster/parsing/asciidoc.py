@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aegis_dagster.domain.left_out import LeftOut, Reason
 from aegis_dagster.parsing.building import Builder, Cell
-from aegis_dagster.parsing.plain_text import decode
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.readers import Parsed
 
 _ROUTE: Final = "markup"
@@ -45,10 +45,10 @@ _ADMONITIONS: Final = ("note", "tip", "important", "warning", "caution")
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of an AsciiDoc file, as `readers.Reader` has it."""
-    text, encoding = decode(data)
-    warnings = [] if encoding.startswith("utf") else [f"The text is not UTF-8; it was read as {encoding}."]
+    found = decode(data)
+    warnings = [*found.warnings()]
     builder = Builder(name)
-    reader = _Reader(builder, re.split(r"\r\n|\r|\n", text.lstrip("\ufeff")))
+    reader = _Reader(builder, re.split(r"\r\n|\r|\n", found.text))
     reader.read()
     if reader.included:
         named = ", ".join(reader.included[:5])

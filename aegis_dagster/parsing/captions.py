@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 
 from aegis_dagster.parsing.building import Builder, clean
-from aegis_dagster.parsing.plain_text import decode
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.readers import Parsed
 
 _ROUTE: Final = "markup"
@@ -22,11 +22,10 @@ _UNSEEN: Final = ("STYLE", "REGION")  # how cues look, not what they say
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a file of captions, as `readers.Reader` has it."""
-    text, encoding = decode(data)
-    warnings = () if encoding.startswith("utf") else (f"The text is not UTF-8; it was read as {encoding}.",)
+    found = decode(data)
     builder = Builder(name)
     cues: list[str] = []
-    for number, block in enumerate(_blocks(text)):
+    for number, block in enumerate(_blocks(found.text)):
         if number == 0 and block[0].lstrip("\ufeff").startswith("WEBVTT"):
             builder.title(block[0].lstrip("\ufeff").removeprefix("WEBVTT").strip(" \t-"))
             builder.paragraph("\n".join(block[1:]))
@@ -41,7 +40,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         if at is None and block[0].strip() not in _UNSEEN:
             builder.paragraph("\n".join(block))
     builder.paragraph("\n".join(cues))
-    return Parsed(builder.document, _ROUTE, warnings)
+    return Parsed(builder.document, _ROUTE, found.warnings())
 
 
 def _blocks(text: str) -> list[list[str]]:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from aegis_dagster.domain.left_out import LeftOut, Reason
 from aegis_dagster.parsing import latex_words as words
 from aegis_dagster.parsing.building import Builder, Cell
+from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.latex_source import VERBATIM, expanded, pairs, without_comments
-from aegis_dagster.parsing.plain_text import decode
 from aegis_dagster.parsing.readers import Parsed
 
 _ROUTE: Final = "markup"
@@ -23,9 +23,9 @@ _DOCUMENT: Final = r"\begin{document}"
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a LaTeX file, as `readers.Reader` has it."""
-    text, encoding = decode(data)
-    warnings = [] if encoding.startswith("utf") else [f"The text is not UTF-8; it was read as {encoding}."]
-    bare, comments = without_comments(re.sub(r"\r\n?", "\n", text.lstrip("\ufeff")))
+    found = decode(data)
+    warnings = [*found.warnings()]
+    bare, comments = without_comments(re.sub(r"\r\n?", "\n", found.text))
     builder = Builder(name)
     reader = _Reader(builder, expanded(bare))
     reader.read()

@@ -88,7 +88,7 @@ def test_texts() -> None:
     assert string_text("secret", ";;;") == ""
 
 
-@given(st.decimals(-(10**12), 10**12, allow_nan=False, places=4), st.integers(0, 4))
+@given(st.decimals(-(10**10), 10**10, allow_nan=False, places=4), st.integers(0, 4))  # 15 digits, as Excel
 def test_two_ways_to_round_agree(value: Decimal, places: int) -> None:
     code = "0" if not places else "0." + "0" * places
     shown = Decimal(number_text(str(value), code))

@@ -10,14 +10,13 @@ from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
-from aegis_dagster.chunking.documents import document_text
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.left_out import Reason
 from aegis_dagster.parsing.powerpoint import read
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import archive, picture
-from aegis_dagster_tests.support.chunked_documents import chunk_document
+from aegis_dagster_tests.support.chunked_documents import chunk_document, text_in
 from aegis_dagster_tests.support.office_files import NAMESPACES, unpacked
 
 BOX = (Inches(1), Inches(3), Inches(4), Inches(1))
@@ -268,7 +267,7 @@ def test_a_damaged_part_costs_itself(part: str, content: bytes | None, said: str
     parts[part] = whole[: whole.index(b"</p:sp>") + 7] if content is None else content
     result = parsed(archive(parts))
     assert any(said in text for text in result.warnings), result.warnings
-    assert kept in document_text(result.document)
+    assert kept in text_in(result.document)
     assert len(result.document.pages) == 3
 
 

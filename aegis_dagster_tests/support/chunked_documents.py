@@ -14,6 +14,7 @@ from docling_core.types.doc.common.reference import ProvenanceItem
 from docling_core.types.doc.document import DoclingDocument
 from docling_core.types.doc.items.table.table_data import TableCell, TableData
 
+from aegis_dagster.chunking.documents import document_pieces
 from aegis_dagster.chunking.tasks import chunk_task
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
@@ -121,3 +122,8 @@ def table_of(rows: Sequence[Sequence[str]]) -> TableData:
         for col_no, text in enumerate(row)
     ]
     return TableData(num_rows=len(rows), num_cols=len(rows[0]), table_cells=cells)
+
+
+def text_in(document: DoclingDocument) -> str:
+    """Every text of a document, notes too."""
+    return "\n".join(piece.text for piece in document_pieces(document) if piece.text)
