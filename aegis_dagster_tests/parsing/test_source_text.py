@@ -1,6 +1,7 @@
 """The simple readers find the text in every place that a format has, and say where it stands."""
 
 import io
+import re
 
 import pytest
 from reportlab.pdfgen.canvas import Canvas
@@ -71,16 +72,43 @@ def test_pages(kind: str) -> None:
     assert [(item.reason, item.text.strip()) for item in left_out] == [(Reason.HIDDEN_TEXT, "hidden")]
 
 
-def test_markdown_without_its_markup() -> None:
-    text = (
-        '# Heading\n\n[label](https://example.org/a_(b) "hint") ![depicted](pic.png)\n\n[ref]: https://example.org\n'
-        '<div class="styled">kept</div> <your-token> List<String> &amp; <!-- gone\nboth -->\n\n```python\ncode\n```\n'
-    )
-    (piece,) = pieces_of(text.encode(), "md")
-    for kept in ("label", "hint", "depicted", "ref", "kept", "<your-token>", "List<String>", "code"):
-        assert kept in piece.text
-    for gone in ("example", "pic.png", "class", "styled", "gone", "both", "python", "amp"):
-        assert gone not in piece.text
+MARKUP = {
+    "md": (
+        '# Heading\n[label](https://example.org/a_(b) "hint") ![depicted](pic.png)\n[ref]: https://example.org\n'
+        '<div class="styled">kept</div> <your-token> List<String> &amp; <!-- gone\nboth -->\n```python\ncode\n```\n',
+        "Heading label hint depicted ref kept your token List String code",
+    ),
+    "asciidoc": (
+        ":toc: left\n= Heading\n// gone\n[source,java]\ncode <1>\n////\nboth\n////\nimage::pic.png[depicted,200]\n"
+        "https://example.org[label] <<anchor,cross>> {product} footnote:[below]\n|===\n2+|span a|cell\n|===\n",
+        "Heading code depicted label cross below span cell",
+    ),
+    "latex": (
+        "\\documentclass{article}\n\\title{Titled \\emph{twice}}\n\\begin{document}\n% gone\n"
+        "\\section*{Heading}\\label{key}\n"
+        "caf\\'e gar\\c{c}on 50\\% \\href{https://example.org}{label}\\begin{tabular}{l|c}a & \\multicolumn{2}{c}{span}"
+        "\\end{tabular}\\begin{comment}\nboth\n\\end{comment}\\item[term] said\n\\end{document}\nafter",
+        "Titled twice Heading café garçon 50 label a span term said",
+    ),
+    "vtt": (
+        "WEBVTT - Heading\n\nNOTE remark\n\nSTYLE\n::cue { color: red }\n\n1\n00:01.000 --> 00:02.000 position:10%\n"
+        "<v.loud Ada>said <i>twice</i> &amp; more\n",
+        "Heading remark Ada said twice more",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MARKUP)
+def test_text_without_its_markup(kind: str) -> None:
+    text, words = MARKUP[kind]
+    pieces = pieces_of(text.encode(), kind)
+    assert re.findall(r"\w+", " ".join(piece.text for piece in pieces)) == words.split()
+    assert sum(piece.text.count("\n") + 1 for piece in pieces) <= len(text.splitlines())
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("md", "<!--"), ("latex", "\\begin{comment}")])
+def test_a_comment_that_never_ends_is_none(kind: str, mark: str) -> None:
+    assert "after" in pieces_of(f"before\n\n{mark} after\n".encode(), kind)[0].text
 
 
 def test_lines_say_where_they_stand() -> None:

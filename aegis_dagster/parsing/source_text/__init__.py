@@ -18,15 +18,15 @@ _READERS: Final[dict[str, str]] = {
     "xlsx": "sheets",
     "html": "web",
     "epub": "web",
-    "md": "markdown",
+    **dict.fromkeys(("md", "asciidoc", "latex", "vtt"), "markup"),
     "eml": "mail",
     "msg": "mail",
     "odt": "odf",
     "ods": "odf",
     "odp": "odf",
-    **dict.fromkeys(("jats", "uspto", "docbook"), "xml"),
+    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "xml"),
     "docling-json": "docling_json",
-    **dict.fromkeys(("text", "csv", "asciidoc", "vtt", "latex"), "plain"),
+    **dict.fromkeys(("text", "csv"), "plain"),
 }
 
 

@@ -11,6 +11,7 @@ _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_DATA = "{http://purl.org/dc/elements/1.1/}"  # who wrote a comment, and when
 _PARAGRAPHS = (f"{_TEXT}p", f"{_TEXT}h")
 _SPACES = (f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break")
 _FURNITURE = ("header", "footer", "header-left", "footer-left", "header-first", "footer-first")
@@ -46,13 +47,14 @@ def _text(root: etree._Element) -> str:
     parts: list[str] = []
     depth = 0
     for event, element in etree.iterwalk(root, events=("start", "end")):
+        is_text = isinstance(element.tag, str) and not element.tag.startswith(_DATA)
         if event == "start":
             if element.tag in _PARAGRAPHS:
                 depth += 1
                 parts.append("\n")
             elif element.tag in _SPACES:
                 parts.append(" ")
-            if depth:
+            if depth and is_text:
                 parts.append(element.text or "")
             continue
         if element.tag in _PARAGRAPHS:

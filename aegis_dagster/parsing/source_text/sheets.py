@@ -20,6 +20,7 @@ _DRAWINGS = ("comments", "threadedComment", "drawing", "chart", "diagramData")
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|[$€£¥()+\- ]')
 _DIGITS = re.compile(r"([#0,]*[#0])(?:\.(0+))?(%?)")
 _BUILT_IN = {"0": "General", "1": "0", "2": "0.00", "3": "#,##0", "4": "#,##0.00", "9": "0%", "10": "0.00%"}
+_LONGEST = 255  # characters of a format
 _LARGEST = Decimal(10) ** 15
 _CODE = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{6}|\d+|[A-Za-z])')  # in printed headers: fonts, positions, page numbers
 
@@ -70,7 +71,7 @@ def _formats(package: Package, main: str) -> dict[str, str]:
         own = {each.get("numFmtId", ""): each.get("formatCode", "") for each in root.iter(f"{_S}numFmt")}
         for at, style in enumerate(styles):
             number = style.get("numFmtId", "0")
-            formats[str(at)] = _LITERAL.sub("", own.get(number, _BUILT_IN.get(number, "")))
+            formats[str(at)] = _LITERAL.sub("", own.get(number, _BUILT_IN.get(number, ""))[:_LONGEST])
     return formats
 
 

@@ -32,28 +32,48 @@ def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
     """The texts of one page; `name` says where it stands, "" for a page of its own."""
     if not page.strip():
         return
-    markup = page.encode("utf-8", "replace")
-    root = html.document_fromstring(
-        markup, parser=html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
-    )
+    reading = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+    try:
+        root = html.document_fromstring(page.encode("utf-8", "replace"), parser=reading)
+    except etree.ParserError:  # nothing but comments
+        return
     at = f"{name}, " if name else ""
-    titles = [title.text or "" for title in root.iter("title")]
-    for element in list(root.iter(*_UNSEEN)):
-        element.drop_tree()
-    for element in list(root.iter(etree.Element)):
-        if element.getparent() is not None and _is_hidden(element):
-            yield Piece(f"{at}hidden text", _text(element))
-            yield LeftOut(Reason.HIDDEN_TEXT, name or "the page", _text(element))
-            element.drop_tree()
-    text = _text(root)
-    lines = {" ".join(line.split()) for line in text.split("\n")}
-    for title in titles:
-        if " ".join(title.split()) not in lines:  # readers need not say it twice
-            yield Piece(f"{at}title", title)
-    yield Piece(name or "the page", text)
+    seen, hidden = _texts(root)
+    for text in hidden:
+        yield Piece(f"{at}hidden text", text)
+        yield LeftOut(Reason.HIDDEN_TEXT, name or "the page", text)
+    lines = {" ".join(line.split()) for line in seen.split("\n")}
+    for title in root.iter("title"):
+        if " ".join((title.text or "").split()) not in lines:  # readers need not say it twice
+            yield Piece(f"{at}title", title.text or "")
+    yield Piece(name or "the page", seen)
     for element in root.iter("img", "area", "input"):
-        if element.get("alt", "").strip():
-            yield Piece(f"{at}alternative text", element.get("alt", ""))
+        yield Piece(f"{at}alternative text", element.get("alt", ""))
+
+
+def _texts(root: etree._Element) -> tuple[str, list[str]]:
+    """The text that people see, and each text that is hidden. What is not part of a line has lines of its own."""
+    seen: list[str] = []
+    hidden: list[list[str]] = []
+    outer: etree._Element | None = None  # the outermost element around that nobody sees
+    parts = seen
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        if event == "start":
+            if outer is None and (element.tag in _UNSEEN or _is_hidden(element)):
+                outer, parts = element, []
+                if element.tag not in _UNSEEN:
+                    hidden.append(parts)
+            parts.append(_break(element) + (element.text or ""))
+            continue
+        parts.append(_break(element))
+        if element is outer:
+            outer, parts = None, seen
+        parts.append(element.tail or "")
+    return "".join(seen), ["".join(each) for each in hidden]
+
+
+def _break(element: etree._Element) -> str:
+    return "" if _INLINE.fullmatch(element.tag) else "\n"
 
 
 def _is_hidden(element: etree._Element) -> bool:
@@ -61,22 +81,6 @@ def _is_hidden(element: etree._Element) -> bool:
         return True
     style = element.get("style")
     return style is not None and _HIDDEN_STYLE.search("".join(style.lower().split())) is not None
-
-
-def _text(root: etree._Element) -> str:
-    """The text of an element; elements that are not part of a line stand on lines of their own."""
-    parts: list[str] = []
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        if not isinstance(element.tag, str):
-            parts.append(element.tail or "" if event == "end" and element is not root else "")
-            continue
-        if not _INLINE.fullmatch(element.tag):
-            parts.append("\n")
-        if event == "start":
-            parts.append(element.text or "")
-        elif element is not root:
-            parts.append(element.tail or "")
-    return "".join(parts)
 
 
 def _book(data: bytes) -> Iterator[Piece | LeftOut]:
