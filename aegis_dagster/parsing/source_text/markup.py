@@ -32,12 +32,12 @@ _OPTIONS = r"(?:\[[^\]\n]{0,300}\])*"
 
 
 def _lines(match: re.Match[str]) -> str:
-    """The line breaks of a match: the others keep their numbers."""
-    return _line_breaks(match[0])
+    """A space, and the line breaks of a match: the others keep their numbers."""
+    return _apart(match[0])
 
 
-def _line_breaks(text: str) -> str:
-    return "\n" * text.count("\n")
+def _apart(text: str) -> str:
+    return " " + "\n" * text.count("\n")
 
 
 def _accented(match: re.Match[str]) -> str:
@@ -100,7 +100,7 @@ def read(data: bytes, kind: str) -> Iterator[Piece]:
         text = _body(text)
     if kind == "asciidoc":
         blocks = _COMMENT_BLOCK.split(text)
-        text = "".join(_line_breaks(block) if at % 2 else block for at, block in enumerate(blocks))
+        text = "".join(_apart(block) if at % 2 else block for at, block in enumerate(blocks))
     elif kind in _COMMENTS:
         text = _without(text, *_COMMENTS[kind])
     for pattern, replacement in _RULES[kind]:
@@ -113,7 +113,7 @@ def _without(text: str, begin: str, end: str) -> str:
     parts: list[str] = []
     at = 0
     while (start := text.find(begin, at)) >= 0 and (stop := text.find(end, start + len(begin))) >= 0:
-        parts += [text[at:start], _line_breaks(text[start:stop])]
+        parts += [text[at:start], _apart(text[start:stop])]
         at = stop + len(end)
     return "".join([*parts, text[at:]])
 
