@@ -45,10 +45,10 @@ _ADMONITIONS: Final = ("note", "tip", "important", "warning", "caution")
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of an AsciiDoc file, as `readers.Reader` has it."""
-    found = decode(data)
-    warnings = [*found.warnings()]
+    decoded = decode(data)
+    warnings = [*decoded.warnings()]
     builder = Builder(name)
-    reader = _Reader(builder, re.split(r"\r\n|\r|\n", found.text))
+    reader = _Reader(builder, re.split(r"\r\n|\r|\n", decoded.text))
     reader.read()
     if reader.included:
         named = ", ".join(reader.included[:5])

@@ -22,10 +22,11 @@ _UNSEEN: Final = ("STYLE", "REGION")  # how cues look, not what they say
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a file of captions, as `readers.Reader` has it."""
-    found = decode(data)
+    decoded = decode(data)
+    warnings = decoded.warnings()
     builder = Builder(name)
     cues: list[str] = []
-    for number, block in enumerate(_blocks(found.text)):
+    for number, block in enumerate(_blocks(decoded.text)):
         if number == 0 and block[0].lstrip("\ufeff").startswith("WEBVTT"):
             builder.title(block[0].lstrip("\ufeff").removeprefix("WEBVTT").strip(" \t-"))
             builder.paragraph("\n".join(block[1:]))
@@ -40,7 +41,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         if at is None and block[0].strip() not in _UNSEEN:
             builder.paragraph("\n".join(block))
     builder.paragraph("\n".join(cues))
-    return Parsed(builder.document, _ROUTE, found.warnings())
+    return Parsed(builder.document, _ROUTE, warnings)
 
 
 def _blocks(text: str) -> list[list[str]]:

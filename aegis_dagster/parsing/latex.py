@@ -23,9 +23,9 @@ _DOCUMENT: Final = r"\begin{document}"
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a LaTeX file, as `readers.Reader` has it."""
-    found = decode(data)
-    warnings = [*found.warnings()]
-    bare, comments = without_comments(re.sub(r"\r\n?", "\n", found.text))
+    decoded = decode(data)
+    warnings = [*decoded.warnings()]
+    bare, comments = without_comments(re.sub(r"\r\n?", "\n", decoded.text))
     builder = Builder(name)
     reader = _Reader(builder, expanded(bare))
     reader.read()

@@ -10,7 +10,7 @@ from typing import Final
 from lxml import etree
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.encodings import declared_in, decode
 
 _XML_ENTITIES: Final = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _NAMED = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31});")
@@ -23,7 +23,7 @@ def parse_xml(data: bytes) -> etree._Element:
         root = etree.fromstring(data, _parser())
     except (etree.XMLSyntaxError, ValueError, LookupError):
         # What people's programs get wrong: the encoding, and HTML's names for characters.
-        text = _DECLARATION.sub("", decode(data).text.lstrip("\ufeff"))
+        text = _DECLARATION.sub("", decode(data, declared_in(data)).text.lstrip("\ufeff"))
         try:
             root = etree.fromstring(_NAMED.sub(_character, text).encode(), _parser())
         except (etree.XMLSyntaxError, ValueError) as error:
