@@ -44,7 +44,8 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         raise corrupt("LibreOffice cannot open it.")
     count_pages(converted, target, max_pages=options["max_pages"])
     plain = as_plain(converted, target)
-    return replace(reader_of(target)(plain, name=name, kind=target, options=options), route="libreoffice")
+    parsed = reader_of(target)(plain, name=name, kind=target, options=options)
+    return replace(parsed, route="libreoffice", converted=(plain, target))
 
 
 def _is_protected(data: bytes, kind: str) -> bool:

@@ -44,6 +44,7 @@ class Parsed:
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0
+    converted: tuple[bytes, str] | None = None  # what an old format was converted to, and the format of that
 
 
 class Reader(Protocol):

@@ -60,7 +60,7 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     document = parsed.document
     warnings, pictures_left_out = _write_pictures(document, data, kind, out_dir, options)
     document.name = Path(name).stem
-    left_out, incomparable = _write_source_text(data, kind, parsed.left_out, out_dir)
+    left_out, incomparable = _write_source_text(*(parsed.converted or (data, kind)), parsed.left_out, out_dir)
     manifest: dict[str, Any] = {
         "format": kind,
         "route": parsed.route,

@@ -132,6 +132,8 @@ async def test_old_formats_are_read_as_what_they_would_be_today(
         for name, data in files.items():
             manifest, texts[name] = await ask(data, name)
             assert (manifest["format"], manifest["route"]) == (name.rpartition(".")[2], "libreoffice")
+            collected = (tmp_path / "staging" / name / "source_text.json").read_text("utf-8")
+            assert ("4711" if name == "a.xls" else "Quince words.") in collected  # the text that chunks are held to
     assert "4711" in texts.pop("a.xls")
     assert all("Quince words." in text for text in texts.values())
     assert "secret words" not in texts["linked.rtf"]

@@ -8,8 +8,13 @@ from email.message import EmailMessage
 import docx
 import openpyxl
 import pptx
+from docling_core.types.doc.document import DoclingDocument
+from docling_core.types.doc.labels import DocItemLabel
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
+
+from aegis_dagster_tests.support.markup_files import odf
+from aegis_dagster_tests.support.outlook_mail import message, msg
 
 BEFORE, AFTER = "The harbour was quiet that morning.", "Nobody spoke of it until the evening."
 
@@ -95,6 +100,33 @@ def mail(text: str) -> bytes:
     return message.as_bytes()
 
 
+def outlook_mail(text: str) -> bytes:
+    """A mail of one text, as Outlook saves it."""
+    return msg(message({0x0037: "Moorings", 0x0C1A: "Ann", 0x1000: f"{BEFORE}\r\n\r\n{text}\r\n\r\n{AFTER}\r\n"}))
+
+
+def open_document(text: str) -> bytes:
+    """Three paragraphs."""
+    return odf("text", "".join(f"<text:p>{paragraph}</text:p>" for paragraph in (BEFORE, text, AFTER)))
+
+
+def article(text: str) -> bytes:
+    """An article in JATS."""
+    title = f"<article-meta><title-group><article-title>{BEFORE}</article-title></title-group></article-meta>"
+    return (
+        f'<?xml version="1.0"?><article article-type="research-article"><front>{title}</front>'
+        f"<body><p>{text}</p><p>{AFTER}</p></body></article>"
+    ).encode()
+
+
+def docling_json(text: str) -> bytes:
+    """A document as docling writes it."""
+    document = DoclingDocument(name="document")
+    for paragraph in (BEFORE, text, AFTER):
+        document.add_text(DocItemLabel.TEXT, paragraph)
+    return document.model_dump_json().encode()
+
+
 # Suffix -> a function that makes a file with a text in it.
 FILES: Mapping[str, Callable[[str], bytes]] = {
     ".pdf": pdf,
@@ -106,5 +138,12 @@ FILES: Mapping[str, Callable[[str], bytes]] = {
     ".eml": mail,
     ".md": lambda text: f"# {BEFORE}\n\n{text}\n\n{AFTER}\n".encode(),
     ".csv": lambda text: f"part,remark\nP-1,{text}\nP-2,{AFTER}\n".encode(),
+    ".msg": outlook_mail,
+    ".odt": open_document,
+    ".nxml": article,
+    ".json": docling_json,
+    ".adoc": lambda text: f"= {BEFORE}\n\n{text}\n\n{AFTER}\n".encode(),
+    ".tex": lambda text: f"\\begin{{document}}\n{BEFORE}\n\n{text}\n\n{AFTER}\n\\end{{document}}\n".encode(),
+    ".vtt": lambda text: f"WEBVTT\n\n{BEFORE}\n\n00:01.000 --> 00:02.000\n{text}\n\nNOTE {AFTER}\n".encode(),
     ".txt": lambda text: f"{BEFORE}\n\n{text}\n\n{AFTER}\n".encode(),
 }
