@@ -92,7 +92,7 @@ class _SheetWriter:
         if cells := self._sheet.unstored:
             named = ", ".join(cells[:_NAMED]) + (f" and {len(cells) - _NAMED:,} more" if len(cells) > _NAMED else "")
             self._warn(
-                f"has {len(cells):,} formulas without a stored value, which are shown as formulas ({named}): "
+                f"has formulas without a stored value, which are shown as formulas ({named}): "
                 "open the workbook in its program and save it"
             )
         return self._warnings

@@ -56,10 +56,11 @@ Token = tuple[str, str]  # kind: literal, digit, one of .,%/@, power, date, elap
 @dataclass(frozen=True, slots=True)
 class _Section:
     tokens: tuple[Token, ...]
-    condition: tuple[str, Decimal] | None = None
+    condition: tuple[str, Decimal] | None
+    kinds: frozenset[str]
 
     def has(self, *kinds: str) -> bool:
-        return any(kind in kinds for kind, _ in self.tokens)
+        return not self.kinds.isdisjoint(kinds)
 
 
 def number_text(raw: str, code: str, *, date1904: bool = False) -> str:
@@ -107,7 +108,7 @@ def _sections(code: str) -> tuple[_Section, ...]:
     for match in _TOKEN.finditer(code[:_LONGEST_CODE]):
         kind, text = match.lastgroup or "literal", match[match.lastgroup or 0]
         if kind == "sign" and text == ";":
-            sections.append(_Section(tuple(tokens), condition))
+            sections.append(_section(tokens, condition))
             tokens, condition = [], None
         elif kind == "bracket":
             found = _CONDITION.fullmatch(text)
@@ -121,13 +122,17 @@ def _sections(code: str) -> tuple[_Section, ...]:
             tokens.append(("literal", text))
         else:
             tokens.append((text if kind == "sign" else kind, text))
-    return (*sections, _Section(tuple(tokens), condition))
+    return (*sections, _section(tokens, condition))
+
+
+def _section(tokens: Sequence[Token], condition: tuple[str, Decimal] | None) -> _Section:
+    return _Section(tuple(tokens), condition, frozenset(kind for kind, _ in tokens))
 
 
 def _bracket(text: str) -> list[Token]:
     """What stands in square brackets: a currency, elapsed time, or (without a token) colour, condition, language."""
     if text.startswith("$"):
-        return [("literal", text[1:].rsplit("-", 1)[0] if "-" in text else text[1:])]
+        return [("literal", text[1:].partition("-")[0])]
     return [("elapsed", text.lower())] if _ELAPSED.fullmatch(text) else []
 
 

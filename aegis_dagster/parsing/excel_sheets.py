@@ -65,11 +65,8 @@ class Workbook:
 def read_workbook(data: bytes) -> Workbook:
     """The workbook of an office file. Raises DocumentError CORRUPT_FILE if nothing says which sheets it has."""
     book = Workbook(package := OfficePackage(data))
-    main = package.main_part()
-    try:
-        root = package.xml(main)
-    except DamagedPart as error:
-        raise corrupt("its list of sheets cannot be read.") from error
+    main = package.main_part("xl/workbook.xml")
+    root = _list_of_sheets(book, main)
     properties = root.find("{*}workbookPr")
     calculation = root.find("{*}calcPr")
     book.computes_on_load = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
@@ -92,6 +89,17 @@ def read_workbook(data: bytes) -> Workbook:
             sheet.rows.setdefault(row, {})[column] = formula
             sheet.unstored.append(f"{column_name(column)}{row}")
     return book
+
+
+def _list_of_sheets(book: Workbook, main: str) -> etree._Element:
+    try:
+        return book.package.xml(main)
+    except DamagedPart:
+        book.warnings.append("The workbook is damaged: its list of sheets may not be whole.")
+    try:
+        return book.package.xml(main, recover=True)
+    except DamagedPart as error:
+        raise corrupt("its list of sheets cannot be read.") from error
 
 
 def column_name(column: int) -> str:

@@ -100,12 +100,12 @@ class OfficePackage:
         """The parts that a part refers to by relations of this kind."""
         return [item.target for item in self.relations(part).values() if item.kind == kind and not item.external]
 
-    def main_part(self) -> str:
-        """The workbook or the presentation itself. Raises DocumentError CORRUPT_FILE."""
-        for part in self.related("", "officeDocument"):
+    def main_part(self, usual: str) -> str:
+        """The workbook or the presentation itself; `usual`: its usual name. Raises DocumentError CORRUPT_FILE."""
+        for part in (*self.related("", "officeDocument"), usual):
             if part.lower() in self._names:
                 return part
-        raise corrupt("it does not name its main part.")
+        raise corrupt("its main part is missing.")
 
 
 def parse_xml(data: bytes, part: str, *, recover: bool = False) -> etree._Element:

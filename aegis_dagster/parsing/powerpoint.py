@@ -33,7 +33,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
             parsed = _read_plainly(deck, name)
     _complete(parsed.document, deck.slides)
     skipped = sum(str(warning.message).startswith(_SKIPPED) for warning in caught)
-    lost = (f"{skipped} pictures or charts could not be read.",) if skipped else ()
+    lost = (f"Pictures or charts that could not be read: {skipped}.",) if skipped else ()
     said = tuple(dict.fromkeys((*parsed.warnings, *deck.warnings, *lost)))
     return dataclasses.replace(parsed, warnings=said, left_out=tuple(deck.left_out))
 

@@ -56,7 +56,7 @@ class Deck:
         self._package = OfficePackage(data)
         self._read_hidden = read_hidden
         self._changed: dict[str, bytes] = {}
-        self._main = self._package.main_part()
+        self._main = self._package.main_part("ppt/presentation.xml")
         self._running: set[str] = set()  # footers and the like that are read already
         self._standing: dict[str, str] = {}  # layouts and masters that are read already; whether those show masters
 
@@ -83,7 +83,9 @@ class Deck:
     def plain_texts(self, slide: Slide) -> Iterator[tuple[bool, str]]:
         """The texts of a rewritten slide and its notes, shape by shape, each with whether it is the title."""
         for part in (slide.part, *self._package.related(slide.part, "notesSlide")):
-            tree = parse_xml(self._changed[part], part).find("{*}cSld/{*}spTree") if part in self._changed else None
+            if part not in self._changed:
+                continue
+            tree = parse_xml(self._changed[part], part, recover=True).find("{*}cSld/{*}spTree")
             for shape in tree if tree is not None else ():
                 kind = shape.find("{*}nvSpPr/{*}nvPr/{*}ph")
                 title = kind is not None and kind.get("type") in ("title", "ctrTitle")
