@@ -1,6 +1,8 @@
 """Workbooks: every text arrives below the name of its sheet, or is listed as left out."""
 
 import io
+import json
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -9,13 +11,16 @@ from openpyxl.worksheet.table import Table
 
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.left_out import Reason
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.parsing.excel import read
 from aegis_dagster.parsing.excel_regions import find_regions
 from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.settings.stages import ParseSettings
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import archive
 from aegis_dagster_tests.support.chunked_documents import chunk_document, text_in
 from aegis_dagster_tests.support.office_files import NAMESPACES, relations, rows, unpacked, workbook
+from aegis_dagster_tests.support.projects import bring_up, make_project
 
 
 def parsed(data: bytes, *, read_hidden: bool = False) -> Parsed:
@@ -190,6 +195,15 @@ def test_what_nobody_sees_is_not_there(shown: str) -> None:
 def test_left_out_is_counted_in_the_manifest(parse: Parse) -> None:
     counts = parse(everything(), "book.xlsx").manifest["left_out"]
     assert counts == {"hidden_column": 1, "hidden_row": 1, "hidden_sheet": 1, "hidden_text": 2, "other_body": 1}
+
+
+async def test_the_setting_reaches_the_reader_and_has_documents_read_again(tmp_path: Path) -> None:
+    for read_hidden in (False, True):
+        project = make_project(tmp_path, parse=ParseSettings(read_hidden=read_hidden))
+        (tmp_path / "root" / "book.xlsx").write_bytes(everything())
+        await bring_up(project, stages=[Stage.PARSE])
+        newest = max((tmp_path / "home").rglob("manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+        assert ("hidden_sheet" in json.loads(newest.read_text())["left_out"]) is not read_hidden
 
 
 def test_a_formula_without_a_value_is_warned_of() -> None:

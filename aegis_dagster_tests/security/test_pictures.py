@@ -214,4 +214,5 @@ def test_another_limit_lets_documents_be_parsed_again_and_the_defaults_change_no
         return Project(Settings(home=tmp_path, parse=ParseSettings(**parse))).identities.by_stage[Stage.PARSE]
 
     assert "pictures" not in identity() and identity() == identity(max_pictures=2000)
-    assert len({identity(), identity(max_pictures=1), identity(max_picture_megabytes=1)}) == 3
+    changes: list[dict[str, Any]] = [{}, {"max_pictures": 1}, {"max_picture_megabytes": 1}, {"read_hidden": True}]
+    assert len({identity(**change) for change in changes}) == 4
