@@ -62,6 +62,8 @@ def _add_series(chart: Chart, series: etree._Element, values: "_Values") -> None
     chart.series.append((" ".join(values.of(name)), values.of(numbers)))
     chart.categories = chart.categories or values.of(categories)
     chart.others += [text for label in series.iterfind("{*}dLbls/{*}dLbl/{*}tx") if (text := body_text(label))]
+    for cache in series.iter("{*}dlblRangeCache"):  # labels that are taken from cells
+        chart.others += [text for point in cache.iter("{*}v") if (text := (point.text or "").strip())]
     chart.others += [name for line in series.iterfind("{*}trendline/{*}name") if (name := (line.text or "").strip())]
 
 

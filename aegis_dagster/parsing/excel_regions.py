@@ -9,6 +9,8 @@ from aegis_dagster.parsing.excel_sheets import Range
 
 # Islands lie in islands only so deep: what is left is one table.
 _DEEPEST: Final = 8
+# Further declared tables are found like any other island.
+_MOST_TABLES: Final = 200
 # An area with fewer cells than this share of it is no table, unless it is small.
 _SPARSE: Final = 20
 _SMALL: Final = 2_000
@@ -45,7 +47,7 @@ def find_regions(cells: dict[int, dict[int, str]], merged: Iterable[Range], tabl
     spans = {(row, column): (last_row, last_column) for row, column, last_row, last_column in merged}
     rest: Rows = [(row, dict(sorted(cells[row].items()))) for row in sorted(cells)]
     found: list[Region] = []
-    for area in sorted(set(tables)):
+    for area in sorted(set(tables))[:_MOST_TABLES]:
         inside, rest = _cut_out(rest, area)
         if inside:
             found += _leaf(inside, spans, declared=True)

@@ -220,7 +220,7 @@ class _SheetReader:
         match local_name(element):
             case "row":
                 self._take_row(element)
-            case "col" if element.get("hidden") in ("1", "true") or element.get("width") == "0":
+            case "col" if element.get("hidden") in ("1", "true") or _is_nothing(element.get("width")):
                 last = min(whole_number(element.get("max", "")), _LAST_COLUMN)
                 sheet.hidden_columns.append((whole_number(element.get("min", "")), last))
             case "mergeCell":
@@ -237,7 +237,7 @@ class _SheetReader:
 
     def _take_row(self, element: etree._Element) -> None:
         self._row = whole_number(element.get("r", ""), self._row + 1)
-        if element.get("hidden") in ("1", "true") or element.get("ht") == "0":
+        if element.get("hidden") in ("1", "true") or _is_nothing(element.get("ht")):
             self._sheet.hidden_rows.add(self._row)
         cells: dict[int, str] = {}
         column = 0
@@ -279,7 +279,7 @@ class _SheetReader:
         else:
             raw = value
         shown = self._shown(raw, kind, cell.get("s", "0"))
-        if not shown and raw and (hidden := self._shown(raw, kind, "").strip()):
+        if not shown and raw and (hidden := self._shown(raw, kind, "").strip()) not in ("", "0"):
             self._sheet.masked.append((self._row, column, hidden))
         return shown
 
@@ -323,6 +323,11 @@ class _SheetReader:
         shown = element.get("display") or (relation.target if relation else "") or element.get("location", "")
         if row and column and shown:
             self._sheet.rows.setdefault(row, {}).setdefault(column, shown)
+
+
+def _is_nothing(size: str | None) -> bool:
+    """Whether a width or a height is zero: hidden with the mouse."""
+    return size is not None and size != "" and not size.strip("0.")
 
 
 def _furniture(text: str) -> Iterator[str]:

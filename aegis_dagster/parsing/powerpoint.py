@@ -63,16 +63,21 @@ def _place(number: int) -> "ProvenanceItem":
 
 
 def _complete(document: "DoclingDocument", slides: list[Slide]) -> None:
-    """Put the title of each slide before its other texts, and its comments after them."""
+    """Put the title of each slide above its other texts and no others, and its comments below them."""
     from docling_core.types.doc.common.content_layer import ContentLayer
     from docling_core.types.doc.items.text import TitleItem
     from docling_core.types.doc.labels import DocItemLabel
 
     groups = {group.name: group for group in document.groups}
+    under_title = False
     for number, slide in enumerate(slides):
         group = groups.get(f"slide-{number}")
-        if group is None:
+        if group is None or not (group.children or slide.notes):
             continue
+        titled = any(isinstance(child.resolve(document), TitleItem) for child in group.children)
+        if under_title and not titled:  # it does not belong below the title of the slide before
+            document.add_title("", prov=_place(number), parent=group)
+        under_title = titled
         group.children.sort(key=lambda child: not isinstance(child.resolve(document), TitleItem))
         for text in slide.notes:
             notes = ContentLayer.NOTES

@@ -181,7 +181,8 @@ class Deck:
             if part not in self._standing:
                 texts, shows = self._read_standing(part)
                 self._standing[part] = shows
-                yield from texts
+                yield from (text for text in texts if text not in self._running)
+                self._running.update(texts)
             shows = self._standing[part]
 
     def _read_standing(self, part: str) -> tuple[list[str], str]:

@@ -58,7 +58,8 @@ CHART = f"""<c:chartSpace {NAMESPACES}><c:chart><c:title>{RICH.format(text="Peri
 <c:ser><c:tx><c:strRef><c:f>x</c:f><c:strCache><c:pt idx="0"><c:v>Citrine</c:v></c:pt></c:strCache></c:strRef></c:tx>
 <c:cat><c:strRef><c:f>x</c:f><c:strCache><c:pt idx="0"><c:v>Beryl</c:v></c:pt></c:strCache></c:strRef></c:cat>
 <c:val><c:numRef><c:f>x</c:f><c:numCache><c:formatCode>0.0%</c:formatCode><c:pt idx="0"><c:v>0.125</c:v></c:pt>
-</c:numCache></c:numRef></c:val></c:ser></c:barChart><c:catAx><c:title>{RICH.format(text="Olivine")}</c:title></c:catAx>
+</c:numCache></c:numRef></c:val><c:extLst><c:ext><c:datalabelsRange><c:dlblRangeCache><c:pt idx="0"><c:v>Hematite</c:v>
+</c:pt></c:dlblRangeCache></c:datalabelsRange></c:ext></c:extLst></c:ser></c:barChart><c:catAx><c:title>{RICH.format(text="Olivine")}</c:title></c:catAx>
 <c:valAx><c:title>{RICH.format(text="Kunzite")}</c:title></c:valAx></c:plotArea></c:chart></c:chartSpace>"""
 VML = 'xmlns:v="urn:schemas-microsoft-com:vml" xmlns:x="urn:schemas-microsoft-com:office:excel"'
 CONTROL = (
@@ -154,7 +155,7 @@ SEEN = [
         "Zircon",
         "Word.Document.12",
     ),
-    *("Peridot", "Citrine", "Beryl", "12.5%", "Olivine", "Kunzite", "Morganite"),
+    *("Peridot", "Citrine", "Beryl", "12.5%", "Olivine", "Kunzite", "Morganite", "Hematite"),
     *("Feldspar", "B1 by Quartz", "Mica", "A3 by Basalt on 2026-06-18", "Gneiss"),
 ]
 HIDDEN = {
@@ -283,7 +284,7 @@ def test_charts_without_kept_values_take_those_of_their_cells() -> None:
 
 
 def test_hidden_columns_do_not_tear_a_table() -> None:
-    content = '<cols><col min="2" max="2" width="0"/></cols>' + rows(["Part", "Cost", "Price"], ["Valve", "3", "7"])
+    content = '<cols><col min="2" max="2" width="0.0"/></cols>' + rows(["Part", "Cost", "Price"], ["Valve", "3", "7"])
     assert "| Part | Price |\n| - | - |\n| Valve | 7 |" in text_of(workbook([("S", content)]))
 
 

@@ -217,6 +217,19 @@ def test_notes_and_comments_stand_below_the_title_of_their_slide() -> None:
     assert under == {"Cumin": ("Basil",), "Mint": ("Basil",), "Linden": ("Sorrel",)}
 
 
+def test_a_slide_without_a_title_has_not_that_of_the_slide_before() -> None:
+    deck = Presentation()
+    for layout, text in ((5, "one"), (6, "two"), (6, "three"), (5, "four")):
+        slide = deck.slides.add_slide(deck.slide_layouts[layout])
+        slide.shapes.add_textbox(*BOX).text_frame.text = text
+        if slide.shapes.title is not None:
+            slide.shapes.title.text = f"Title of {text}"
+    made = io.BytesIO()
+    deck.save(made)
+    found = [(chunk.headings, chunk.text.split()) for chunk in chunks_of(made.getvalue())]
+    assert found == [(("Title of one",), ["one"]), ((), ["two", "three"]), (("Title of four",), ["four"])]
+
+
 def test_an_embedded_object_is_warned_of() -> None:
     assert any("Slide 1 holds an embedded object (Excel.Sheet.12)" in text for text in parsed(everything()).warnings)
 
