@@ -28,8 +28,9 @@ from PIL import Image
 from aegis_dagster.parsing.excel_charts import Chart
 from aegis_dagster.parsing.excel_drawings import Drawn
 from aegis_dagster.parsing.excel_notes import Note
+from aegis_dagster.parsing.excel_references import Range, column_name
 from aegis_dagster.parsing.excel_regions import Region
-from aegis_dagster.parsing.excel_sheets import Range, Sheet, column_name, read_workbook
+from aegis_dagster.parsing.excel_sheets import Sheet, read_workbook
 from aegis_dagster.parsing.excel_view import View, views_of
 from aegis_dagster.parsing.readers import Parsed
 

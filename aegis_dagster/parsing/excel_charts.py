@@ -8,7 +8,7 @@ from lxml import etree
 
 from aegis_dagster.parsing.drawing_text import body_text
 from aegis_dagster.parsing.excel_numbers import GENERAL, number_text
-from aegis_dagster.parsing.excel_sheets import whole_number
+from aegis_dagster.parsing.excel_references import whole_number
 from aegis_dagster.parsing.office_package import local_name
 
 _MOST_POINTS: Final = 20_000  # of one series

@@ -8,7 +8,8 @@ from lxml import etree
 
 from aegis_dagster.parsing.drawing_text import alternative_text, body_text, chosen, diagram_lines, is_hidden
 from aegis_dagster.parsing.excel_charts import Chart, Resolve, read_chart
-from aegis_dagster.parsing.excel_sheets import Range, Sheet, Workbook, whole_number
+from aegis_dagster.parsing.excel_references import Range, whole_number
+from aegis_dagster.parsing.excel_sheets import Sheet, Workbook
 from aegis_dagster.parsing.office_package import DamagedPart, local_name, relation_id
 
 _SHAPES: Final = ("sp", "cxnSp", "pic", "graphicFrame", "grpSp")

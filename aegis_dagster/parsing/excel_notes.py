@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from aegis_dagster.parsing.excel_sheets import Sheet, Workbook, cell_of, text_of, whole_number
+from aegis_dagster.parsing.excel_references import cell_of, whole_number
+from aegis_dagster.parsing.excel_sheets import Sheet, Workbook, text_of
 from aegis_dagster.parsing.office_package import DamagedPart
 
 # Older programs see a thread as a note by this author, with an explanation before its text.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aegis_dagster.parsing.excel_sheets import Range
+from aegis_dagster.parsing.excel_references import Range
 
 # Islands lie in islands only so deep: what is left is one table.
 _DEEPEST: Final = 8

@@ -6,17 +6,15 @@ Nothing is left out here; a damaged part costs itself and leaves a warning.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, TypeVar
 
 from lxml import etree
 
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.excel_numbers import BUILT_IN, GENERAL, number_text, string_text
+from aegis_dagster.parsing.excel_references import LAST_COLUMN, Range, cell_of, column_name, range_of, whole_number
 from aegis_dagster.parsing.office_package import DamagedPart, OfficePackage, local_name, relation_id
 
-_LAST_COLUMN: Final = 16_384
-_LAST_ROW: Final = 1_048_576
 _ESCAPED: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _NEWER_FUNCTION: Final = re.compile(r"\b_xl(?:fn|ws|udf)\.(?:_xl(?:fn|ws)\.)?")  # prefixes that no program shows
 _MIDNIGHT: Final = re.compile(r"T00:00(:00(\.0+)?)?Z?$")
@@ -24,7 +22,6 @@ _MIDNIGHT: Final = re.compile(r"T00:00(:00(\.0+)?)?Z?$")
 _FIELD: Final = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{2}[0-9A-Fa-f+-]{4}|\d+|[A-Za-z&])')
 
 _Item = TypeVar("_Item")
-Range = tuple[int, int, int, int]  # first row, first column, last row, last column; 1-based
 
 
 @dataclass(slots=True)
@@ -100,44 +97,6 @@ def _list_of_sheets(book: Workbook, main: str) -> etree._Element:
         return book.package.xml(main, recover=True)
     except DamagedPart as error:
         raise corrupt("its list of sheets cannot be read.") from error
-
-
-def column_name(column: int) -> str:
-    """A column's letters: 1 is A."""
-    letters = ""
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
-
-
-@lru_cache(maxsize=_LAST_COLUMN)
-def column_number(letters: str) -> int:
-    """The column of these letters, 0 for none."""
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number
-
-
-def cell_of(reference: str) -> tuple[int, int]:
-    """Row and column of a reference such as `$B$7`; 0 for what it does not say."""
-    reference = reference.replace("$", "")
-    letters = reference.rstrip("0123456789")
-    column = column_number(letters) if letters.isalpha() and letters.isascii() and len(letters) <= 3 else 0
-    return whole_number(reference[len(letters) :]), column
-
-
-def whole_number(text: str, default: int = 0) -> int:
-    """The number that an attribute writes; `default` for anything else."""
-    return int(text) if text.isdecimal() and len(text) < 10 else default
-
-
-def range_of(reference: str) -> Range:
-    """The cells of a reference such as `A1:C9`, `B:B` or `B2`, within the limits of a sheet."""
-    first, _, last = reference.partition(":")
-    (row, column), (last_row, last_column) = cell_of(first), cell_of(last or first)
-    return row or 1, column or 1, last_row or _LAST_ROW, last_column or _LAST_COLUMN
 
 
 def text_of(element: etree._Element) -> str:
@@ -221,7 +180,7 @@ class _SheetReader:
             case "row":
                 self._take_row(element)
             case "col" if element.get("hidden") in ("1", "true") or _is_nothing(element.get("width")):
-                last = min(whole_number(element.get("max", "")), _LAST_COLUMN)
+                last = min(whole_number(element.get("max", "")), LAST_COLUMN)
                 sheet.hidden_columns.append((whole_number(element.get("min", "")), last))
             case "mergeCell":
                 sheet.merged.append(range_of(element.get("ref", "")))

@@ -9,8 +9,9 @@ from typing import Final
 from aegis_dagster.domain.left_out import LeftOut, Reason
 from aegis_dagster.parsing.excel_drawings import Drawn, controls_on, drawn_on
 from aegis_dagster.parsing.excel_notes import Note, notes_on
+from aegis_dagster.parsing.excel_references import Range, column_name, range_of
 from aegis_dagster.parsing.excel_regions import Region, find_regions
-from aegis_dagster.parsing.excel_sheets import Range, Sheet, Workbook, column_name, range_of
+from aegis_dagster.parsing.excel_sheets import Sheet, Workbook
 
 # A reference to cells of a sheet; charts name several of them in brackets.
 _REFERENCE: Final = re.compile(r"(?:'((?:[^']|'')*)'|([^'!,()]+))!(\$?[A-Z]*\$?\d*(?::\$?[A-Z]*\$?\d*)?)")
