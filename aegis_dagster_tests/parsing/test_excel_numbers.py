@@ -90,8 +90,8 @@ def test_texts() -> None:
     assert string_text("secret", ";;;") == ""
 
 
-@given(st.decimals(-(10**10), 10**10, allow_nan=False, places=4), st.integers(0, 4))  # 15 digits, as Excel
-def test_two_ways_to_round_agree(value: Decimal, places: int) -> None:
+@given(st.decimals(-(10**10), 10**10, allow_nan=False, places=4), st.integers(0, 4))
+def test_what_is_shown_is_the_value_within_half_a_place(value: Decimal, places: int) -> None:
     code = "0" if not places else "0." + "0" * places
     shown = Decimal(number_text(str(value), code))
     assert abs(shown - value) <= Decimal(5).scaleb(-places - 1)
