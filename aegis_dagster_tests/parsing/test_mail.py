@@ -14,7 +14,7 @@ from aegis_dagster.parsing.mail import read
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import one_page_pdf, picture
-from aegis_dagster_tests.support.chunked_documents import chunk_document
+from aegis_dagster_tests.support.chunked_documents import chunk_document, chunk_parsed
 from aegis_dagster_tests.support.outlook_mail import attached_mail, attachment, message, msg
 
 OPTIONS = {"pdf_route": "rules", "docling_models": None, "ocr": True}
@@ -129,6 +129,36 @@ def test_a_word_in_an_attached_document_is_left_out_as_that_of_another_document(
     left_out = parsed_mail(DOCUMENTS[place]()).left_out
     assert [item.reason for item in left_out if WORD in item.text] == ["own_document"]
     assert WORD not in text_of(DOCUMENTS[place]())
+
+
+ODD: dict[str, Callable[[], bytes]] = {
+    "list footer behind base64": lambda: raw(
+        "Subject: x",
+        "Content-Transfer-Encoding: base64",
+        body=base64.encodebytes("Der Körper.".encode()) + b"____\r\nTo unsubscribe, write to the owner.\r\n",
+    ),
+    "header in Windows-1252": lambda: "Subject: Größe\r\nFrom: Jürgen <j@example.org>\r\n\r\nText".encode("cp1252"),
+    "whole mail in UTF-16": lambda: "Subject: Größe\r\n\r\nText".encode("utf-16"),
+    "Japanese that declares ASCII": lambda: raw(
+        "Subject: x", "Content-Type: text/plain; charset=us-ascii", body="請求書の番号".encode("iso-2022-jp")
+    ),
+    "UTF-8 that declares Latin-1": lambda: raw(
+        "Subject: x", "Content-Type: text/plain; charset=iso-8859-1", body="請求書の番号".encode()
+    ),
+    "files between HTML": lambda: mixed(
+        "Content-Type: text/html\r\n\r\n<p>Hello words</p>",
+        "Content-Disposition: inline; filename=a.pdf\r\n\r\n%PDF",
+        "Content-Type: text/html\r\n\r\n<p>more words</p>",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*PLACES, *DOCUMENTS, *ODD])
+def test_the_second_reading_of_a_mail_finds_nothing_that_its_chunks_lack(parse: Parse, name: str) -> None:
+    made = (PLACES | DOCUMENTS | ODD)[name]()
+    parsed = parse(made if isinstance(made, bytes) else made.as_bytes(), "mail.eml")
+    report = chunk_parsed(parsed.folder).report
+    assert (report["coverage"], report["missing"]) == (1.0, [])
 
 
 def test_of_two_bodies_the_richer_is_read_and_the_other_is_left_out_by_its_reason() -> None:

@@ -1,9 +1,11 @@
 """The text of mails: fields, every text part, names of attachments."""
 
+import codecs
 import email
 import io
 from collections import Counter
 from collections.abc import Iterator
+from email.errors import InvalidBase64CharactersDefect
 from email.header import decode_header, make_header
 from email.message import Message
 
@@ -20,9 +22,13 @@ def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
     if kind == "msg":
         yield from _outlook(data)
         return
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = decode(data).text.encode()
     message = email.message_from_bytes(data)
-    for field in _FIELDS:
-        yield Piece(field, "\n".join(_decoded(str(value)) for value in message.get_all(field, [])))
+    for name, value in message.raw_items():
+        if name.lower() in _FIELDS:
+            written = str(value).encode("ascii", "surrogateescape")  # bytes that are not ASCII are surrogates
+            yield Piece(name.lower(), _decoded(decode(written).text))
     yield from _part(message)
 
 
@@ -39,6 +45,8 @@ def _part(part: Message) -> Iterator[Piece | LeftOut]:
         yield Piece("attachment", _decoded(name))
     elif part.get_content_type() == "multipart/alternative":
         yield from _alternatives(part)
+    elif part.get_content_type() == "message/rfc822":
+        return  # a document of its own
     elif part.is_multipart():
         for inner in _inner(part):
             yield from _part(inner)
@@ -72,13 +80,27 @@ def _alternatives(part: Message) -> Iterator[Piece | LeftOut]:
 
 def _text(part: Message) -> Iterator[Piece | LeftOut]:
     payload = part.get_payload(decode=True)
-    text = decode(payload, part.get_content_charset()).text if isinstance(payload, bytes) else ""
+    if any(isinstance(defect, InvalidBase64CharactersDefect) for defect in part.defects):
+        return  # a footer behind base64 makes rubbish of it
+    text = decode(payload, _charset(part, payload)).text if isinstance(payload, bytes) else ""
     if part.get_content_subtype() == "html":
         yield from page_texts(text, "body")
     elif part.get_content_subtype() == "calendar":
         yield Piece("calendar", _calendar(text))
     else:
         yield Piece("body", text)
+
+
+def _charset(part: Message, payload: bytes) -> str | None:
+    """As declared; None where many mails declare one and have another: UTF-8 and 7-bit Japanese."""
+    declared = part.get_content_charset()
+    if b"\x1b$" in payload:
+        return None
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return declared
+    return None if declared in ("us-ascii", "iso-8859-1", "windows-1252") else declared
 
 
 def _calendar(text: str) -> str:
