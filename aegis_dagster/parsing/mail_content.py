@@ -9,7 +9,7 @@ from typing import Final
 
 from aegis_dagster.parsing.formats import SUPPORTED
 from aegis_dagster.parsing.mail_calendar import calendar_entries
-from aegis_dagster.parsing.mail_parts import REPORTS, Part, read_parts
+from aegis_dagster.parsing.mail_parts import REPORTS, SIGNED_OR_ENCRYPTED, Part, read_parts
 from aegis_dagster.parsing.mail_text import decoded, unflowed
 
 # Content type -> the suffix of its files, for attachments whose name has none.
@@ -18,6 +18,14 @@ _SUFFIXES: Final[dict[str, str]] = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/rtf": ".rtf",
+    "text/rtf": ".rtf",
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.oasis.opendocument.presentation": ".odp",
     "application/vnd.ms-outlook": ".msg",
     "application/epub+zip": ".epub",
     "message/rfc822": ".eml",
@@ -34,7 +42,6 @@ _SUFFIXES: Final[dict[str, str]] = {
 }
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALENDARS: Final = ("text/calendar", "application/ics")
-_ENCRYPTED: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _OUTLOOK: Final = ("application/ms-tnef", "application/vnd.ms-tnef")
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 _LONGEST_NAME: Final = 180  # bytes; file systems allow 255
@@ -121,7 +128,7 @@ class _Reader:
         elif kind == "multipart/encrypted":
             self._encrypted("PGP")
             yield from (self._attachment(each, unread="it is encrypted") for each in part.parts)
-        elif kind.startswith("multipart/"):
+        elif kind.startswith("multipart/") or (kind in SIGNED_OR_ENCRYPTED and part.parts):
             for each in part.parts:
                 yield from self.items(each, related=related or kind == "multipart/related")
         elif part.parts or part.incomplete or not self._is_text(part):
@@ -188,12 +195,12 @@ class _Reader:
 
     def _file(self, part: Part, related: bool) -> Iterator[Body | Attachment]:
         kind = part.content_type
-        if kind in _ENCRYPTED and "signed" not in part.parameter("smime-type").lower():
+        if kind in SIGNED_OR_ENCRYPTED and "signed" in part.parameter("smime-type").lower():
+            yield self._attachment(part, unread="the signature that encloses the mail is damaged")
+            return
+        if kind in SIGNED_OR_ENCRYPTED:
             self._encrypted("S/MIME")
             yield self._attachment(part, unread="it is encrypted")
-            return
-        if kind in _ENCRYPTED:
-            yield self._attachment(part, unread="it holds the signed mail in a form that is not read")
             return
         data = part.content()[0]
         if kind in _CALENDARS and (entries := calendar_entries(self._decoded(data, part))):

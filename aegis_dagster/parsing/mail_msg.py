@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.checks import corrupt
-from aegis_dagster.parsing.mail_parts import Part
+from aegis_dagster.parsing.mail_parts import SIGNED_OR_ENCRYPTED, Part, header_fields, read_parts, to_bytes
 from aegis_dagster.parsing.mail_rtf import text_of_compressed_rtf
+from aegis_dagster.parsing.mail_signed import signed_content
 
 if TYPE_CHECKING:
     from oxmsg.storage import Storage
@@ -64,8 +65,6 @@ def _mail(storage: "Storage", offset: int, depth: int) -> Part:
 
 def _fields(values: "_Values", storage: "Storage") -> Iterator[tuple[str, bytes]]:
     """The header that came with the mail; of a mail that was never sent, what the properties say."""
-    from aegis_dagster.parsing.mail_parts import header_fields
-
     sent = header_fields(values.text(_HEADERS).encode("utf-8", "replace"))
     kept = {name: value for name, value in reversed(sent) if name in _KEPT}
     people: dict[str, list[str]] = {}
@@ -90,8 +89,6 @@ def _attachment(storage: "Storage", depth: int) -> Part:
     inner = next((each for each in storage.storages if each.name == _NESTED), None)
     fields = [("content-disposition", b"attachment")]
     if inner is not None:
-        from aegis_dagster.parsing.mail_parts import to_bytes
-
         part = Part([*fields, ("content-type", b"message/rfc822")], b"")
         if depth >= _DEEPEST:
             part.incomplete = f"more than {_DEEPEST} mails are nested in one another"
@@ -100,7 +97,12 @@ def _attachment(storage: "Storage", depth: int) -> Part:
         part.body = to_bytes(part.parts[0])
         return part
     kind = values.text(_MIME).strip().lower() or "application/octet-stream"
-    part = Part([*fields, ("content-type", _one_line(kind))], values.data(_DATA))
+    data = values.data(_DATA)
+    if kind.startswith("multipart/"):  # a signed mail: all its parts, with their header
+        return read_parts(data)
+    if kind in SIGNED_OR_ENCRYPTED and (signed := signed_content(data)):
+        return read_parts(signed)
+    part = Part([*fields, ("content-type", _one_line(kind))], data)
     if cited := values.text(_CONTENT_ID):
         part.fields.append(("content-id", _one_line(cited)))
     part.given_name = name

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
+from aegis_dagster.parsing.mail_signed import signed_content
 from aegis_dagster.parsing.mail_text import encoded_words, header_line, header_text, without_transfer_encoding
 
 _MAX_DEPTH: Final = 20  # of parts in parts
@@ -22,6 +23,7 @@ _LONGEST_VALUE: Final = 4_000  # characters of a header with parameters; splitti
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _MBOX: Final = (b"From ", b">From ")
 _GUESSED_BOUNDARY = re.compile(rb"(?m)^--([^\s-][^\r\n]{0,69})\r?\n(?=[Cc]ontent-)")
+SIGNED_OR_ENCRYPTED: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 # Parts that are read as text although their type says that they are mails.
 REPORTS: Final = ("message/delivery-status", "message/disposition-notification", "message/feedback-report")
 
@@ -139,6 +141,9 @@ class _Reader:
             part.fields.append(("content-type", default.encode()))
         self._parts += 1
         kind = part.content_type
+        if kind in SIGNED_OR_ENCRYPTED and depth < _MAX_DEPTH and (signed := signed_content(part.content()[0])):
+            part.parts = [self.read(signed, "text/plain", depth + 1)]
+            return part
         nested = kind.startswith("multipart/") or (kind.startswith("message/") and kind not in REPORTS)
         if not nested or kind in ("message/partial", "message/external-body"):
             return part

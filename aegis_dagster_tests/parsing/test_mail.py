@@ -349,6 +349,39 @@ def test_an_encrypted_mail_says_so(data: bytes, how: str) -> None:
     )
 
 
+def der(tag: int, *inside: bytes) -> bytes:
+    content = b"".join(inside)
+    return bytes((tag, 0x82)) + len(content).to_bytes(2, "big") + content
+
+
+def signed(*, in_pieces: bool) -> bytes:
+    """CMS signed data that encloses a mail, without certificates and signatures."""
+    inner = f"Content-Type: text/plain\r\n\r\n{WORD} is signed.".encode()
+    octets = der(0x04, inner)
+    if in_pieces:  # of indefinite length, as programs write that do not know the end
+        octets = b"\x24\x80" + b"".join(der(0x04, inner[at : at + 9]) for at in range(0, len(inner), 9)) + b"\0\0"
+    data, signed_data = (der(0x06, bytes.fromhex(f"2a864886f70d01070{number}")) for number in (1, 2))
+    enclosed = der(0x30, data, der(0xA0, octets))
+    return der(0x30, signed_data, der(0xA0, der(0x30, der(0x02, b"\x01"), der(0x31), enclosed)))
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_mail_enclosed_in_its_signature_is_read(in_pieces: bool) -> None:
+    enclosing = base64.encodebytes(signed(in_pieces=in_pieces))
+    head = ("Content-Type: application/pkcs7-mime; name=smime.p7m", "Content-Transfer-Encoding: base64")
+    data = raw("Subject: Signed", *head, body=enclosing)
+    assert f"{WORD} is signed." in text_of(data) and parsed_mail(data).warnings == ()
+    cut = parsed_mail(raw("Subject: Signed", *head, body=enclosing[:80]))
+    assert "encrypted" in cut.warnings[0]
+
+
+def test_a_signed_outlook_mail_is_read() -> None:
+    entity = mixed("Content-Type: text/plain\r\n\r\nInside", "Content-Type: application/pkcs7-signature\r\n\r\nx")
+    for data, kind in ((entity, "multipart/signed"), (signed(in_pieces=True), "application/pkcs7-mime")):
+        made = message({0x37: "Signed"}, attachments=(attachment("smime.p7m", data, kind=kind),))
+        assert {"Inside", WORD} & set(text_of(msg(made), "msg").split())
+
+
 def test_a_mail_whose_parts_are_nested_without_end_is_read_as_far_as_it_is_sane() -> None:
     levels = "".join(f'Content-Type: multipart/mixed; boundary="b{n}"\r\n\r\n--b{n}\r\n' for n in range(3_000))
     parsed = parsed_mail(b"Subject: Deep\r\n" + levels.encode())
