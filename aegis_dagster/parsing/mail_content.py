@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from aegis_dagster.parsing.formats import SUPPORTED
+from aegis_dagster.errors import DocumentError
+from aegis_dagster.parsing.formats import SUPPORTED, check_kind
 from aegis_dagster.parsing.mail_calendar import calendar_entries
 from aegis_dagster.parsing.mail_parts import REPORTS, SIGNED_OR_ENCRYPTED, Part, read_parts
 from aegis_dagster.parsing.mail_text import decoded, unflowed
@@ -43,6 +44,7 @@ _SUFFIXES: Final[dict[str, str]] = {
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALENDARS: Final = ("text/calendar", "application/ics")
 _OUTLOOK: Final = ("application/ms-tnef", "application/vnd.ms-tnef")
+_READABLE: Final = ("text/", "application/json", "application/xml")  # what is no document is shown in the mail
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 _LONGEST_NAME: Final = 180  # bytes; file systems allow 255
 _LONGEST_TEXT: Final = 1_000_000  # bytes of an attached text that is shown in the mail
@@ -82,8 +84,8 @@ class Attachment:
     @property
     def is_document(self) -> bool:
         """Whether it is a document of its own."""
-        suffix = PurePosixPath(self.name).suffix.lower()
-        return not (self.unread or self.shown or self.is_picture) and bool(self.data) and suffix in SUPPORTED
+        aside = self.unread or self.shown or self.is_picture or self.content_type in _SIGNATURES
+        return not aside and bool(self.data) and PurePosixPath(self.name).suffix.lower() in SUPPORTED
 
 
 @dataclass(slots=True)
@@ -211,7 +213,7 @@ class _Reader:
         inside = cited or part.disposition == "inline" or (related and bool(part.content_id))
         picture = kind.startswith("image/") and inside
         attachment = self._attachment(part, is_picture=picture)
-        if kind.startswith("text/") and attachment.unread and len(data) <= _LONGEST_TEXT:
+        if kind.startswith(_READABLE) and attachment.unread and len(data) <= _LONGEST_TEXT:
             shown = Attachment(attachment.name, kind, data, shown=True)
             yield Body([Text("plain", self._decoded(data, part), shown.name)])
             yield shown
@@ -294,6 +296,8 @@ def _why_unread(name: str, kind: str, data: bytes) -> str:
         return "it is in Outlook's own format (TNEF); ask for the mail in HTML or plain text"
     if data.lstrip().startswith(b"-----BEGIN PGP MESSAGE-----") or suffix in (".pgp", ".gpg", ".p7m"):
         return "it is encrypted"
+    if data.lstrip().startswith(b"-----BEGIN PGP "):
+        return "it is a key or a signature"
     if kind == "message/external-body":
         return "the mail holds only the address at which it lies"
     if kind == "message/partial":
@@ -302,6 +306,11 @@ def _why_unread(name: str, kind: str, data: bytes) -> str:
         return "archives are not unpacked; unpack it into the watched folder"
     if suffix not in SUPPORTED:
         return f"files named {suffix or 'without a suffix'} are not read"
+    if suffix in (".json", ".xml"):  # of which only some kinds are documents
+        try:
+            check_kind(data, suffix)
+        except DocumentError as error:
+            return error.message[0].lower() + error.message[1:].rstrip(".")
     return ""
 
 

@@ -96,6 +96,7 @@ PLACES: dict[str, Callable[[], bytes | EmailMessage]] = {
     "name of an attachment": lambda: attached(f"{WORD}.bin"),
     "name of a picture": lambda: attached(f"{WORD}.gif", picture("GIF"), "image", "gif"),
     "attached text of another kind": lambda: attached("fix.patch", WORD.encode(), "text", "x-patch"),
+    "attached JSON": lambda: attached("data.json", f'{{"name": "{WORD}"}}'.encode(), "application", "json"),
     "text after an attachment": lambda: mixed(
         "Content-Type: text/plain\r\n\r\nBody",
         'Content-Type: application/pdf; name="a.pdf"\r\n\r\n%PDF',

@@ -113,6 +113,22 @@ def test_number_and_size_are_limited(tmp_path: Path) -> None:
     assert by_size.beyond[0] == ("2.txt", "the documents of the mail have more than 1 MB (mail.max_megabytes)")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "data"),
+    [
+        ("signature.asc", "pgp-signature", b"-----BEGIN PGP SIGNATURE-----"),
+        ("key.asc", "octet-stream", b"-----BEGIN PGP PUBLIC KEY BLOCK-----"),
+        ("data.json", "json", b'{"rows": [1, 2]}'),
+        ("smime.p7s", "pkcs7-signature", b"\x30"),
+        ("empty.pdf", "pdf", b""),
+    ],
+)
+def test_what_nobody_reads_is_no_document(name: str, kind: str, data: bytes) -> None:
+    made = mail("One")
+    made.add_attachment(data, maintype="application", subtype=kind, filename=name)
+    assert attached_documents(made.as_bytes(), ".eml", AttachmentLimits()).documents == ()
+
+
 def test_an_outlook_mail_has_its_documents_too(root: Root) -> None:
     inner = message({0x37: "Inner"}, header=24, attachments=(attachment("in.txt", b"In"),))
     parts = (attachment("offer.pdf", b"%PDF"), attached_mail(inner))
