@@ -71,11 +71,11 @@ class _Mail:
         for each in content.attachments:  # that no text shows
             if each.is_picture and self._has_room(each):
                 self._html(Text("html", '<img src="cid:it">'), Content(attachments=[replace(each, content_id="it")]))
-        self._leave_out_documents(part)
+        self._leave_out_documents(part, content)
 
-    def _leave_out_documents(self, part: Part) -> None:
+    def _leave_out_documents(self, part: Part, content: Content) -> None:
         """Attachments that are documents of their own; those beyond the limits are only named."""
-        attached = documents_of(part, AttachmentLimits(**self._options.get("mail", {})))
+        attached = documents_of(part, content, AttachmentLimits(**self._options.get("mail", {})))
         self._warn(f"The attachment {path} is not read: {why}." for path, why in attached.beyond)
         for each in attached.documents:
             self.left_out.append(LeftOut(Reason.OWN_DOCUMENT, f"attachment {each.path}", text_in(each.path, each.data)))

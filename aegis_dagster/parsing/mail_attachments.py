@@ -7,7 +7,7 @@ from typing import Final
 from aegis_dagster.domain.attachments import AttachedDocument, AttachmentLimits, Attachments, is_mail
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.formats import SUPPORTED
-from aegis_dagster.parsing.mail_content import read_content
+from aegis_dagster.parsing.mail_content import Content, read_content
 from aegis_dagster.parsing.mail_msg import read_msg
 from aegis_dagster.parsing.mail_parts import Part, read_parts
 
@@ -26,13 +26,13 @@ def attached_documents(data: bytes, suffix: str, limits: AttachmentLimits) -> At
         mail = read_mail(data, suffix)
     except DocumentError:
         return Attachments()
-    return documents_of(mail, limits)
+    return documents_of(mail, read_content(mail), limits)
 
 
-def documents_of(mail: Part, limits: AttachmentLimits) -> Attachments:
+def documents_of(mail: Part, content: Content, limits: AttachmentLimits) -> Attachments:
     """The documents attached to a mail that was read."""
     gathered = _Gathered(limits)
-    gathered.add(mail, "", (), 1)
+    gathered.add(mail, content, "", (), 1)
     return Attachments(tuple(gathered.documents), tuple(gathered.beyond))
 
 
@@ -54,11 +54,11 @@ class _Gathered:
     beyond: list[tuple[str, str]] = field(default_factory=list)
     size: int = 0  # bytes
 
-    def add(self, mail: Part, folder: str, subjects: tuple[str, ...], depth: int) -> None:
+    def add(self, mail: Part, content: Content, folder: str, subjects: tuple[str, ...], depth: int) -> None:
         """What is attached to a mail. folder: its path below the outermost mail, "" or with a slash at its end."""
         subject = mail.text("subject")[:_LONGEST_SUBJECT].strip()
         subjects = subjects if subject in ("", *subjects) else (*subjects, subject)
-        for attachment in read_content(mail).attachments:
+        for attachment in content.attachments:
             if not attachment.is_document:
                 continue
             path = folder + attachment.name
@@ -75,7 +75,7 @@ class _Gathered:
             inner = read_mail(data, PurePosixPath(path).suffix.lower())
         except DocumentError:
             return
-        self.add(inner, f"{path}/", subjects, depth + 1)
+        self.add(inner, read_content(inner), f"{path}/", subjects, depth + 1)
 
     def _limit(self, size: int, depth: int) -> str:
         limits = self.limits

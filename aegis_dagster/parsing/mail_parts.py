@@ -37,7 +37,8 @@ class Part:
     parts: list["Part"] = field(default_factory=list)  # of a multipart; the mail in a `message/rfc822`
     incomplete: str = ""  # why its parts are not read: a limit
     given_name: str = ""  # of a file, where it is not in the header
-    _content: tuple[str, Message] | None = None
+    _type: tuple[str, Message] | None = None
+    _content: tuple[bytes, bytes] | None = None
 
     def raw(self, name: str) -> bytes:
         """The value of the first header field with this name (small letters); b"" if there is none."""
@@ -78,7 +79,9 @@ class Part:
 
     def content(self) -> tuple[bytes, bytes]:
         """Its bytes, and what follows them unencoded; see `without_transfer_encoding`."""
-        return without_transfer_encoding(self.body, self.text("content-transfer-encoding"))
+        if self._content is None:
+            self._content = without_transfer_encoding(self.body, self.text("content-transfer-encoding"))
+        return self._content
 
     def walk(self) -> Iterator["Part"]:
         """This part and every part in it, in order."""
@@ -87,13 +90,13 @@ class Part:
             yield from part.walk()
 
     def _typed(self) -> tuple[str, Message]:
-        if self._content is None:
+        if self._type is None:
             message = Message()
             for name in ("content-type", "content-disposition"):
                 if value := header_line(self.raw(name))[:_LONGEST_VALUE]:
                     message[name] = value
-            self._content = (message.get_content_type(), message)
-        return self._content
+            self._type = (message.get_content_type(), message)
+        return self._type
 
 
 def read_parts(data: bytes) -> Part:

@@ -209,6 +209,9 @@ def _quoted(text: str) -> bytes:
 
 def _base64(body: bytes) -> tuple[bytes, bytes]:
     """Decodes to the end of the encoded text. What follows it, if it is no more of the same, stays as it is."""
+    end = body.find(b"=")
+    if b" " not in body.strip() and (end < 0 or not body[end:].strip(b"=\r\n \t")):
+        return b"".join(_pieces([body])), b""  # as nearly always, and long
     lines = body.splitlines()
     end = len(lines)
     for number, line in enumerate(lines):
