@@ -19,7 +19,7 @@ from aegis_dagster.parsing.word_notes import Apparatus, comments_of, notes_of
 from aegis_dagster.parsing.word_numbers import Numbering, take_numbers
 from aegis_dagster.parsing.word_package import Package
 from aegis_dagster.parsing.word_revisions import Revisions
-from aegis_dagster.parsing.word_runs import join_words, plain_characters
+from aegis_dagster.parsing.word_runs import join_words, mend_values, plain_characters
 from aegis_dagster.parsing.word_styles import Styles
 from aegis_dagster.parsing.word_tables import mend_tables
 
@@ -69,7 +69,11 @@ def settle(data: bytes) -> tuple[bytes, list[LeftOut], list[str]]:
     apparatus.write_comments(comments)
     mend_tables(root, revisions, "body")
     join_words(root)
-    numbering = Numbering(_related_tree(package, "numbering"), styles)
+    numbering_root = _related_tree(package, "numbering")
+    for part in (root, _related_tree(package, "styles"), numbering_root):
+        if part is not None:
+            mend_values(part)
+    numbering = Numbering(numbering_root, styles)
     for paragraph in root.iter(P):
         numbering.mark(paragraph)
     _write_headers(package, body, revisions)

@@ -126,12 +126,10 @@ def comments_of(root: Element | None, extended: Element | None) -> list[Comment]
     by_paragraph: dict[str, Comment] = {}
     threads: list[Comment] = []
     for node in root.iterchildren(W + "comment") if root is not None else ():
-        text = text_of(node)
-        day = (node.get(W + "date") or "")[:10]
-        comment = Comment(node.get(ID, ""), " ".join(node.get(W + "author", "").split()), day, text)
+        author, day = " ".join(node.get(W + "author", "").split()), node.get(W + "date", "")[:10]
+        comment = Comment(node.get(ID, ""), author, day, text_of(node))
         names = [paragraph.get(W14 + "paraId", "") for paragraph in node.iter(P)]
         parent = next((by_paragraph[parents[name]] for name in names if parents.get(name) in by_paragraph), None)
         by_paragraph.update(dict.fromkeys([name for name in names if name], parent or comment))
-        if text:
-            (threads if parent is None else parent.replies).append(comment)
-    return threads
+        (threads if parent is None else parent.replies).append(comment)
+    return [thread for thread in threads if thread.text or thread.replies]

@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
-from aegis_dagster.parsing.word_names import Element
+from aegis_dagster.parsing.word_names import Element, W
 
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 _OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -133,8 +133,10 @@ class Package:
         types = {self.main: _MAIN_TYPE}
         lines = []
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-            _write(archive, self.main, etree.tostring(self.root, encoding="UTF-8"))
+            _write(archive, self.main, etree.tostring(_with_prefix(self.root), encoding="UTF-8"))
             for identifier, item in self.related(self.main).items():
+                if item.target.startswith("#"):
+                    continue  # a place in this document, which is no part
                 if item.external and item.type in (_HYPERLINK, f"{_OFFICE}/image"):
                     lines.append(_line(identifier, item.type, item.target, external=True))
                 elif not item.external and item.type in _KEPT and self.has(item.target):
@@ -157,7 +159,7 @@ class Package:
         content_type = _KEPT[item.type]
         if content_type:
             root = self.tree(item.target)
-            data = None if root is None else etree.tostring(root, encoding="UTF-8")
+            data = None if root is None else etree.tostring(_with_prefix(root), encoding="UTF-8")
         else:
             suffix = posixpath.splitext(item.target)[1].lower().removeprefix(".")
             content_type = (
@@ -176,6 +178,16 @@ def _without_table_styles(data: bytes) -> bytes:
     start, *styles = data.split(b"<w:style ")
     is_table = (b'type="table"' in style[: style.find(b">")] and style.endswith(b"</w:style>") for style in styles)
     return b"<w:style ".join([start, *(style for style, table in zip(styles, is_table, strict=True) if not table)])
+
+
+def _with_prefix(root: Element) -> Element:
+    """The root with the usual prefix, which docling asks for, whatever the file calls the same names."""
+    uri = W[1:-1]
+    if root.nsmap.get("w") == uri:
+        return root
+    other = etree.Element(root.tag, dict(root.attrib), nsmap={**root.nsmap, "w": uri})
+    other.extend(list(root))
+    return other
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:

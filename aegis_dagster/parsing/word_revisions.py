@@ -98,7 +98,7 @@ class Revisions:
     def _keep_marks(self, element: Element, reason: Reason) -> None:
         for mark in element.iter(*_NOTE_MARKS):
             self.notes_left_out[(mark.tag, mark.get(W + "id", ""))] = reason
-        if element.getparent().tag in (P, RUN):
+        if parent_of(element, P) is not None:
             for mark in list(element.iter(*_COMMENT_MARKS)):
                 detach(mark)
                 element.addprevious(mark)

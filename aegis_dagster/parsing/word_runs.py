@@ -28,6 +28,15 @@ _BUTTON: Final = re.compile(r"\s*MACROBUTTON\s+\S+\s+(.*\S)\s*", re.IGNORECASE |
 _LONGEST_CODE: Final = 500  # the words of a button are shorter
 _RAISED: Final = str.maketrans("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _RAISED_FROM: Final = frozenset("0123456789+-\u2212=()n ")
+_SWITCHED: Final = frozenset({"0", "1", "true", "false", "on", "off"})
+_STYLE_TYPES: Final = frozenset({"paragraph", "character", "table", "numbering", "list"})
+_LINES: Final = ("single", "words", "double", "thick", "dotted", "dash", "dotDash", "dotDotDash", "wave", "none")
+_HEAVY: Final = ("dottedHeavy", "dashedHeavy", "dashLong", "dashLongHeavy", "dashDotHeavy", "dashDotDotHeavy")
+_KNOWN: Final = {
+    "u": frozenset({*_LINES, *_HEAVY, "wavyHeavy", "wavyDouble"}),
+    "vertAlign": frozenset({"baseline", "superscript", "subscript"}),
+    "vMerge": frozenset({"", "restart", "continue"}),
+}
 _FIRST_WORD: Final = re.compile(r"\S+")
 _FORMATS: Final = tuple(W + name for name in ("b", "i", "u", "strike", "vertAlign", "rStyle"))
 
@@ -110,6 +119,23 @@ def _has_result(field: Element) -> bool:
     return False
 
 
+def mend_values(root: Element) -> None:
+    """Take out values that the file format does not know: docling refuses the whole document for one of them."""
+    for switch in root.iter(W + "b", W + "i", W + "strike", W + "vanish"):
+        if switch.get(VAL, "1") not in _SWITCHED:
+            del switch.attrib[VAL]
+    for tag, known in _KNOWN.items():
+        for node in list(root.iter(W + tag)):
+            if node.get(VAL, "") not in known:
+                detach(node)
+    for style in root.iter(W + "style"):
+        if style.get(W + "type", "paragraph") not in _STYLE_TYPES:
+            del style.attrib[W + "type"]
+    for start in list(root.iter(W + "start")):
+        if start.getparent().tag == W + "lvl" and number(start) is None:
+            detach(start)
+
+
 def join_words(root: Element) -> None:
     """Move the borders between formats to the nearest space: docling writes a space at each of them."""
     for shift in list(root.iter(W + "vertAlign")):
@@ -129,19 +155,18 @@ def join_words(root: Element) -> None:
 
 
 def _join_words_of(paragraph: Element) -> None:
-    last: Element | None = None  # the text that the next run may continue
-    for run in _runs(paragraph):
-        if run is None:
-            last = None
-            continue
-        nodes = [node for node in run if node.tag != R_PR]
-        if last is not None and nodes and nodes[0].tag == T and _ends_in_word(last):
-            first = nodes[0].text or ""
-            if word := _FIRST_WORD.match(first):
-                last.text = f"{last.text}{word[0]}"
-                nodes[0].text = first[word.end() :]
-        if nodes and not (len(nodes) == 1 and nodes[0].tag == T and not nodes[0].text):
-            last = nodes[-1] if nodes[-1].tag == T else None
+    last: Element | None = None  # a text that ends inside a word
+    moved: list[str] = []  # the rest of its word, from the runs behind it
+    for run in [*_runs(paragraph), None]:
+        nodes = [node for node in run if node.tag != R_PR] if run is not None else []
+        if last is not None and nodes and nodes[0].tag == T and (word := _FIRST_WORD.match(nodes[0].text or "")):
+            moved.append(word[0])
+            nodes[0].text = nodes[0].text[word.end() :]
+        if run is None or (nodes and not (len(nodes) == 1 and nodes[0].tag == T and not nodes[0].text)):
+            if last is not None and moved:
+                last.text = "".join([last.text, *moved])
+                moved.clear()
+            last = nodes[-1] if nodes and nodes[-1].tag == T and _ends_in_word(nodes[-1]) else None
 
 
 def _runs(paragraph: Element) -> Iterator[Element | None]:

@@ -14,7 +14,10 @@ from aegis_dagster_tests.support.word_files import (
     cell,
     chunked_text,
     control,
+    level,
     notes,
+    numbered,
+    numbering,
     par,
     read_word,
     reference,
@@ -58,6 +61,27 @@ def rewritten(data: bytes, change: Callable[[str, bytes], bytes]) -> bytes:
         for name in old.namelist():
             new.writestr(name, change(name, old.read(name)))
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {b"<w:": b"<ns0:", b"</w:": b"</ns0:", b" w:": b" ns0:", b"xmlns:w=": b"xmlns:ns0="},
+        {b'<w:b w:val="1"/>': b'<w:b w:val="x"/>'},
+        {b'<w:u w:val="single"/>': b'<w:u w:val="x"/>'},
+    ],
+    ids=["another prefix", "a switch that is neither on nor off", "an unknown line"],
+)
+def test_unusual_names_and_unknown_values_do_no_harm(changes: dict[bytes, bytes]) -> None:
+    def change(_: str, content: bytes) -> bytes:
+        for usual, other in changes.items():
+            content = content.replace(usual, other)
+        return content
+
+    formatted = par(run("Sorrel", '<w:b w:val="1"/><w:u w:val="single"/>'))
+    data = word_file(numbered("Pennycress", 1) + formatted, numbering=numbering(level(0, "%1.")))
+    text = chunked_text(rewritten(data, change))
+    assert "1. Pennycress" in text and "Sorrel" in text
 
 
 def test_a_damaged_part_costs_that_part() -> None:
