@@ -14,7 +14,18 @@ from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster.parsing.word_chunks import write_chunks
 from aegis_dagster.parsing.word_drawings import Drawings
 from aegis_dagster.parsing.word_headers import counts_pages, running_blocks
-from aegis_dagster.parsing.word_names import BODY, AfterParagraphs, Element, P, R, W, detach, text_of
+from aegis_dagster.parsing.word_names import (
+    BODY,
+    TABLE,
+    AfterParagraphs,
+    Element,
+    P,
+    R,
+    W,
+    detach,
+    fit_for_another_part,
+    text_of,
+)
 from aegis_dagster.parsing.word_notes import Apparatus, comments_of, notes_of
 from aegis_dagster.parsing.word_numbers import Numbering, take_numbers
 from aegis_dagster.parsing.word_package import Package
@@ -27,6 +38,8 @@ _FALLBACK: Final = (
     "The document's parts could not be settled ({reason}): notes, comments, headers and text in content controls "
     "may be missing; save it again with Word or LibreOffice."
 )
+_DEEPEST: Final = 3  # files that include each other
+_LARGEST_INCLUDED: Final = 50_000_000  # bytes, unpacked
 
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
@@ -54,12 +67,19 @@ def settle(data: bytes) -> tuple[bytes, list[LeftOut], list[str]]:
     Raises whatever a damaged package makes zipfile and lxml raise.
     """
     package = Package(data)
+    left_out = _settle_main(package, depth=0)
+    return package.plain(), left_out, package.all_warnings()
+
+
+def _settle_main(package: Package, *, depth: int) -> list[LeftOut]:
+    """Write all text of a package into its main part. Returns what is left out. `depth`: files around this one."""
     root = package.root
     body = root.find(BODY)
-    styles = Styles(_related_tree(package, "styles"))
+    styles_root, numbering_root = _related_tree(package, "styles"), _related_tree(package, "numbering")
+    styles = Styles(styles_root)
     revisions = Revisions(styles)
     after = AfterParagraphs()
-    write_chunks(root, package)
+    write_chunks(root, package, lambda data: _included(data, package, revisions, depth))
     _settle_part(package, package.main, "body", revisions, after)
     apparatus = Apparatus(body, styles, after)
     for kind, reference in (("footnotes", W + "footnoteReference"), ("endnotes", W + "endnoteReference")):
@@ -69,16 +89,31 @@ def settle(data: bytes) -> tuple[bytes, list[LeftOut], list[str]]:
     apparatus.write_comments(comments)
     mend_tables(root, revisions, "body")
     join_words(root)
-    numbering_root = _related_tree(package, "numbering")
-    for part in (root, _related_tree(package, "styles"), numbering_root):
-        if part is not None:
-            mend_values(part)
     numbering = Numbering(numbering_root, styles)
     for paragraph in root.iter(P):
         numbering.mark(paragraph)
     _write_headers(package, body, revisions)
     styles.forget_hidden()
-    return package.plain(), revisions.left_out, package.all_warnings()
+    for part in (root, styles_root, numbering_root):
+        if part is not None:
+            mend_values(part)
+    return revisions.left_out
+
+
+def _included(data: bytes, package: Package, revisions: Revisions, depth: int) -> list[Element]:
+    """The blocks of a Word file that a Word file includes: its text, without its pictures and most of its styles.
+
+    Raises ValueError beyond the depth and the size that are read.
+    """
+    if depth == _DEEPEST:
+        raise ValueError("too many files in each other")
+    included = Package(data, largest=_LARGEST_INCLUDED)
+    revisions.left_out.extend(_settle_main(included, depth=depth + 1))
+    for warning in included.all_warnings():
+        package.warn(warning)
+    body = included.root.find(BODY)
+    fit_for_another_part(body, keep_headings=True)
+    return [block for block in body if block.tag in (P, TABLE)]
 
 
 def _related_tree(package: Package, kind: str) -> Element | None:

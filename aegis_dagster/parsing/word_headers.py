@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aegis_dagster.domain.left_out import Reason
-from aegis_dagster.parsing.word_names import HYPERLINK, P_PR, TABLE, Element, P, R, W, text_of
+from aegis_dagster.parsing.word_names import TABLE, Element, P, W, fit_for_another_part, text_of
 from aegis_dagster.parsing.word_revisions import Revisions
 from aegis_dagster.parsing.word_runs import join_words
 from aegis_dagster.parsing.word_tables import mend_tables
@@ -32,10 +32,7 @@ def running_blocks(root: Element, place: str, revisions: Revisions, *, numbered:
     """
     mend_tables(root, revisions, place)
     join_words(root)
-    for properties in list(root.iter(P_PR)):
-        properties.getparent().remove(properties)
-    for link in root.iter(HYPERLINK):
-        link.attrib.pop(R + "id", None)  # it means something else in the main part
+    fit_for_another_part(root)
     for block in [child for child in root if child.tag in (P, TABLE)]:
         text = text_of(block)
         if numbered and len(text) < 40 and _PAGE_NUMBER.fullmatch(text):

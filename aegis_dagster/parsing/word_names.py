@@ -115,6 +115,19 @@ def parent_of(element: Element, tag: str) -> Element | None:
     return next(element.iterancestors(tag), None)
 
 
+def fit_for_another_part(blocks: Element, *, keep_headings: bool = False) -> None:
+    """Take out of blocks what has another meaning in another part: styles, numberings, links and pictures."""
+    for properties in list(blocks.iter(P_PR)):
+        style = properties.find(W + "pStyle")
+        for child in list(properties):
+            if not (keep_headings and child is style and child.get(VAL, "").lower().startswith(("heading", "title"))):
+                properties.remove(child)
+    for link in blocks.iter(HYPERLINK):
+        link.attrib.pop(R + "id", None)
+    for drawing in list(blocks.iter(W + "drawing", W + "pict", W + "object")):
+        detach(drawing)
+
+
 class AfterParagraphs:
     """Puts blocks behind paragraphs, in the order of the calls."""
 

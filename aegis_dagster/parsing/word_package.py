@@ -44,10 +44,12 @@ class Relationship:
 
 
 class Package:
-    """The parts of a Word file. Raises ValueError if it has no main part that can be read."""
+    """The parts of a Word file. Raises ValueError if it has no main part that can be read, or is too large."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, largest: int | None = None) -> None:
         self._archive = zipfile.ZipFile(io.BytesIO(data))
+        if largest is not None and sum(member.file_size for member in self._archive.infolist()) > largest:
+            raise ValueError("it unpacks to too many bytes")
         self._names = {name.lower().lstrip("/").replace("\\", "/"): name for name in self._archive.namelist()}
         self._trees: dict[str, Element | None] = {}
         self._relationships: dict[str, dict[str, Relationship]] = {}

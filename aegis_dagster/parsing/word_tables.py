@@ -83,7 +83,9 @@ def _mend_merged(table: Element, revisions: Revisions, place: str) -> None:
 
 def _write_description(table: Element) -> None:
     """The alternative text of a table goes in front of it."""
-    said = [table.find(f"{W}tblPr/{W}{name}") for name in ("tblCaption", "tblDescription")]
-    texts = dict.fromkeys(node.get(VAL, "").strip() for node in said if node is not None)
+    said = [node for name in ("tblCaption", "tblDescription") for node in table.findall(f"{W}tblPr/{W}{name}")]
+    texts = dict.fromkeys(node.get(VAL, "").strip() for node in said)
+    for node in said:
+        detach(node)
     if text := ". ".join(text for text in texts if text):
         table.addprevious(new_paragraph(f"[Table: {text}]"))

@@ -14,6 +14,7 @@ from aegis_dagster_tests.support.word_files import (
     cell,
     chunked_text,
     control,
+    heading,
     level,
     notes,
     numbered,
@@ -82,6 +83,32 @@ def test_unusual_names_and_unknown_values_do_no_harm(changes: dict[bytes, bytes]
     data = word_file(numbered("Pennycress", 1) + formatted, numbering=numbering(level(0, "%1.")))
     text = chunked_text(rewritten(data, change))
     assert "1. Pennycress" in text and "Sorrel" in text
+
+
+def test_an_included_word_file_keeps_its_headings_and_numbers() -> None:
+    inner = word_file(heading("Annex") + numbered("First clause", 1), numbering=numbering(level(0, "§ %1")))
+    data = word_file(
+        par("Before.") + '<w:altChunk r:id="x"/>' + par("Behind."),
+        parts={"a.docx": inner},
+        links=[("x", "aFChunk", "a.docx")],
+    )
+    chunks = chunk_document(read_word(data).document).chunks
+    assert [(chunk.headings, chunk.text) for chunk in chunks] == [
+        ((), "Before."),
+        (("Annex",), "§ 1 First clause\nBehind."),
+    ]
+
+
+def test_word_files_in_each_other_are_read_to_a_depth_and_then_named() -> None:
+    data = word_file(par("Innermost."))
+    for number in range(5):
+        name = f"a{number}.docx"
+        body = par(f"Level {number}.") + '<w:altChunk r:id="x"/>'
+        data = word_file(body, parts={name: data}, links=[("x", "aFChunk", name)])
+    parsed = read_word(data)
+    text = "\n".join(chunk_document(parsed.document).texts)
+    assert "Level 4." in text and "Level 1." in text and "Level 0." not in text
+    assert "[Embedded file: a1.docx]" in text and "a1.docx" in parsed.warnings[0]
 
 
 def test_a_damaged_part_costs_that_part() -> None:

@@ -230,6 +230,19 @@ READ = {
         "a.mht",
         f"MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>{WORD}</p>",
     ),
+    "included Word file": linked(
+        '<w:altChunk r:id="x1"/>',
+        "aFChunk",
+        "a.docx",
+        word_file(heading("Annex") + table(row("a", par(control(TEXT))), row("b", "c"))),
+    ),
+    "footnote of an included Word file": linked(
+        '<w:altChunk r:id="x1"/>',
+        "aFChunk",
+        "a.docx",
+        word_file(note("footnote", PARAGRAPH).body, parts=note("footnote", PARAGRAPH).parts),
+    ),
+    "part of a master document": linked(par(run("a") + '<w:subDoc r:id="x1"/>'), "subDocument", f"{WORD}.docx", b"x"),
     "included text": linked('<w:altChunk r:id="x1"/>', "aFChunk", "a.txt", f"a\n{WORD}\n"),
     "included file that is not read": linked(
         '<w:altChunk r:id="x1"/>' + par("Text."), "aFChunk", f"{WORD}.rtf", b"{\\rtf}"
