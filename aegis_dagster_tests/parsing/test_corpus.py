@@ -12,10 +12,13 @@ from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.text_document import read as read_text
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
+from aegis_dagster_tests.support.chunked_documents import chunk_parsed
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA
 
 SCANS = {"ocr_test.pdf": "Docling bundles PDF document conversion", "sample_with_rotation_mismatch.pdf": ""}
+# Their fonts say for some glyphs what they mean in a way that docling's parser does not understand, and pdfium does.
+LOSSY = {"skipped_1page.pdf", "skipped_2pages.pdf"}
 _WORDS = re.compile(r"\w+")
 
 
@@ -83,6 +86,16 @@ def test_every_born_digital_pdf_keeps_the_text_that_pdfium_sees(
         seen = "\n".join(page.get_textpage().get_text_range() for page in document)
         assert recall(seen, outcome.markdown) >= 0.85, name
         assert outcome.manifest["ocr_pages"] == 0, name
+
+
+@pytest.mark.slow
+def test_no_document_is_marked_without_a_loss(outcomes: dict[str, Parsed | DocumentError]) -> None:
+    marked = {
+        name: report["missing"]
+        for name, outcome in outcomes.items()
+        if isinstance(outcome, Parsed) and (report := chunk_parsed(outcome.folder).report)["losses"]
+    }
+    assert set(marked) == LOSSY, marked
 
 
 @pytest.mark.slow

@@ -148,18 +148,20 @@ def test_open_document(flat: bool) -> None:
     body = (
         f"<office:body>{changes}<text:h>head</text:h><text:p>di<text:span>vi</text:span>ded<text:tab/>tab"
         "<text:note><text:p>below</text:p></text:note>after</text:p>"
-        "<table:table table:name='Prices'><text:p>cell</text:p></table:table></office:body>"
+        "<table:table table:name='Prices'><text:p>cell</text:p></table:table>"
+        "<table:table table:name='Old' table:style-name='h'><text:p>away</text:p></table:table></office:body>"
     )
     styles = "<style:master-page><style:header><text:p>running</text:p></style:header></style:master-page>"
+    hiding = '<style:style style:name="h"><style:table-properties table:display="false"/></style:style>'
     names = f"{OFFICE} {TEXT} {STYLE} {TABLE}"
     if flat:
-        data = f"<?xml version='1.0'?><office:document {names}>{styles}{body}</office:document>".encode()
+        data = f"<?xml version='1.0'?><office:document {names}>{styles}{hiding}{body}</office:document>".encode()
     else:
-        content = f"<office:document-content {names}>{body}</office:document-content>"
+        content = f"<office:document-content {names}>{hiding}{body}</office:document-content>"
         data = package({"content.xml": content, "styles.xml": f"<office:s {names}>{styles}</office:s>"}, {})
     pieces, left_out = texts_of(data, "ods")
     assert [(piece.place, piece.text.split()) for piece in pieces] == [
-        ("body", ["head", "divided", "tab", "below", "after", "cell"]),
+        ("body", ["head", "divided", "tab", "below", "after", "cell", "away"]),
         ("sheet Prices", ["Prices"]),
         ("header or footer", ["running"]),
     ]

@@ -37,9 +37,15 @@ def _content(root: etree._Element, kind: str) -> Iterator[Piece | LeftOut]:
         changes.getparent().remove(changes)
     for body in root.iter(f"{_OFFICE}body"):
         yield Piece("body", _text(body))
+    hidden = {
+        style.get(f"{_STYLE}name")
+        for style in root.iter(f"{_STYLE}style")
+        if any(each.get(f"{_TABLE}display") == "false" for each in style)
+    }
     for table in root.iter(f"{_TABLE}table") if kind == "ods" else ():
         name = table.get(f"{_TABLE}name", "")
-        yield Piece(f"sheet {name}", name)
+        if table.get(f"{_TABLE}style-name") not in hidden:
+            yield Piece(f"sheet {name}", name)
 
 
 def _text(root: etree._Element) -> str:
