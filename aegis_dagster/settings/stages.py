@@ -153,7 +153,7 @@ class ChunkSettings(Section):
         default=0.99,
         ge=0,
         le=1,
-        description="Share of a document's text that must be in its chunks; below it the document is marked.",
+        description="Share of a file's words that must be in its chunks; below it the document is marked. A number or a phrase that is missing marks it at any share.",
     )
 
 
