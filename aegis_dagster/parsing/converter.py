@@ -34,10 +34,6 @@ _BACKENDS = {
     "docx": ("DOCX", "msword_backend", "MsWordDocumentBackend"),
     "pptx": ("PPTX", "mspowerpoint_backend", "MsPowerpointDocumentBackend"),
     "xlsx": ("XLSX", "msexcel_backend", "MsExcelDocumentBackend"),
-    "html": ("HTML", "html_backend", "HTMLDocumentBackend"),
-    "md": ("MD", "md_backend", "MarkdownDocumentBackend"),
-    "csv": ("CSV", "csv_backend", "CsvDocumentBackend"),
-    "epub": ("EPUB", "epub_backend", "EpubDocumentBackend"),
 }
 _MODEL_MODULES = ("torch", "torchvision", "transformers", "docling_ibm_models")
 
@@ -107,27 +103,12 @@ def _open(data: bytes, name: str, kind: str) -> "InputDocument":
 
 
 def _backend_options(kind: str) -> Any:
-    from docling.datamodel.backend_options import (
-        EpubBackendOptions,
-        HTMLBackendOptions,
-        MarkdownBackendOptions,
-        ThreadedDoclingParseBackendOptions,
-    )
+    from docling.datamodel.backend_options import ThreadedDoclingParseBackendOptions
 
-    # Pictures inside the file (data: addresses) are read, everything outside it is not. Text before the first heading
-    # of a page is ordinary text: inferred furniture would be in no chunk.
-    inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
-    match kind:
-        case "pdf":
-            # Two pages at a time: more only compete for the cores that other workers use.
-            threads = {"parser_threads": 2, "max_concurrent_results": 8}
-            return ThreadedDoclingParseBackendOptions.model_validate(threads)
-        case "html":
-            return HTMLBackendOptions(infer_furniture=False, **inside)
-        case "md":
-            return MarkdownBackendOptions(**inside)
-        case "epub":
-            return EpubBackendOptions(**inside)
+    if kind == "pdf":
+        # Two pages at a time: more only compete for the cores that other workers use.
+        threads = {"parser_threads": 2, "max_concurrent_results": 8}
+        return ThreadedDoclingParseBackendOptions.model_validate(threads)
     return None
 
 

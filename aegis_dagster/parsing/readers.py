@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 # Format -> module of this package with a function `read`; every other format is read by docling alone.
 _READERS: Final[dict[str, str]] = {
+_READERS: Final[dict[str, str]] = {
     **dict.fromkeys(IMAGE_FORMATS, "paginated"),
-    **dict.fromkeys(ODF_FORMATS, "odf_text"),
-    **dict.fromkeys(OLD_FORMATS, "old_office"),
-    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "xml_document"),
     "asciidoc": "asciidoc",
     "csv": "csv_table",
-    "docling-json": "docling_json",
     "docx": "word",
     "eml": "mail",
+    "epub": "web",
+    "html": "web",
     "latex": "latex",
+    "md": "web",
     "msg": "mail",
     "pdf": "paginated",
     "pptx": "powerpoint",
     "text": "text_document",
     "vtt": "captions",
     "xlsx": "excel",
+}
 }
 _DOCLING: Final = "converter"
 

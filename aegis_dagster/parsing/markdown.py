@@ -1,0 +1,184 @@
+"""Markdown as a page: what only looks like HTML stays text, and notes stand where they are written.
+
+`List<String>` and `<your-token>` are HTML to Markdown and nothing to a browser. Here an element is one only if HTML
+knows it and it is used like one. Imports marko: load it in a worker.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from marko import HTMLRenderer, Markdown, block, inline
+from marko.ext import footnote, gfm
+from marko.ext.gfm import elements
+from marko.helpers import MarkoExtension
+from marko.source import Source
+
+_FRONT_MATTER: Final = re.compile(
+    r"\s*(---|\+\+\+)[ \t]*\n(?P<fields>(?:(?!\1[ \t]*$).*\n){1,200}?)\1[ \t]*(?:\n|\Z)", re.M
+)
+_TITLE: Final = re.compile(r"""title\s*[:=]\s*(["']?)(?P<title>.+)\1\s*""", re.IGNORECASE)
+_LONG_LINE: Final = re.compile(r"_{11,}")  # marko takes minutes over the underscores of a form
+_TAG: Final = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][A-Za-z0-9:-]*)(?P<rest>[^<>]*)>")
+_CODE_BLOCK: Final = re.compile(r"<(pre|script|style|textarea)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_ALONE: Final = frozenset(("br", "hr", "wbr"))
+_UNCLOSED: Final = frozenset(("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "colgroup"))
+_WITH_ATTRIBUTES: Final = frozenset(("img", "input", "area", "base", "col", "embed", "link", "meta", "source", "track"))
+_PAIRED: Final = (
+    " a abbr acronym address article aside audio b bdi bdo big blockquote body button canvas caption "
+    "center cite code datalist del details dfn dialog div dl em fieldset figcaption figure font footer "
+    "form h1 h2 h3 h4 h5 h6 head header hgroup html i iframe ins kbd label legend main map mark math menu "
+    "meter nav noscript object ol optgroup output picture pre progress q rp rt ruby s samp script search "
+    "section select small span strike strong style sub summary sup svg table template textarea time title "
+    "tt u ul var video "
+)
+_SVG: Final = frozenset(("path", "g", "circle", "rect", "line", "text", "tspan", "polyline", "polygon", "desc", "use"))
+
+
+def to_html(text: str) -> str:
+    """The page of a Markdown text."""
+    text = _LONG_LINE.sub("_" * 10, text.replace("\r\n", "\n").replace("\r", "\n"))
+    head, fields = "", _FRONT_MATTER.match(text)
+    if fields:
+        text = text[fields.end() :]
+        lines = [line.strip() for line in fields["fields"].splitlines() if line.strip()]
+        title = next((line for line in lines if _TITLE.fullmatch(line)), None)
+        shown = "<br>".join(_escaped(line) for line in lines if line != title)
+        named = _TITLE.fullmatch(title) if title else None
+        head = f"<title>{_escaped(named['title'])}</title>" if named else ""
+        head += f"<body><p>{shown}</p>" if shown else ""
+    closed = {found["name"].lower() for found in _TAG.finditer(text) if found["slash"]}
+    markdown = Markdown(extensions=[_extension(closed)])
+    return head + markdown.convert(text)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _is_element(tag: re.Match[str], closed: set[str]) -> bool:
+    """Whether a tag is HTML: known, and closed somewhere or never closed, or with what makes it useful."""
+    name = tag["name"].lower()
+    if name in _ALONE or name in _UNCLOSED:
+        return True
+    if name in _WITH_ATTRIBUTES or name in _SVG:
+        return bool(tag["rest"].strip(" /")) or bool(tag["slash"])
+    return f" {name} " in _PAIRED and (name in closed or bool(tag["slash"]))
+
+
+def _without_placeholders(html: str, closed: set[str]) -> str:
+    """HTML in which the tags that are none are text."""
+    kept, at = [], 0
+    for code in _CODE_BLOCK.finditer(html):
+        kept += [_escape_placeholders(html[at : code.start()], closed), code[0]]
+        at = code.end()
+    return "".join([*kept, _escape_placeholders(html[at:], closed)])
+
+
+def _escape_placeholders(html: str, closed: set[str]) -> str:
+    return _TAG.sub(lambda tag: tag[0] if _is_element(tag, closed) else _escaped(tag[0]), html)
+
+
+class _Strikethrough(inline.InlineElement):
+    """Text between two tildes each: one alone is that of an approximate number."""
+
+    pattern = re.compile(r"(?<!~)~~([^~]+)~~(?!~)")
+    priority = 5
+    parse_children = True
+    parse_group = 1
+
+    @classmethod
+    def get_type(cls, snake_case: bool = False) -> str:
+        """The name of its renderer."""
+        return "strikethrough" if snake_case else "Strikethrough"
+
+
+class _Table(elements.Table):
+    """A table whose rows keep the cells that its header has no columns for."""
+
+    @classmethod
+    def get_type(cls, snake_case: bool = False) -> str:
+        """The name of its renderer."""
+        return "table" if snake_case else "Table"
+
+    @classmethod
+    def parse(cls, source: Source) -> Any:
+        """Read the rows, and put what is too much into the last cell."""
+        read: Callable[[Source], Any] = super().parse
+        table = read(source)
+        for row in table.children[1:]:
+            start, end = row.source_span
+            cells = elements.TableRow.splitter.split(source._buffer[start:end].strip().strip("|"))
+            if len(cells) > len(row.children):
+                row.children[-1].inline_body = " | ".join(cells[len(row.children) - 1 :]).strip()
+                row.children[-1]._inline_positions = None
+        return table
+
+
+class _Paragraph(elements.Paragraph):
+    """A paragraph that a table or a note ends, without a blank line between them."""
+
+    override = True
+
+    @classmethod
+    def break_paragraph(cls, source: Source, lazy: bool = False) -> bool:
+        """Whether the next line begins something else."""
+        if super().break_paragraph(source, lazy) or source.expect_re(footnote.FootnoteDef.pattern):
+            return True
+        if not source.parser.block_elements["Table"].match(source):
+            return False
+        source.reset()
+        return True
+
+
+def _extension(closed: set[str]) -> MarkoExtension:
+    """GitHub's Markdown with notes in their places, for a text in which these elements are closed."""
+
+    class HtmlBlock(block.HTMLBlock):
+        override = True
+
+        @classmethod
+        def match(cls, source: Source) -> int | bool:
+            """A line that begins with a placeholder begins no HTML: the Markdown after it counts."""
+            found = super().match(source)
+            tag = _TAG.match((source.next_line() or "").lstrip())
+            return False if tag is not None and not _is_element(tag, closed) else found
+
+    class Renderer(HTMLRenderer):
+        def render_html_block(self, element: Any) -> str:
+            return _without_placeholders(element.body, closed)
+
+        def render_inline_html(self, element: Any) -> str:
+            return _without_placeholders(element.children, closed)
+
+        def render_strikethrough(self, element: Any) -> str:
+            return f"<del>{self.render_children(element)}</del>"
+
+        def render_paragraph(self, element: Any) -> str:
+            shown = self.render_children(element)
+            if hasattr(element, "checked"):
+                shown = f"[{'x' if element.checked else ' '}] {shown.lstrip()}"
+            return shown if element._tight else f"<p>{shown}</p>\n"
+
+        def render_footnote_def(self, element: Any) -> str:
+            shown: str = self.render_children(element)
+            return shown.replace("<p>", f"<p>[{_escaped(element.label)}] ", 1)
+
+        def render_footnote_ref(self, element: Any) -> str:
+            return f"[{_escaped(element.label)}]"
+
+    return MarkoExtension(
+        elements=[
+            HtmlBlock,
+            _Paragraph,
+            _Strikethrough,
+            _Table,
+            footnote.Document,
+            footnote.FootnoteDef,
+            footnote.FootnoteRef,
+            elements.Url,
+            elements.TableRow,
+            elements.TableCell,
+        ],
+        renderer_mixins=[Renderer, *gfm.GFM.renderer_mixins],
+    )

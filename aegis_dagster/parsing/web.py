@@ -1,0 +1,78 @@
+"""Reads pages, Markdown and electronic books: all become one page, whose tree docling reads."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from aegis_dagster.domain.left_out import LeftOut
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.parsing.encodings import declared_in, decode
+from aegis_dagster.parsing.readers import Parsed
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
+    from docling_core.types.doc.document import DoclingDocument
+
+
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """The document of a page, a Markdown text or a book, as `readers.Reader` has it."""
+    try:
+        match kind:
+            case "epub":
+                from aegis_dagster.parsing.epub import read_book
+
+                page, title, left_out, warnings = read_book(data)
+            case "md":
+                from aegis_dagster.parsing.markdown import to_html
+
+                decoded = decode(data)
+                page, title, left_out = _page(to_html(decoded.text))
+                warnings = decoded.warnings()
+            case _:
+                decoded = decode(data, declared_in(data))
+                page, title, left_out = _page(decoded.text)
+                warnings = decoded.warnings()
+        return Parsed(_document(page, title, name), "docling", warnings, tuple(left_out))
+    except DocumentError:
+        raise
+    except MemoryError as error:
+        raise DocumentError(
+            FailureCode.MEMORY_LIMIT,
+            "The document needs more memory than its worker may use.",
+            remedy="split it, or raise parse.memory_mb in aegis.yaml.",
+        ) from error
+    except Exception as error:
+        # docling's reader has no common class of errors.
+        raise corrupt(f"its reader stopped with {type(error).__name__}.") from error
+
+
+def _page(text: str) -> tuple["BeautifulSoup", str, list[LeftOut]]:
+    from aegis_dagster.parsing.page_rules import rewrite, take_title
+    from aegis_dagster.parsing.page_tree import read_tree
+
+    page = read_tree(text)
+    title = take_title(page)
+    return page, title, rewrite(page)
+
+
+def _document(page: "BeautifulSoup", title: str, name: str) -> "DoclingDocument":
+    """docling's document of a page's tree."""
+    from docling.backend.html_backend import HTMLDocumentBackend
+    from docling.datamodel.backend_options import HTMLBackendOptions
+    from docling.datamodel.base_models import InputFormat
+    from docling.datamodel.document import InputDocument
+
+    from aegis_dagster.parsing.page_rules import put_title
+
+    put_title(page, title)
+    # Pictures inside the file (data: addresses) are read, everything outside it is not. Text before the first heading
+    # of a page is ordinary text: inferred furniture would be in no chunk.
+    inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
+    options = HTMLBackendOptions(infer_furniture=False, add_title=False, **inside)
+    nothing = io.BytesIO(b"<html></html>")
+    source = InputDocument(
+        nothing, format=InputFormat.HTML, backend=HTMLDocumentBackend, backend_options=options, filename=name
+    )
+    reader = HTMLDocumentBackend(source, nothing, options)
+    reader.soup = page
+    return reader.convert()
