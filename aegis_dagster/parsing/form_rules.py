@@ -80,6 +80,8 @@ def fill_in(
 
     `drawn` is the text that the fields show; where it is missing, the value that the file stores is taken.
     """
+    if not fields:
+        return [*printed, *drawn], list(words), []
     printed_rows, drawn_rows, word_rows = (_Rows([item.rect for item in items]) for items in (printed, drawn, words))
     gone: set[int] = set()  # of the printed
     used: set[int] = set()  # of the drawn

@@ -58,7 +58,10 @@ def read_marks(data: bytes) -> Marks:
         return marks
     try:
         reader = _Reader(document, marks)
-        if document.get_formtype() != pypdfium2.raw.FORMTYPE_NONE:
+        form = document.get_formtype()
+        if form == pypdfium2.raw.FORMTYPE_XFA_FULL:
+            marks.warnings.append("its form (XFA) is not read; print it to a PDF in Adobe Reader")
+        if form != pypdfium2.raw.FORMTYPE_NONE:
             for page_no in range(1, len(document) + 1):
                 reader.visit(page_no, reader.note_value)
             document.init_forms()

@@ -7,13 +7,23 @@ from functools import cache
 
 import pypdfium2.raw as pdfium
 import pytest
+from docling_core.types.doc.base import BoundingBox, CoordOrigin, Size
+from docling_core.types.doc.common.content_layer import ContentLayer
+from docling_core.types.doc.common.reference import ProvenanceItem
+from docling_core.types.doc.document import DoclingDocument
+from docling_core.types.doc.items.text import TextItem
+from docling_core.types.doc.labels import DocItemLabel
 from reportlab.lib import colors
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Table, TableStyle
 
 from aegis_dagster.chunking.hybrid import hybrid_passages
 from aegis_dagster.chunking.passages import Passage
-from aegis_dagster.domain.left_out import Reason
+from aegis_dagster.domain.left_out import Reason, count_by_reason
+from aegis_dagster.parsing.added_texts import add_notes, unread_fields
+from aegis_dagster.parsing.form_rules import Field, FieldKind
+from aegis_dagster.parsing.layout_rules import Rect
+from aegis_dagster.parsing.page_edges import keep_one_copy
 from aegis_dagster.parsing.readers import Parsed, reader_of
 from aegis_dagster_tests.support.chunked_documents import token_counter
 from aegis_dagster_tests.support.marked_pdfs import HEIGHT, WIDTH, annotated, canvas_on, undrawn_form
@@ -326,6 +336,42 @@ def test_a_running_line_is_taken_out_of_the_block_that_it_touches() -> None:
         (Reason.RUNNING_LINE, "page 2"),
         (Reason.RUNNING_LINE, "page 3"),
     ]
+
+
+def test_the_furniture_that_docling_finds_stays_once_and_where_it_does_not_run() -> None:
+    document = DoclingDocument(name="a")
+    texts = [
+        (DocItemLabel.PAGE_HEADER, ("Rules", "Rules", "Rules"), 40),
+        (DocItemLabel.PAGE_HEADER, ("Docket 4711", "Docket 4720", "Docket 4799"), 60),
+        (DocItemLabel.PAGE_FOOTER, ("7", "8", "9"), 800),
+    ]
+    for page_no in (1, 2, 3):
+        document.add_page(page_no, Size(width=WIDTH, height=HEIGHT))
+        for label, own, top in texts:
+            box = BoundingBox(l=50, t=top, r=200, b=top + 10, coord_origin=CoordOrigin.TOPLEFT)
+            prov = ProvenanceItem(page_no=page_no, bbox=box, charspan=(0, 0))
+            document.add_text(label, own[page_no - 1], prov=prov, content_layer=ContentLayer.FURNITURE)
+    left_out = keep_one_copy(document)
+    kept = [item.text for item in document.texts if item.content_layer is ContentLayer.BODY]
+    assert kept == ["Rules", "Docket 4711", "Docket 4720", "Docket 4799"]
+    assert count_by_reason(left_out) == {"page_number": 3, "running_line": 2}
+
+
+def test_ticks_and_values_that_docling_does_not_see_are_added_to_their_page() -> None:
+    document = DoclingDocument(name="a")
+    rect = Rect(50, 50, 60, 60)
+    for page_no, text in ((1, "Family name Marchbanks"), (2, "The second page")):
+        document.add_page(page_no, Size(width=WIDTH, height=HEIGHT))
+        box = BoundingBox(l=50, t=50, r=200, b=60, coord_origin=CoordOrigin.TOPLEFT)
+        document.add_text(DocItemLabel.TEXT, text, prov=ProvenanceItem(page_no=page_no, bbox=box, charspan=(0, 0)))
+    fields = [
+        Field(rect, FieldKind.TEXT, "Marchbanks", "surname"),
+        Field(rect, FieldKind.TEXT, "Emden", "town"),
+        Field(rect, FieldKind.TICK, "[x]", "insured"),
+    ]
+    add_notes(document, unread_fields(document, {1: fields}))
+    found = [item.text for item, _ in document.iterate_items() if isinstance(item, TextItem)]
+    assert found == ["Family name Marchbanks", "town: Emden", "[x] insured", "The second page"]
 
 
 def test_a_form_of_thousands_of_fields_with_long_names_is_read_in_part_and_says_so() -> None:
