@@ -120,9 +120,9 @@ class RuleTables:
 
     def close(self) -> None:
         """Free the document."""
-        if self._finder is not None:
-            self._finder.close()
-        self._finder = self._data = None
+        finder, self._finder, self._data = self._finder, None, None  # also if closing fails: it is one document's
+        if finder is not None:
+            finder.close()
 
     def find(self, page: Page, turn: Turn, words: Sequence[Fragment]) -> list[tables.Table]:
         """The tables of a page. pdfplumber reads a page slowly, so only pages with ruled lines are given to it."""

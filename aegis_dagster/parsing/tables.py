@@ -5,6 +5,7 @@ pdfplumber found 5 of the corpora's 9 tables exactly where hand-written rules fo
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +47,21 @@ class TableFinder:
 
     def __init__(self, data: bytes) -> None:
         import pdfplumber
+        from pdfminer.psexceptions import PSException
+        from pdfplumber.utils.exceptions import PdfminerException
 
-        self._pdf = pdfplumber.open(io.BytesIO(data))
+        # What pdfminer raises on malformed objects and content streams.
+        lookups = ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError
+        self._damage = (*lookups, PSException, PdfminerException)
+        self._pdf = None
+        with suppress(*self._damage):
+            self._pdf = pdfplumber.open(io.BytesIO(data))
 
     def close(self) -> None:
         """Free the document."""
-        self._pdf.close()
+        with suppress(*self._damage):
+            if self._pdf is not None:
+                self._pdf.close()
 
     def find(self, page_no: int, turn: Turn, words: Sequence[Fragment]) -> list[Table]:
         """The tables of a page (1-based), with the words in their cells, both as they stand when the page is turned.
@@ -59,18 +69,21 @@ class TableFinder:
         Returns none if pdfplumber sees the page in another size or fails on it: the page is read as text, nothing is
         lost.
         """
-        page = self._pdf.pages[page_no - 1]
+        if self._pdf is None:
+            return []
+        page = None
         try:
+            page = self._pdf.pages[page_no - 1]
             if abs(page.width - turn.width) > _SIZE_TOLERANCE or abs(page.height - turn.height) > _SIZE_TOLERANCE:
                 return []
             left, top = float(page.bbox[0]), float(page.bbox[1])
             found = page.find_tables()
             grids = [[[_rect(box, left, top, turn) for box in row.cells] for row in table.rows] for table in found]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError):
-            # What pdfminer raises on malformed content streams.
+        except self._damage:
             return []
         finally:
-            page.close()
+            if page is not None:
+                page.close()
         tables = [build_table(grid, words) for grid in grids]
         return [table for table in tables if table is not None]
 

@@ -374,6 +374,17 @@ def test_ticks_and_values_that_docling_does_not_see_are_added_to_their_page() ->
     assert found == ["Family name Marchbanks", "town: Emden", "[x] insured", "The second page"]
 
 
+def test_damage_that_only_the_finder_of_tables_sees_costs_neither_text_nor_the_next_document() -> None:
+    def ruled(canvas: Canvas) -> None:
+        table(canvas, [["Boat", "Fee"], ["Gull", "4.50"], ["Tern", "5.50"]], 600)
+
+    data = drawn(ruled)
+    damaged = data.replace(b"/Rotate 0", b"/Rota 0 0")  # an odd number of entries in the page's dictionary
+    assert damaged != data
+    assert "Gull" in " ".join(lines(damaged))
+    assert lines(data)[2:] == ["| Gull | 4.50 |", "| Tern | 5.50 |"]
+
+
 def test_a_form_of_thousands_of_fields_with_long_names_is_read_in_part_and_says_so() -> None:
     name = "n" * 900
     data = undrawn_form([f"/FT /Tx /T ({name}{n}) /V (value {n}) /Rect [10 10 20 20]" for n in range(1_200)])
