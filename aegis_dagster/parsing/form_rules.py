@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from math import isfinite
 from statistics import median
 
 from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, build_lines, enclosing
@@ -58,11 +59,15 @@ class _Rows:
         self._rects = rects
         self._rows: dict[int, list[int]] = {}
         for index, rect in enumerate(rects):
-            self._rows.setdefault(int((rect.top + rect.bottom) / 2 // _ROW), []).append(index)
+            if isfinite(rect.top + rect.bottom):
+                self._rows.setdefault(int((rect.top + rect.bottom) / 2 // _ROW), []).append(index)
 
     def beside(self, rect: Rect) -> Iterator[int]:
         """Those whose middle is at the height of a rectangle."""
-        for row in range(int(rect.top // _ROW), int(rect.bottom // _ROW) + 1):
+        covered = range(int(rect.top // _ROW), int(rect.bottom // _ROW) + 1) if isfinite(rect.top + rect.bottom) else ()
+        # A hostile field may be higher than any page.
+        rows = covered if len(covered) <= len(self._rows) else [row for row in sorted(self._rows) if row in covered]
+        for row in rows:
             for index in self._rows.get(row, ()):
                 own = self._rects[index]
                 if rect.top <= (own.top + own.bottom) / 2 <= rect.bottom:

@@ -3,6 +3,7 @@
 Runs in a worker; pypdfium2 is imported inside functions.
 """
 
+import contextlib
 import ctypes
 import re
 from collections.abc import Callable, Iterator
@@ -64,7 +65,8 @@ def read_marks(data: bytes) -> Marks:
         if form != pypdfium2.raw.FORMTYPE_NONE:
             for page_no in range(1, len(document) + 1):
                 reader.visit(page_no, reader.note_value)
-            document.init_forms()
+            with contextlib.suppress(pypdfium2.PdfiumError):  # then the form has no fields
+                document.init_forms()
         for page_no in range(1, len(document) + 1):
             reader.too_many += reader.visit(page_no, reader.read)
         reader.read_attachments()

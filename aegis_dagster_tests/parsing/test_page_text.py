@@ -130,6 +130,12 @@ def test_a_tick_stands_with_the_label_after_it_or_else_before_it() -> None:
     assert sorted(texts(found.forms)) == ["[ ] Insured", "[x] By post", "[x] Yes [ ] No"]
 
 
+def test_a_field_higher_than_any_page_is_read_in_time() -> None:
+    fields = tuple(Field(Rect(0, -1e12, 1e12, 1e12), FieldKind.TEXT, f"value {n}", f"name {n}") for n in range(300))
+    found = page(piece("Words", 50, 100), fields=fields)
+    assert all(f"value {n}" in " ".join(texts([*found.forms, *found.blocks])) for n in range(300))
+
+
 def test_the_boxes_of_a_question_stand_with_it() -> None:
     fields = (
         Field(box(200, 100, 12, 12), FieldKind.TICK, "[x]"),
