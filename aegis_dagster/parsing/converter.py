@@ -33,7 +33,6 @@ _BACKENDS = {
     **dict.fromkeys(IMAGE_FORMATS, ("IMAGE", "image_backend", "ImageDocumentBackend")),
     "docx": ("DOCX", "msword_backend", "MsWordDocumentBackend"),
     "pptx": ("PPTX", "mspowerpoint_backend", "MsPowerpointDocumentBackend"),
-    "xlsx": ("XLSX", "msexcel_backend", "MsExcelDocumentBackend"),
 }
 _MODEL_MODULES = ("torch", "torchvision", "transformers", "docling_ibm_models")
 

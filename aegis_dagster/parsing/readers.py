@@ -13,27 +13,25 @@ from aegis_dagster.parsing.formats import IMAGE_FORMATS, ODF_FORMATS, OLD_FORMAT
 if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
-# Format -> module of this package with a function `read`; every other format is read by docling alone.
-_READERS: Final[dict[str, str]] = {
+# Format -> module of this package with a function `read`.
 _READERS: Final[dict[str, str]] = {
     **dict.fromkeys(IMAGE_FORMATS, "paginated"),
+    **dict.fromkeys(ODF_FORMATS, "odf_text"),
+    **dict.fromkeys(OLD_FORMATS, "old_office"),
+    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "xml_document"),
+    **dict.fromkeys(("html", "md", "epub"), "web"),
+    **dict.fromkeys(("eml", "msg"), "mail"),
     "asciidoc": "asciidoc",
     "csv": "csv_table",
+    "docling-json": "docling_json",
     "docx": "word",
-    "eml": "mail",
-    "epub": "web",
-    "html": "web",
     "latex": "latex",
-    "md": "web",
-    "msg": "mail",
     "pdf": "paginated",
     "pptx": "powerpoint",
     "text": "text_document",
     "vtt": "captions",
     "xlsx": "excel",
 }
-}
-_DOCLING: Final = "converter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +59,5 @@ class Reader(Protocol):
 
 def reader_of(kind: str) -> Reader:
     """The reader of a format."""
-    reader: Reader = importlib.import_module(f"{__package__}.{_READERS.get(kind, _DOCLING)}").read
+    reader: Reader = importlib.import_module(f"{__package__}.{_READERS[kind]}").read
     return reader
