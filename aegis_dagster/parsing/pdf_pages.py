@@ -20,6 +20,7 @@ from aegis_dagster.parsing import tables
 from aegis_dagster.parsing.docling_tables import to_docling_table
 from aegis_dagster.parsing.form_rules import Field
 from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, TextBlock, merge_touching
+from aegis_dagster.parsing.number_grids import tables_of
 from aegis_dagster.parsing.page_text import Drawn, compose
 from aegis_dagster.parsing.turned import Turn, quarters_of
 
@@ -160,7 +161,7 @@ class RuleLayout:
             [_drawn(cell) for cell in page.parsed_page.word_cells if cell.text.strip()],
             self.fields.get(page.page_no, ()),
             (page.size.width, page.size.height),
-            lambda words, turn: [] if scanned else self._tables.find(page, turn, words),
+            lambda words, turn: [] if scanned else tables_of(self._tables.find(page, turn, words), words),
         )
         clusters = [_text_cluster(number, block, scanned=scanned) for number, block in enumerate(text.blocks)]
         apart = [(text.quarters, block) for block in text.forms] + text.turned
