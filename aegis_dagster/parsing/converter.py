@@ -105,8 +105,9 @@ def _backend_options(kind: str) -> Any:
     from docling.datamodel.backend_options import ThreadedDoclingParseBackendOptions
 
     if kind == "pdf":
-        # Two pages at a time: more only compete for the cores that other workers use.
-        threads = {"parser_threads": 2, "max_concurrent_results": 8}
+        # Two pages at a time: more only compete for the cores that other workers use. Few are read ahead, because a
+        # decoded page takes up to 10 MiB.
+        threads = {"parser_threads": 2, "max_concurrent_results": 2, "release_native_memory_every_n_pages": 16}
         return ThreadedDoclingParseBackendOptions.model_validate(threads)
     return None
 
@@ -172,6 +173,7 @@ def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
 
     weights = shipped_ocr_weights()
     models = Path(options.docling_models) if options.docling_models else None
+    batch = 4 if options.pdf_route == "models" else 1  # rules take one page after the other
     return ThreadedPdfPipelineOptions(
         artifacts_path=models if options.pdf_route == "models" and models and has_weights(models) else None,
         do_ocr=options.ocr,
@@ -186,5 +188,9 @@ def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
         # Pictures are cut out afterwards (`pictures.py`): kept page images would fill the memory.
         generate_picture_images=False,
         batch_polling_interval_seconds=0.05,
-        queue_max_size=8,
+        # Of each step at most one page waits, and one is worked on: the memory must not depend on the slowest step.
+        queue_max_size=1,
+        ocr_batch_size=1,
+        layout_batch_size=batch,
+        table_batch_size=batch,
     )
