@@ -137,6 +137,9 @@ _CAPTION = re.compile(r"(?:figure|fig\.|table|abbildung|abb\.|tabelle|tab\.)\s*\
 _WORD_GAP = 0.12
 _COLUMN_GAP = 1.0
 _PARAGRAPH_GAP = 0.75
+_WIDE_GAP = 1.4  # between the lines of a paragraph set with wide leading
+_PROSE_WIDTH = 20.0  # the lines of a paragraph are wider
+_RAGGED = 5.0  # so far from the right edge a line of running text may end
 _INDENT = 0.8
 _SIZE_TOLERANCE = 0.12
 
@@ -187,15 +190,22 @@ def _line_of(row: Sequence[Fragment]) -> Line:
 
 def _group_lines(lines: Sequence[Line]) -> list[list[Line]]:
     groups: list[list[Line]] = []
+    reach: dict[int, float] = {}  # how far to the right the lines go that begin at one place
+    for line in lines:
+        reach[_place(line)] = max(reach.get(_place(line), 0.0), line.rect.right)
     for line in lines:
         above = [group for group in groups if _shares_column(group[-1].rect, line.rect)]
         # The nearest line above decides; it cuts off everything farther up.
         nearest = max(above, key=lambda group: group[-1].rect.bottom, default=None)
-        if nearest is not None and _continues_block(nearest, line):
+        if nearest is not None and _continues_block(nearest, line, reach[_place(nearest[-1])]):
             nearest.append(line)
         else:
             groups.append([line])
     return groups
+
+
+def _place(line: Line) -> int:
+    return round(line.rect.left / 4)
 
 
 def _shares_column(above: Rect, below: Rect) -> bool:
@@ -203,10 +213,10 @@ def _shares_column(above: Rect, below: Rect) -> bool:
     return shared > 0.3 * min(above.width, below.width) and above.top < below.top
 
 
-def _continues_block(block: Sequence[Line], line: Line) -> bool:
+def _continues_block(block: Sequence[Line], line: Line, reach: float) -> bool:
     last = block[-1]
     height = max(last.size, line.size)
-    if line.rect.top - last.rect.bottom > _PARAGRAPH_GAP * height:
+    if line.rect.top - last.rect.bottom > _PARAGRAPH_GAP * height and not _runs_on(block, line, reach):
         return False
     if abs(line.size - last.size) > _SIZE_TOLERANCE * height and not _same_font_without_tails(last, line):
         return False
@@ -217,6 +227,24 @@ def _continues_block(block: Sequence[Line], line: Line) -> bool:
     hanging = is_list_item(block[0].text) and len(block) == 1
     right_aligned = abs(line.rect.right - last.rect.right) < height
     return not indented or centered or hanging or right_aligned
+
+
+def _runs_on(block: Sequence[Line], line: Line, reach: float) -> bool:
+    """Whether a line goes on with a paragraph whose lines stand far apart: the one above it ends at the right edge."""
+    last = block[-1]
+    gap = line.rect.top - last.rect.bottom
+    before = last.rect.top - block[-2].rect.bottom if len(block) > 1 else gap
+    begins_below = abs(line.rect.left - last.rect.left) < 0.3 * last.size
+    hangs = len(block) == 1 and is_list_item(last.text) and line.rect.left > last.rect.left
+    sentence_ends = last.text.endswith((".", ":", ";", "!", "?")) and not line.text[:1].islower()
+    return (
+        gap <= _WIDE_GAP * last.size
+        and abs(gap - before) < 0.25 * last.size
+        and (begins_below or hangs)
+        and last.rect.width > _PROSE_WIDTH * last.size
+        and last.rect.right > reach - _RAGGED * last.size
+        and not (last.bold or line.bold or sentence_ends)
+    )
 
 
 def _same_font_without_tails(first: Line, second: Line) -> bool:

@@ -6,6 +6,7 @@ them under headings and above sums, and shades every second row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from aegis_dagster.parsing.layout_rules import Fragment, Rect
@@ -32,6 +33,7 @@ _MAX_HEAD_ROWS = 7
 _HEAD_CHARACTERS = 75  # of one line over a column, or over several
 _MAX_LABEL_ROWS = 4  # rows without numbers in succession: wrapped labels and titles of sections
 _MIN_ROWS = 2
+_MIN_COLUMN_GAP = 10.0  # points
 _LONG_RUN = 40  # rows
 _MIN_DATA = 0.25  # share of a table's rows that hold a label and a number
 _PROSE = 45  # characters; the lines of a column of prose beside a table are longer, labels are mostly not
@@ -167,12 +169,13 @@ def _crosses(entry: Entry, columns: Sequence[Span]) -> bool:
 
 def _table(above: Sequence[Row], run: list[Row], numbers: list[Span], words: Sequence[Fragment]) -> NumberTable | None:
     run, columns = _without_prose([row for row in run if row], numbers)
-    data = [row for row in run if is_data(row) and has_label(row)]
-    if sum(not holds_years(row) for row in data) < _MIN_ROWS or len(data) < _MIN_DATA * len(run):
-        return None  # dates in running text, or a form
     extents = [extent_of(row) for row in run]
     sides = min(extent.left for extent in extents), max(extent.right for extent in extents)
     head = _head(above, run[0], sides, numbers)
+    data = [row for row in run if is_data(row) and has_label(row)]
+    labelled = sum(not holds_years(row) for row in data) >= _MIN_ROWS and len(data) >= _MIN_DATA * len(run)
+    if not labelled and not _names_all(head, numbers):
+        return None  # dates in running text, or a form
     rows = [*head, *run]
     table = build_number_table(rows, len(head), columns, numbers[0][0])
     taken = {word.rect for row in rows for entry in row for word in entry.words}
@@ -240,6 +243,19 @@ def _head(above: Sequence[Row], first: Row, extent: Span, numbers: list[Span]) -
         if any(entry.rect.right > numbers[0][0] for entry in inside):
             sure = len(taken)
     return list(reversed(taken[:sure]))
+
+
+def _names_all(head: Sequence[Row], numbers: Sequence[Span]) -> bool:
+    """Whether three or more columns of numbers have each a heading of its own: then even one row is a table."""
+    names = [entry.rect for row in head for entry in row if not entry.number]
+    gaps = [after[0] - before[1] for before, after in pairwise(numbers)]
+    if len(numbers) < 3 or min(gaps) < _MIN_COLUMN_GAP:
+        return False  # a telephone number has gaps too
+    return all(
+        any(_share(name, span) > 0.5 or (name.left <= span[0] and span[1] <= name.right) for name in names)
+        and sum(name.left < span[1] and span[0] < name.right for name in names) <= len(head)
+        for span in numbers
+    )
 
 
 def _begins_before(entry: Entry, numbers: Sequence[Span]) -> bool:

@@ -4,7 +4,7 @@ Import it inside functions only: it imports docling.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from math import hypot
 
@@ -29,6 +29,9 @@ _READABLE_CHARACTERS = 20
 # A scan may carry a digital stamp or header: up to this many characters beside one picture of the whole page.
 _STAMP_CHARACTERS = 120
 _WHOLE_PAGE = 0.8
+_LONG = 20.0  # multiples of the height; a line of running text is longer
+_MOSTLY = 0.8  # share of a line's characters
+_MIN_LETTER = 2.0  # points; a shape that is lower or narrower is a line
 # Points; smaller pictures are bullets and ornaments.
 _MIN_PICTURE_SIDE = 16.0
 # A ruled table is at least this wide and high, in points, or has at least so many lines.
@@ -60,9 +63,9 @@ def _needs_ocr(page: Page) -> bool:
     whole = _page_rect(page).area
     if characters >= _READABLE_CHARACTERS:
         return characters < _STAMP_CHARACTERS and any(rect.area > _WHOLE_PAGE * whole for rect in pictures)
-    # An empty page has nothing to read; text may also be drawn as shapes.
-    everything = _box(_page_rect(page))
-    return bool(pictures) or page._backend.has_content_in(bbox=everything, shapes=True, bitmaps=True) is True
+    # An empty page has nothing to read; text may also be drawn as shapes, but not as lines.
+    shapes = page._shape_bounding_boxes or []
+    return bool(pictures) or any(min(abs(box.r - box.l), abs(box.b - box.t)) >= _MIN_LETTER for box in shapes)
 
 
 class OcrWhereNeeded:
@@ -156,9 +159,10 @@ class RuleLayout:
     def _lay_out(self, page: Page) -> None:
         assert page.parsed_page is not None and page.size is not None
         scanned = any(cell.from_ocr for cell in page.cells)
+        words = [_drawn(cell) for cell in page.parsed_page.word_cells if cell.text.strip()]
         text = compose(
-            [_drawn(cell) for cell in page.cells if cell.text.strip()],
-            [_drawn(cell) for cell in page.parsed_page.word_cells if cell.text.strip()],
+            [_weighed(_drawn(cell), words) for cell in page.cells if cell.text.strip()],
+            words,
             self.fields.get(page.page_no, ()),
             (page.size.width, page.size.height),
             lambda words, turn: [] if scanned else tables_of(self._tables.find(page, turn, words), words),
@@ -244,9 +248,25 @@ def _drawn(cell: TextCell) -> Drawn:
     return Drawn(fragment, turned, height, in_field=bool(getattr(cell, "widget", False)))
 
 
+def _weighed(drawn: Drawn, words: Sequence[Drawn]) -> Drawn:
+    """The piece, not bold if it is long and only begins so: the parser gives it the font of its first letter."""
+    fragment = drawn.fragment
+    if not fragment.bold or fragment.rect.width < _LONG * fragment.rect.height:
+        return drawn
+    own = [word.fragment for word in words if fragment.rect.holds_center_of(word.fragment.rect)]
+    bold = sum(len(word.text) for word in own if word.bold)
+    if bold >= _MOSTLY * sum(len(word.text) for word in own):
+        return drawn
+    return replace(drawn, fragment=replace(fragment, bold=False))
+
+
 def cell_rect(cell: TextCell) -> Rect:
     """A cell's rectangle; docling's cells have their origin at the top left after parsing."""
-    box = cell.rect.to_bounding_box()
+    return box_rect(cell.rect.to_bounding_box())
+
+
+def box_rect(box: BoundingBox) -> Rect:
+    """The rectangle of a box with its origin at the page's top left."""
     return Rect(box.l, min(box.t, box.b), box.r, max(box.t, box.b))
 
 

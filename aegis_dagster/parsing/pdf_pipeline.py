@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
-from docling.datamodel.base_models import Page, TextElement
+from docling.datamodel.base_models import Page, Table, TextElement
 from docling.datamodel.document import ConversionResult
 from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
 from docling.models.postprocessing.reading_order_rb import PageElement, ReadingOrderPredictor, SeparatorElement
@@ -39,6 +39,7 @@ from aegis_dagster.parsing.pdf_pages import (
     RuleTables,
     ScanRegions,
     Turns,
+    box_rect,
     line_of,
     pass_through,
 )
@@ -168,10 +169,11 @@ def _label_texts(pages: Sequence[Page]) -> list[tuple[TextElement, PagedBlock]]:
     for page in pages:
         if page.assembled is None or page.size is None:
             continue
+        tables = tuple(box_rect(e.cluster.bbox) for e in page.assembled.elements if isinstance(e, Table))
         for element in page.assembled.elements:
             if isinstance(element, TextElement):
                 elements.append(element)
-                blocks.append(_paged_block(element, page.size.height))
+                blocks.append(_paged_block(element, page.size.height, tables))
     labels = label_blocks(blocks)
     for element, label in zip(elements, labels, strict=True):
         element.label = element.cluster.label = DocItemLabel(label.value)
@@ -188,7 +190,8 @@ def _levels(headings: Sequence[tuple[TextElement, PagedBlock]]) -> dict[tuple[in
     return {(element.page_no, element.text): level for (element, _), level in zip(headings, levels, strict=True)}
 
 
-def _paged_block(element: TextElement, page_height: float) -> PagedBlock:
+def _paged_block(element: TextElement, page_height: float, tables: tuple[Rect, ...]) -> PagedBlock:
     cells = element.cluster.cells
     block = TextBlock(tuple(line_of(cell) for cell in cells), BlockLabel(element.label.value))
-    return PagedBlock(block, element.page_no, page_height, scanned=any(cell.from_ocr for cell in cells))
+    scanned = any(cell.from_ocr for cell in cells)
+    return PagedBlock(block, element.page_no, page_height, scanned=scanned, tables=tables)
