@@ -236,7 +236,7 @@ def _head(above: Sequence[Row], first: Row, extent: Span, numbers: list[Span]) -
             break
         if any(entry.rect.left < extent[0] - 4 * entry.rect.height for entry in inside):
             break
-        if any(_begins_before(entry, numbers) for entry in inside):
+        if any(_is_title(entry, extent, numbers) for entry in inside):
             break
         taken.append(inside)
         below = rect
@@ -258,7 +258,9 @@ def _names_all(head: Sequence[Row], numbers: Sequence[Span]) -> bool:
     )
 
 
-def _begins_before(entry: Entry, numbers: Sequence[Span]) -> bool:
-    """Whether a text begins well before the numbers and ends among them."""
+def _is_title(entry: Entry, extent: Span, numbers: Sequence[Span]) -> bool:
+    """Whether a text begins well before the numbers, or at the table's edge, and ends among them."""
     rect = entry.rect
-    return rect.left < numbers[0][0] - 6 * rect.height and rect.right > numbers[0][0] + rect.height
+    if rect.left < numbers[0][0] - 6 * rect.height:
+        return rect.right > numbers[0][0] + rect.height
+    return len(numbers) > 1 and rect.left < extent[0] + rect.height and rect.right > numbers[1][0]

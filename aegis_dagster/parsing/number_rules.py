@@ -23,7 +23,6 @@ _NO_VALUE = re.compile(r"[$€£¥]?(?:[-–—−]{1,3}|n/?a|n/?m|n\.[am]\.)\)?
 _OPENING = re.compile(r"[(]?[$€£¥][(]?|[(]|(?:US|C|A)\$|USD|EUR|GBP")
 _CLOSING = re.compile(r"[)%*†‡]{1,3}|\([\w*]{1,2}\)|pts?\.?|bps|pp|x")
 _YEAR = re.compile(r"(?:19|20)\d\d(?:\s*\(\w\))?")
-_UNIT = re.compile(r"\(.*\)?")
 _LEADERS = re.compile(r"[.·…_]{3,}|\.{2,}")
 
 
@@ -108,7 +107,10 @@ def _entries(row: Sequence[Fragment]) -> list[Entry]:
 def _without_leaders(row: Sequence[Fragment]) -> list[Fragment]:
     """The words without the dots that lead to a number; a word that a dotted line joins to a number is cut there."""
     words: list[Fragment] = []
+    dots = [word for word in row if not word.text.strip(" .·…_")]
     for word in row:
+        if len(dots) > 2 and word in dots:
+            continue
         found = _LEADERS.search(word.text)
         if found is None or found.end() - found.start() < 3:
             words.append(word)
@@ -189,10 +191,8 @@ def has_label(row: Row) -> bool:
 
 
 def is_heading_row(row: Row) -> bool:
-    """Whether a row names columns: years, or a unit in parentheses beside them."""
-    if not is_data(row):
-        return not any(entry.number for entry in row)
-    return holds_years(row) and all(_UNIT.fullmatch(entry.text) for entry in row if not entry.number)
+    """Whether a row above all others may name columns: it holds no numbers, or only years."""
+    return holds_years(row) if is_data(row) else not any(entry.number for entry in row)
 
 
 def holds_years(row: Row) -> bool:

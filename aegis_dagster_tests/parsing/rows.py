@@ -52,3 +52,33 @@ def is_whole(row: Row, lines: Iterable[Sequence[str]]) -> bool:
             if list(line[start:end]) == label and number in line[end:]:
                 return True
     return False
+
+
+def layout_of(data: bytes) -> str:
+    """The text of a PDF, line by line, with two spaces where a gap is wider than a letter; by pdfium."""
+    import pypdfium2
+
+    lines: list[str] = []
+    for page in pypdfium2.PdfDocument(data):
+        text = page.get_textpage()
+        shown = text.get_text_range()
+        boxes = [(text.get_charbox(n, loose=True), shown[n]) for n in range(min(text.count_chars(), len(shown)))]
+        rows: list[list[tuple[tuple[float, float, float, float], str]]] = []
+        for box, letter in sorted(boxes, key=lambda place: -(place[0][1] + place[0][3])):
+            if letter.isspace():
+                continue
+            if rows and rows[-1][0][0][1] < (box[1] + box[3]) / 2 < rows[-1][0][0][3]:
+                rows[-1].append((box, letter))
+            else:
+                rows.append([(box, letter)])
+        lines += [_line(sorted(row)) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(row: Sequence[tuple[tuple[float, float, float, float], str]]) -> str:
+    line, reached = "", row[0][0][0]
+    for (left, bottom, right, top), letter in row:
+        gap = (left - reached) / max(top - bottom, 1.0)
+        line += ("  " if gap > 0.9 else " " if gap > 0.12 else "") + letter
+        reached = right
+    return line
