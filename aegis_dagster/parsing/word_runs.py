@@ -22,6 +22,7 @@ from aegis_dagster.parsing.word_names import (
 )
 from aegis_dagster.parsing.word_symbols import symbol, symbols
 
+_SOFT_HYPHEN: Final = "\u00ad"  # shows only where a line ends
 _FIELD: Final = W + "fldChar"
 _SYMBOL_FONTS: Final = frozenset({"symbol", "wingdings", "wingdings 2"})
 _BUTTON: Final = re.compile(r"\s*MACROBUTTON\s+\S+\s+(.*\S)\s*", re.IGNORECASE | re.DOTALL)
@@ -48,6 +49,9 @@ def plain_characters(root: Element) -> None:
         if replacement and node.getparent().tag == RUN:
             node.addprevious(new_text(replacement))
         detach(node)
+    for text in root.iter(T):
+        if _SOFT_HYPHEN in (text.text or ""):
+            text.text = text.text.replace(_SOFT_HYPHEN, "")
     _read_symbol_fonts(root)
     for ruby in list(root.iter(W + "ruby")):
         _write_reading(ruby)

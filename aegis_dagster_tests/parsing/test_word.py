@@ -133,7 +133,9 @@ def test_symbols_hyphens_and_boxes_are_characters() -> None:
     field = f'<w:r><w:fldChar w:fldCharType="begin">{data}</w:fldChar></w:r>'
     field += '<w:r><w:fldChar w:fldCharType="end"/></w:r>'
     runs = sym.format("Wingdings", "F0FE") + sym.format("Symbol", "F061") + box.format(1) + box.format(0) + field
-    runs += "<w:r><w:t>AX</w:t><w:noBreakHyphen/><w:t>77</w:t><w:softHyphen/><w:t>31</w:t><w:tab/><w:t>B</w:t></w:r>"
+    runs += (
+        "<w:r><w:t>AX</w:t><w:noBreakHyphen/><w:t>77</w:t><w:softHyphen/><w:t>3\u00ad1</w:t><w:tab/><w:t>B</w:t></w:r>"
+    )
     runs += '<w:r><w:rPr><w:rFonts w:ascii="Symbol"/></w:rPr><w:t>\uf057</w:t></w:r>'
     assert chunked_text(word_file(par(runs))) == "☑α☒☐☒AX-7731\tBΩ"
 
