@@ -8,7 +8,7 @@ drawings and computed numbers reach it in places only, so they are written into 
 from typing import Any, Final
 
 from aegis_dagster.domain.left_out import LeftOut, Reason
-from aegis_dagster.errors import DocumentError
+from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing import converter
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster.parsing.word_chunks import write_chunks
@@ -53,6 +53,8 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
     except MemoryError:
         raise
     except Exception as error:
+        if isinstance(error, DocumentError) and error.code is FailureCode.MEMORY_LIMIT:
+            raise
         # Files are damaged in many ways, and docling reads some of them.
         parsed = converter.read(data, name=name, kind=kind, options=options)
         reason = error.message.rstrip(".") if isinstance(error, DocumentError) else type(error).__name__
