@@ -74,9 +74,11 @@ def test_pages(kind: str) -> None:
 
 MARKUP = {
     "md": (
-        '# Heading\n[label](https://example.org/a_(b) "hint") ![depicted](pic.png)\n[ref]: https://example.org\n'
-        '<div class="styled">kept</div> <your-token> List<String> &amp; <!-- gone\nboth -->\n```python\ncode\n```\n',
-        "Heading label hint depicted ref kept your token List String code",
+        '# Heading\n[label](https://example.org/a_(b) "hint") ![depicted](pic.png)\n[other][ref]\n'
+        "[ref]: https://example.org\n[^1]: below\n"
+        '<div class="{{< styled >}}">kept</div> <your-token> List<String> &amp; <!-- gone\nboth -->\n'
+        "```python\ncode\n```\n",
+        "Heading label hint depicted other 1 below kept your token List String code",
     ),
     "asciidoc": (
         ":toc: left\n= Heading\n// gone\n[source,java]\ncode <1>\n////\nboth\n////\nimage::pic.png[depicted,200]\n"

@@ -47,9 +47,16 @@ def _accented(match: re.Match[str]) -> str:
 _MARKDOWN: tuple[_Rule, ...] = (
     # the target of `[text](target "title")`
     (re.compile(r"(?<=\])\((?:<[^<>\n]*>|[^\s()]*(?:\([^\s()]*\)[^\s()]*)?)"), "("),
-    (re.compile(r"^( {0,3}\[[^\]\n]+\]:)[ \t]*\S+", re.MULTILINE), r"\1"),
+    # definitions of targets, but not of footnotes; the name of the target in `[text][name]`
+    (re.compile(r"""^ {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*\S+[ \t]*(?:["'(][^\n]*)?$""", re.MULTILINE), ""),
+    (re.compile(r"(?<=\])\[[^\[\]\n]*\]"), ""),
     (re.compile(r"^( *(?:`{3,}|~{3,}))[^`\n]*$", re.MULTILINE), r"\1"),
-    (re.compile(rf"</?(?:{'|'.join(_TAGS.split())})(?:\s[^<>]*)?/?>", re.IGNORECASE), _lines),
+    (
+        re.compile(
+            rf"""</?(?:{"|".join(_TAGS.split())})(?:\s(?:[^<>"]|"[^"\n]{{0,500}}"){{0,500}})?/?>""", re.IGNORECASE
+        ),
+        _lines,
+    ),
 )
 _ASCIIDOC: tuple[_Rule, ...] = (
     # comments, conditions, entries of attributes, attributes of blocks
