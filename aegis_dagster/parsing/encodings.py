@@ -8,6 +8,7 @@ nothing fails.
 import codecs
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from aegis_dagster.parsing.letters import ALL_LANGUAGES, CANDIDATES, Reading, read_as
@@ -68,8 +69,10 @@ _MARGIN: Final = 3.0  # how much better than any other text the best reads where
 _NEARLY_ALL: Final = 4  # well-formed characters of UTF-8 for each byte that is not
 _MAX_REPLACED: Final = 0.005  # of the bytes, in a declared encoding
 _CONTROLS: Final = bytes(sorted({*range(0x20), 0x7F} - set(b"\t\n\x0b\x0c\r\x1a\x1b")))
+_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[ -/]{0,4}[0-~])?")
 _CONTROL: Final = re.compile(f"[{re.escape(_CONTROLS.decode())}\x1a]")
 _MAX_CONTROLS: Final = 0.02
+_MAX_CONTROLS_UTF8: Final = 0.05  # what is well-formed is hardly chance
 _MAX_ODD: Final = 0.05  # of the characters of a text with a mark: unassigned ones, marks of direction, controls
 
 
@@ -132,7 +135,11 @@ def as_utf8(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def without_controls(text: str) -> tuple[str, list[int]]:
-    """The text without the control characters that no text has, and the numbers of the lines that had some."""
+    """The text without the control characters that no text has, and the numbers of the lines that had some.
+
+    The colours of a terminal go too, and are no trouble to tell of.
+    """
+    text = _ESCAPES.sub("", text)
     if not _CONTROL.search(text):
         return text, []
     lines = re.split(r"\r\n|[\r\n]", text)
@@ -185,7 +192,8 @@ def _known_as(codec: str) -> str:
 
 
 def _has_few_controls(data: bytes) -> bool:
-    return len(data) - len(data.translate(None, _CONTROLS)) <= max(1, len(data) * _MAX_CONTROLS)
+    few = _MAX_CONTROLS_UTF8 if _is_utf8(data) else _MAX_CONTROLS
+    return len(data) - len(data.translate(None, _CONTROLS)) <= max(1, len(data) * few)
 
 
 def _bears_out(data: bytes, codec: str) -> bool:
@@ -275,9 +283,13 @@ def _wide(data: bytes) -> str | None:
 
 def _by_letters(data: bytes) -> tuple[str | None, bool]:
     """The encoding whose text reads best."""
-    sample = _sample(data)
+    return _best_of_sample(_sample(data))
+
+
+@lru_cache(maxsize=2)  # a text is first looked at, then read
+def _best_of_sample(sample: bytes) -> tuple[str | None, bool]:
     tried = list(CANDIDATES)
-    if len(data) <= _FIRST_LOOK and not len(data) % 2:  # Chinese in UTF-16 may have no zero byte
+    if len(sample) <= _FIRST_LOOK and not len(sample) % 2:  # Chinese in UTF-16 may have no zero byte
         tried += [(codec, -4.0, ALL_LANGUAGES) for codec in _WIDE[:2]]
     readings = _compare(sample[:_FIRST_LOOK], tried)
     if len(sample) > _FIRST_LOOK:

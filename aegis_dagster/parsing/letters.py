@@ -84,6 +84,9 @@ _KANA: Final = math.log(0.15 / 110)
 _HALF_WIDTH: Final = math.log(0.1 / 63)
 _WIDE_MARK: Final = math.log(0.06 / 12)
 
+# What languages write that is no letter to Unicode: signs of vowels and tones.
+_SIGNS: Final = frozenset(char for char in _THAI["Thai"] + _ARABIC["Arabic"] if not char.isalpha())
+
 # Each encoding that is tried, how much less usual it is than the first, and the languages written in it. Of two that
 # give the same text the first is taken.
 CANDIDATES: Final[tuple[tuple[str, float, dict[str, str]], ...]] = (
@@ -150,11 +153,22 @@ def read_as(text: str, languages: dict[str, str]) -> Reading:
     seen = [(found, count) for found, count in _neighbours(text).items() if _is_judged(found[1])]
     if not seen:
         return Reading(0.0, 0)
-    best = max(
-        sum(count * _judge(char, before, after, name, letters) for (before, char, after), count in seen)
-        for name, letters in languages.items()
-    )
-    return Reading(best, sum(count for _, count in seen))
+    characters = sum(count for _, count in seen)
+    best = -math.inf
+    judged: tuple[list[_Letter], float] | None = None
+    for name, letters in languages.items():
+        if name in _WIDE:
+            score = sum(count * _judge_wide(char, name) for (_, char, _), count in seen)
+        else:
+            judged = judged or _judge_all(seen)
+            table, one_script = _table(letters), letters[0] > "\u0370"
+            score = judged[1]
+            for letter in judged[0]:
+                score += letter.count * table.get(letter.char, letter.otherwise)
+                if one_script and letter.beside_another:
+                    score += letter.count * _MISPLACED
+        best = max(best, score)
+    return Reading(best, characters)
 
 
 def _neighbours(text: str) -> Counter[tuple[str, str, str]]:
@@ -166,19 +180,34 @@ def _is_judged(char: str) -> bool:
     return char >= "\x7f" or (char < " " and char not in "\t\n\r\f\v\x1b")
 
 
-def _judge(char: str, before: str, after: str, language: str, letters: str) -> float:
-    """The log-likelihood of a character between its neighbours."""
-    if char == "�" or not (char.isprintable() or char.isspace() or char in _MARKS) or char < " ":
-        return _BROKEN
-    if language in _WIDE:
-        return _judge_wide(char, language)
-    if char.isalpha() or (not char.isascii() and char in letters):
-        score = _letter(char, letters)
-        if char.isupper() and before.isalpha() and not before.isupper():
-            score += _MISPLACED
-        elif letters[0] > "\u0370" and (_is_latin(before) or _is_latin(after) or before == char == after):
-            score += _MISPLACED  # two scripts in one word, or a letter three times
-        return score
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A character that languages judge differently."""
+
+    char: str
+    count: int
+    beside_another: bool  # script, or twice itself
+    otherwise: float  # its log-likelihood in a language that does not have it
+
+
+def _judge_all(seen: list[tuple[tuple[str, str, str], int]]) -> tuple[list[_Letter], float]:
+    """The letters, and the log-likelihood of all other characters together."""
+    letters: list[_Letter] = []
+    others = 0.0
+    for (before, char, after), count in seen:
+        if char == "�" or char < " " or not (char.isprintable() or char.isspace() or char in _MARKS):
+            others += count * _BROKEN
+        elif char.isalpha() or char in _SIGNS:
+            another = _is_latin(before) or _is_latin(after) or before == char == after
+            letters.append(_Letter(char, count, another, _STRANGE))
+            if char.isupper() and before.isalpha() and not before.isupper():
+                others += count * _MISPLACED
+        else:
+            others += count * _judge_mark(char, before, after)
+    return letters, others
+
+
+def _judge_mark(char: str, before: str, after: str) -> float:
     if char in _LINES:
         return _LINE if char in (before, after) else _MARK if not (before.isalpha() or after.isalpha()) else _STRANGE
     between = before.isalpha() and after.isalpha()
@@ -187,19 +216,13 @@ def _judge(char: str, before: str, after: str, language: str, letters: str) -> f
     return _MARK if char in _MARKS and not between else _STRANGE
 
 
-def _letter(char: str, letters: str) -> float:
-    small = char if char in letters else char.lower()
-    place = letters.find(small)
-    if place < 0:
-        return _STRANGE
-    return _weights(len(letters))[place] + (_CAPITAL if small != char else 0.0)
-
-
 @lru_cache(maxsize=64)
-def _weights(count: int) -> tuple[float, ...]:
-    """The log-frequency of each letter by its rank: the last of an alphabet is about 20 times rarer than the first."""
-    weights = [math.exp(-3.0 * rank / count) for rank in range(count)]
-    return tuple(math.log(_LETTERS * weight / sum(weights)) for weight in weights)
+def _table(letters: str) -> dict[str, float]:
+    """The log-likelihood of each letter: the last of an alphabet is about 20 times rarer than the first."""
+    weights = [math.exp(-3.0 * rank / len(letters)) for rank in range(len(letters))]
+    small = {char: math.log(_LETTERS * weight / sum(weights)) for char, weight in zip(letters, weights, strict=True)}
+    capitals = {char.upper(): score + _CAPITAL for char, score in small.items() if len(char.upper()) == 1}
+    return capitals | small
 
 
 @lru_cache(maxsize=20_000)

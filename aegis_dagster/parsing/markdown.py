@@ -123,9 +123,12 @@ class _Paragraph(elements.Paragraph):
     @classmethod
     def break_paragraph(cls, source: Source, lazy: bool = False) -> bool:
         """Whether the next line begins something else."""
-        if super().break_paragraph(source, lazy) or source.expect_re(footnote.FootnoteDef.pattern):
+        if super().break_paragraph(source, lazy):
             return True
-        if not source.parser.block_elements["Table"].match(source):
+        line = source.next_line() or ""
+        if "[^" in line and source.expect_re(footnote.FootnoteDef.pattern):
+            return True
+        if "|" not in line or not source.parser.block_elements["Table"].match(source):
             return False
         source.reset()
         return True
@@ -140,8 +143,11 @@ def _extension(closed: set[str]) -> MarkoExtension:
         @classmethod
         def match(cls, source: Source) -> int | bool:
             """A line that begins with a placeholder begins no HTML: the Markdown after it counts."""
+            line = (source.next_line() or "").lstrip()
+            if not line.startswith("<"):
+                return False
             found = super().match(source)
-            tag = _TAG.match((source.next_line() or "").lstrip())
+            tag = _TAG.match(line)
             return False if tag is not None and not _is_element(tag, closed) else found
 
     class Renderer(HTMLRenderer):

@@ -25,21 +25,21 @@ def rewrite(page: BeautifulSoup) -> list[LeftOut]:
     """Rewrite a page in place. Returns the texts of what is hidden in it."""
     left_out: list[LeftOut] = []
     _take_out_hidden(page, left_out)
-    for tag in page.find_all(True):
-        if tag.decomposed or tag.parent is None:
+    for node in list(page.descendants):
+        if isinstance(node, CData):
+            node.replace_with(NavigableString(str(node)))
+        if not isinstance(node, Tag) or node.decomposed or node.parent is None:
             continue
-        if rule := _RULES.get(tag.name):
-            rule(tag)
-        elif tag.name in _EMPHASIS and _is_inside_word(tag):
-            tag.unwrap()
+        if rule := _RULES.get(node.name):
+            rule(node)
+        elif node.name in _EMPHASIS and _is_inside_word(node):
+            node.unwrap()
             continue
-        if tag.attrs:
-            _show_label(tag)
-            if "style" in tag.attrs and "list-style-type" not in str(tag["style"]):
-                del tag["style"]  # what is still here is shown: an element that fades in, too
-    for text in page.find_all(string=lambda string: isinstance(string, CData)):
-        text.replace_with(NavigableString(str(text)))
-    page.smooth()
+        if node.attrs:
+            _show_label(node)
+            if "style" in node.attrs and "list-style-type" not in str(node["style"]):
+                del node["style"]  # what is still here is shown: an element that fades in, too
+    _join_texts(page)
     return left_out
 
 
@@ -65,10 +65,11 @@ def put_title(page: BeautifulSoup, title: str) -> None:
 
 
 def _take_out_hidden(page: BeautifulSoup, left_out: list[LeftOut]) -> None:
-    if not any(_is_shown(text) for text in page.find_all(string=True)):
+    if not any(_is_shown(node) for node in page.descendants):
         for tag in page.find_all("noscript"):
             tag.name = "div"
-    for tag in page.find_all(_is_hidden):
+    hidden = [node for node in page.descendants if isinstance(node, Tag) and _is_hidden(node)]
+    for tag in hidden:
         if tag.decomposed:
             continue
         if text := " ".join(" ".join(tag.stripped_strings).split()):
@@ -76,9 +77,9 @@ def _take_out_hidden(page: BeautifulSoup, left_out: list[LeftOut]) -> None:
         tag.decompose()
 
 
-def _is_shown(text: NavigableString) -> bool:
+def _is_shown(node: PageElement) -> bool:
     """Whether this is text that a browser with scripts may show."""
-    return type(text) is NavigableString and bool(text.strip()) and text.find_parent(["noscript", "head"]) is None
+    return _is_text(node) and bool(str(node).strip()) and node.find_parent(["noscript", "head"]) is None
 
 
 def _is_hidden(tag: Tag) -> bool:
@@ -118,6 +119,17 @@ def _is_inside_word(tag: Tag) -> bool:
     )
 
 
+def _join_texts(page: BeautifulSoup) -> None:
+    """Make one text of those side by side: their reader would put spaces between them."""
+    for node in list(page.descendants):
+        if not _is_text(node) or not _is_text(node.next_sibling) or _is_text(node.previous_sibling):
+            continue
+        texts = [str(node)]
+        while _is_text(following := node.next_sibling) and following is not None:
+            texts.append(str(following.extract()))
+        node.replace_with("".join(texts))
+
+
 def _is_text(node: PageElement | None) -> bool:
     return type(node) is NavigableString
 
@@ -137,10 +149,10 @@ def _image(tag: Tag) -> None:
 
 
 def _add_text(tag: Tag, text: str) -> None:
-    """Put a paragraph after an element."""
+    """Put a paragraph after an element, or after the paragraph that it is in."""
     paragraph = Tag(name="p")
     paragraph.string = text
-    tag.insert_after(paragraph)
+    (tag.find_parent("p") or tag).insert_after(paragraph)
 
 
 def _area(tag: Tag) -> None:
@@ -184,7 +196,8 @@ def _formula(tag: Tag) -> None:
     for note in notes:
         note.decompose()
     text = " ".join(tex.split()) or _attribute(tag, "alttext")
-    tag.replace_with(f"${text}$" if text else " ".join(tag.stripped_strings))
+    tag.string = f"${text}$" if text else " ".join(tag.stripped_strings)
+    tag.unwrap()
 
 
 def _raised(tag: Tag) -> None:
@@ -192,7 +205,8 @@ def _raised(tag: Tag) -> None:
     before = tag.previous_sibling
     text = tag.get_text().strip()
     if _is_text(before) and _EXPONENT.fullmatch(text) and tag.find("a") is None and _UNIT.search(str(before)):
-        tag.replace_with(text.translate(_RAISED))
+        tag.string = text.translate(_RAISED)
+        tag.unwrap()
 
 
 def _lowered(tag: Tag) -> None:
@@ -206,7 +220,8 @@ def _ruby(tag: Tag) -> None:
         bracket.decompose()
     for reading in tag.find_all("rt"):
         reading.replace_with(f"({reading.get_text(strip=True)})")
-    tag.replace_with("".join(tag.get_text().split()))
+    tag.string = "".join(tag.get_text().split())
+    tag.unwrap()
 
 
 def _frame(tag: Tag) -> None:

@@ -8,7 +8,7 @@ import warnings
 from typing import Any, Final
 
 from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
-from bs4.element import Tag
+from bs4.element import PageElement, Tag
 
 _DEEPEST: Final = 120  # a reader takes several calls for a level, and Python allows a thousand
 _SCOPES: Final = frozenset({"table", "td", "th", "caption", "button", "object", "template", "[document]"})
@@ -39,7 +39,26 @@ _ENDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
 }
 
 
-class PageTree(BeautifulSoup):
+class _Element(Tag):
+    """An element that remembers where it found a child: bs4 walks all of them for each that is replaced.
+
+    A log of 100,000 lines with `<br>` between them is one element with so many children.
+    """
+
+    _near = 0
+
+    def index(self, element: PageElement) -> int:
+        """Where the child stands; the next one asked for mostly stands beside it."""
+        children, near = self.contents, self._near
+        for at in range(max(0, near - 8), min(len(children), near + 32)):
+            if children[at] is element:
+                self._near = at
+                return at
+        self._near = super().index(element)
+        return self._near
+
+
+class PageTree(BeautifulSoup, _Element):
     """The tree of a page."""
 
     def handle_starttag(self, name: str, *args: Any, **kwargs: Any) -> Tag | None:
@@ -66,4 +85,4 @@ def read_tree(text: str) -> PageTree:
     """The tree of a page's text."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
-        return PageTree(text, "html.parser")
+        return PageTree(text, "html.parser", element_classes={Tag: _Element})

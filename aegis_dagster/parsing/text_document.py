@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.encodings import decode, without_controls
 from aegis_dagster.parsing.plain_text import Block, BlockKind, read_blocks
 from aegis_dagster.parsing.readers import Parsed
 
@@ -15,9 +15,12 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
     from docling_core.types.doc.document import DoclingDocument
 
     decoded = decode(data)
+    text, lines = without_controls(decoded.text)
     document = DoclingDocument(name=name)
-    _fill(document, read_blocks(decoded.text))
-    return Parsed(document, "plain-text", decoded.warnings())
+    _fill(document, read_blocks(text))
+    where = f"line {lines[0]:,}" + (f" and {len(lines) - 1:,} more" if len(lines) > 1 else "") if lines else ""
+    controls = (f"Control characters that no text has were left out of {where}.",) if lines else ()
+    return Parsed(document, "plain-text", (*decoded.warnings(), *controls))
 
 
 def _fill(document: "DoclingDocument", blocks: list[Block]) -> None:

@@ -1,6 +1,5 @@
 """Reads pages, Markdown and electronic books: all become one page, whose tree docling reads."""
 
-import io
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.left_out import LeftOut
@@ -56,23 +55,8 @@ def _page(text: str) -> tuple["BeautifulSoup", str, list[LeftOut]]:
 
 
 def _document(page: "BeautifulSoup", title: str, name: str) -> "DoclingDocument":
-    """docling's document of a page's tree."""
-    from docling.backend.html_backend import HTMLDocumentBackend
-    from docling.datamodel.backend_options import HTMLBackendOptions
-    from docling.datamodel.base_models import InputFormat
-    from docling.datamodel.document import InputDocument
-
+    from aegis_dagster.parsing.page_reader import document_of
     from aegis_dagster.parsing.page_rules import put_title
 
     put_title(page, title)
-    # Pictures inside the file (data: addresses) are read, everything outside it is not. Text before the first heading
-    # of a page is ordinary text: inferred furniture would be in no chunk.
-    inside: dict[str, Any] = {"fetch_images": True, "enable_remote_fetch": False, "enable_local_fetch": False}
-    options = HTMLBackendOptions(infer_furniture=False, add_title=False, **inside)
-    nothing = io.BytesIO(b"<html></html>")
-    source = InputDocument(
-        nothing, format=InputFormat.HTML, backend=HTMLDocumentBackend, backend_options=options, filename=name
-    )
-    reader = HTMLDocumentBackend(source, nothing, options)
-    reader.soup = page
-    return reader.convert()
+    return document_of(page, name)

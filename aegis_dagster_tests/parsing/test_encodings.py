@@ -179,6 +179,12 @@ def test_an_encoding_that_was_found_is_reported(parse: Parse) -> None:
     ]
 
 
+def test_a_text_loses_its_control_characters_and_no_word(parse: Parse) -> None:
+    parsed = parse(b"Pum\x00pe and a bell\x07\n\x1b[1;31mERROR\x1b[0m disk full\none\x0ctwo\n", "a.log")
+    assert [item.text for item in parsed.document.texts] == ["Pumpe and a bell\nERROR disk full\none\ntwo"]
+    assert parsed.manifest["warnings"] == ["Control characters that no text has were left out of line 1."]
+
+
 NO_TEXTS = [
     random.Random(7).randbytes(64),
     random.Random(7).randbytes(50_000),
