@@ -25,10 +25,12 @@ _TERM = re.compile(r"[ \t]*(\S.*?)(:{2,4}|;;)(?:[ \t]+(.*))?$")
 _COMMENT: Final = "//"
 _MACRO = re.compile(r"(image|video|audio|include|toc)::([^\[\s]*)\[(.*)\]$")
 _RULE = re.compile(r"('{3,}|<{3,}|-{3}|\*{3})$")
-_FOOTNOTE = re.compile(r"footnote(?:ref)?:([\w-]*)\[((?:[^\]\\]|\\.)*)\]")
-_INLINE_IMAGE = re.compile(r"image:([^\s:\[][^\[\s]*)\[([^\]]*)\]")
+_FOOTNOTE = re.compile(r"footnote(?:ref)?:[\w-]{0,100}\[")
+# The lengths keep a text of nothing but beginnings from being searched to its end for each of them.
+_INLINE_IMAGE = re.compile(r"image:([^\s:\[][^\[\s]{0,1000})\[([^\]]{0,1000})\]")
 _LINK = re.compile(
-    r"(?:link:|xref:|mailto:)?((?:https?|ftp|irc)://[^\s\[\]<>]+|(?<=link:)[^\s\[\]]+|(?<=xref:)[^\s\[\]]+)\[([^\]]*)\]"
+    r"(?:link:|xref:|mailto:)?((?:https?|ftp|irc)://[^\s\[\]<>]{1,2000}|(?<=link:)[^\s\[\]]{1,300}|(?<=xref:)[^\s\[\]]{1,300})"
+    r"\[([^\]]{0,1000})\]"
 )
 _CROSS = re.compile(r"<<([^<>,]+)(?:,([^<>]*))?>>")
 _QUOTED = re.compile(r"(?<![\w\\])(\*\*?|__?|``?|##?)(?=\S)([^\n]{1,500}?)(?<=\S)\1(?!\w)")
@@ -39,6 +41,7 @@ _UNDERLINE = re.compile(r"[-=~^+]{3,}")
 _CONDITION = re.compile(r"(?:ifdef|ifndef|ifeval|endif)::[^\[]*\[(.*)\]$")
 _CHARACTERS: Final = {"nbsp": " ", "sp": " ", "empty": "", "amp": "&", "lt": "<", "gt": ">", "vbar": "|", "plus": "+"}
 _MOST_COPIES: Final = 100
+_MOST_COPIED: Final = 10_000  # further cells that are copies, in a document
 _MOST_REPLACED: Final = 1_000_000  # characters that references to attributes become, in a document
 _ADMONITIONS: Final = ("note", "tip", "important", "warning", "caution")
 
@@ -70,7 +73,7 @@ class _Reader:
         self._open: list[str] = []  # delimiters of the blocks around
         self._style = ""  # what the last line in brackets says
         self._columns = 0  # of the next table, where the line in brackets tells
-        self._replaced = 0
+        self._replaced = self._copied = 0
         self._depth: list[str] = []  # markers of the lists around
 
     def read(self) -> None:
@@ -238,13 +241,20 @@ class _Reader:
         self._footnotes(notes)
 
     def _notes(self, text: str) -> tuple[list[str], str]:
+        """The footnotes in a text, and the text without them."""
         notes: list[str] = []
-
-        def lift(match: re.Match[str]) -> str:
-            notes.append(self._inline(match[2].replace("\\]", "]")))
-            return ""
-
-        return notes, self._inline(_FOOTNOTE.sub(lift, text))
+        kept: list[str] = []
+        at = 0
+        while match := _FOOTNOTE.search(text, at):
+            end = text.find("]", match.end())
+            while end > 0 and text[end - 1] == "\\":
+                end = text.find("]", end + 1)
+            if end < 0:
+                break
+            notes.append(self._inline(text[match.end() : end].replace("\\]", "]")))
+            kept.append(text[at : match.start()])
+            at = end + 1
+        return notes, self._inline("".join([*kept, text[at:]]))
 
     def _footnotes(self, notes: list[str]) -> None:
         for note in notes:
@@ -292,7 +302,9 @@ class _Reader:
                 wide, high, copies = (
                     int(n) if n and len(n) < 4 else 1 for n in (spec.groups() if spec else ("", "", ""))
                 )
-                cells += [("", high, wide, False)] * min(copies, _MOST_COPIES)
+                copies = min(copies, _MOST_COPIES, max(_MOST_COPIED - self._copied, 1))
+                self._copied += copies - 1
+                cells += [("", high, wide, False)] * copies
                 before = text
             if cells:
                 cells[-1] = _more(cells[-1], before)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_LEVELS: Final = 100  # docling's limit for headings
 _MOST_COLUMNS: Final = 16_384
+_WIDEST: Final = 1000  # columns within which cells fill rows below
 _MOST_CELLS: Final = 1_000_000  # of a table with its empty cells
 _DOTS_PER_INCH: Final = 72
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -181,9 +182,11 @@ def _placed(rows: Sequence[Sequence[Cell]]) -> "list[TableCell]":
                 column = cell.column
             while cell.column is None and taken.get(column, 0) > number:
                 column += 1
-            rows_high = max(1, min(cell.rows, len(rows) - number))
             columns_wide = max(1, min(cell.columns, _MOST_COLUMNS))
-            if rows_high > 1:
+            # Far to the right a cell fills no rows below: what follows would be moved on without end.
+            is_near = column + columns_wide <= _WIDEST
+            rows_high = max(1, min(cell.rows, len(rows) - number)) if is_near else 1
+            if rows_high > 1 and cell.column is None:
                 taken.update(dict.fromkeys(range(column, column + columns_wide), number + rows_high))
             if text := clean(cell.text):  # docling fills the grid where there is no cell
                 placed.append(

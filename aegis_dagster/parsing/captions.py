@@ -13,7 +13,7 @@ from aegis_dagster.parsing.readers import Parsed
 
 _ROUTE: Final = "markup"
 _TIMES = re.compile(r"\s*((?:\d+:)?\d+:\d+[.,]\d+)\s*-->\s*((?:\d+:)?\d+:\d+[.,]\d+)")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>")
 _TAG = re.compile(r"</?(?:[a-z]+|\d[\d:.]*)(?:[.\s][^<>]*)?/?>", re.IGNORECASE)
 _PLACE = re.compile(r"\{\\an?\d\}")  # SubRip's place on the screen
 _PARAGRAPH: Final = 800  # characters, after which a new paragraph begins

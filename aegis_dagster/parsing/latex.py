@@ -122,8 +122,12 @@ class _Reader:
             self._end(environment)
             return group[1] + 1
         if plain in ("[", "("):
-            close = self._text.find("\\" + {"[": "]", "(": ")"}[plain], at, end)
-            if close >= 0:
+            close = (
+                self._text.find("\\" + {"[": "]", "(": ")"}[plain], at, end) if plain not in self._never_ends else -1
+            )
+            if close < 0:
+                self._never_ends.add(plain)
+            else:
                 formula = self._text[at:close]
                 if plain == "[":
                     self._flush()

@@ -48,11 +48,14 @@ def without_comments(text: str) -> tuple[str, list[str]]:
 def expanded(text: str) -> str:
     """The text with the author's commands without arguments replaced by what they stand for."""
     bodies: dict[str, str] = {}
+    closed = pairs(text) if _DEFINITION.search(text) else {}
     for match in _DEFINITION.finditer(text):
         name = match[1] or match[3]
         if match[2] is None and len(bodies) < _MOST_NAMES:
-            end = _closing(text, match.end())
-            if end is not None and not re.search(r"\\" + name + r"(?![A-Za-z])", text[match.end() : end]):
+            end = closed.get(match.end() - 1, len(text))
+            if end - match.end() <= _LONGEST_BODY and not re.search(
+                r"\\" + name + r"(?![A-Za-z])", text[match.end() : end]
+            ):
                 bodies[name] = text[match.end() : end]
     if not bodies:
         return text
@@ -82,13 +85,3 @@ def pairs(text: str) -> dict[int, int]:
         elif match[0] == "}" and opened:
             found[opened.pop()] = match.start()
     return found
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Where the brace opened before `start` is closed, if that is not far."""
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start, start + _LONGEST_BODY):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if not depth:
-            return match.start()
-    return None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CELLS: Final = ("table:table-cell", "table:covered-table-cell")
 _HIDDEN: Final = ("collapse", "filter")
-_MOST_REPEATS: Final = 1000  # copies of one row or cell that has text
+_MOST_COPIES: Final = 100_000  # of repeated cells that have text, in a document
 _WIDEST: Final = 16_384
 
 
@@ -36,7 +36,7 @@ def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
     if rows.formulas:
         walk.warnings.append(f"Sheet {name}: {rows.formulas} formulas have no value, and are shown as formulas.")
     if rows.cut:
-        walk.warnings.append(f"Sheet {name}: equal rows or cells beyond {_MOST_REPEATS} are shown once.")
+        walk.warnings.append(f"Sheet {name}: equal rows or cells that it repeats too often are shown once.")
     walk.lifted()
     for part in table:
         if odf_name(part) in ("table:shapes", "table:title", "table:desc"):
@@ -68,16 +68,18 @@ class _Rows:
             count = _number(attribute(cell, "table:number-columns-repeated"))
             read = self._cell(cell, column)
             if read is not None and read.text:
-                if count > _MOST_REPEATS:
-                    self.cut = True
-                cells += [replace(read, column=column + n) for n in range(count if count <= _MOST_REPEATS else 1)]
+                cells += [replace(read, column=column + n) for n in range(self._copies(count, 1))]
             column += count
         if not cells:
             return
-        copies = _number(attribute(row, "table:number-rows-repeated"))
-        if copies > _MOST_REPEATS:
-            self.cut, copies = True, 1
-        self.cells += [cells] * copies
+        self.cells += [cells] * self._copies(_number(attribute(row, "table:number-rows-repeated")), len(cells))
+
+    def _copies(self, count: int, cells: int) -> int:
+        """How often cells are to be shown that a file repeats so often."""
+        if self._walk.copies + (count - 1) * cells > _MOST_COPIES:
+            self.cut, count = True, 1
+        self._walk.copies += (count - 1) * cells
+        return count
 
     def close_up(self) -> list[list[Cell]]:
         """The rows without the columns that are empty in all of them; the first is the header."""

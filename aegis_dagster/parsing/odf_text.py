@@ -31,6 +31,7 @@ _NO_TEXT: Final = frozenset(
 )
 _SPACES: Final = frozenset({"text:tab", "text:line-break"})
 _MOST_DEPTH: Final = 3  # of objects in objects
+_MOST_OBJECTS: Final = 500
 _OWN_NAME = re.compile(r"page\d+|Slide \d+")
 
 
@@ -57,13 +58,14 @@ class Walk:
         self.builder = builder
         self.styles = styles
         self.read_hidden = read_hidden
+        self.copies = 0  # of repeated cells
         self.warnings: list[str] = []
         self.left_out: list[LeftOut] = []
         self._package = package
         self._name, self._attribute = odf_name, attribute
         self._sink: Callable[[str], None] = builder.paragraph
         self._later: list[etree._Element] = []
-        self._lists = self._objects = self._slides = 0
+        self._lists = self._objects = self._opened = self._slides = 0
         self._titled = False
 
     def document(self) -> None:
@@ -215,7 +217,12 @@ class Walk:
     def _object(self, element: "etree._Element") -> None:
         """A chart, a formula or a sheet with a part of its own."""
         place = self._attribute(element, "xlink:href").removeprefix("./")
-        inner = self._package.part(f"{place}/content.xml") if place and self._objects < _MOST_DEPTH else None
+        if not place or self._objects >= _MOST_DEPTH:
+            return
+        self._opened += 1
+        if self._opened == _MOST_OBJECTS:
+            self.warnings.append(f"Of its embedded objects the first {_MOST_OBJECTS - 1} were read.")
+        inner = self._package.part(f"{place}/content.xml") if self._opened < _MOST_OBJECTS else None
         if inner is not None:
             self._objects += 1
             self._block(inner)
