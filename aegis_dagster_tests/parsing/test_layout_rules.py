@@ -188,3 +188,39 @@ def test_strips_of_one_picture_are_united() -> None:
         Rect(0, 0, 100, 99),
         Rect(0, 200, 100, 220),
     ]
+
+
+def test_lines_set_far_apart_are_one_paragraph_and_two_sentences_are_not() -> None:
+    wide = [
+        line("We are pleased with our performance and", 50, 100, 400),
+        line("geographies remained strong in this year", 50, 120, 398),
+        line("as before.", 50, 140, 60),
+        line("The next paragraph begins here and is", 50, 160, 400),
+    ]
+    blocks = build_blocks(wide)
+    assert [len(block.lines) for block in blocks] == [3, 1]
+
+
+def test_headings_set_far_apart_are_not_joined() -> None:
+    blocks = build_blocks([line("A heading of the page", 50, 100, 200), line("Another heading", 50, 120, 150)])
+    assert len(blocks) == 2
+
+
+def test_a_size_that_running_text_is_set_in_is_no_headings_size() -> None:
+    notes = [paged("small print " * 40, 300 + 20 * number, height=8) for number in range(6)]
+    text = [paged("running text " * 20, 100, height=10), paged("We expect the following", 150, height=10)]
+    title = paged("Title", 50, height=14)
+    labels = label_blocks([title, *text, *notes])
+    assert [label is BlockLabel.HEADING for label in labels[:3]] == [True, False, False]
+
+
+def test_a_line_on_the_columns_of_a_table_is_its_caption_and_a_title_above_is_not() -> None:
+    body = paged("body " * 30, 500)
+
+    def over(left: float, top: float) -> BlockLabel:
+        block = TextBlock((line("Revenue", left, top, 60, bold=True),), BlockLabel.TEXT)
+        return label_blocks([PagedBlock(block, 1, 800, tables=(Rect(50, 100, 500, 300),)), body])[0]
+
+    assert over(250, 88) is BlockLabel.CAPTION
+    assert over(50, 88) is BlockLabel.HEADING
+    assert over(250, 70) is BlockLabel.HEADING
