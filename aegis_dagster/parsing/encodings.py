@@ -122,18 +122,6 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     return _decoded(data, found or "cp1252", certain=certain, declared=declared or "", contradicted=contradicted)
 
 
-def as_utf8(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A text, a page or an XML file as UTF-8 that declares nothing else, and warnings about its encoding."""
-    if data.isascii() and b"\x1b" not in data and b"~{" not in data:
-        return data, ()
-    declared = declared_in(data)
-    decoded = decode(data, declared)
-    head, rest = decoded.text[:_DECLARED_WITHIN], decoded.text[_DECLARED_WITHIN:]
-    if declared:
-        head = head.replace(declared, "utf-8")
-    return (head + rest).encode("utf-8", "replace"), decoded.warnings()
-
-
 def without_controls(text: str) -> tuple[str, list[int]]:
     """The text without the control characters that no text has, and the numbers of the lines that had some.
 

@@ -17,7 +17,7 @@ from aegis_dagster.domain.left_out import LeftOut
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.encodings import declared_in, decode, is_text
-from aegis_dagster.parsing.page_rules import rewrite
+from aegis_dagster.parsing.page_rules import put_title, rewrite, take_title
 from aegis_dagster.parsing.page_tree import read_tree
 
 _PAGES: Final = frozenset({"application/xhtml+xml", "text/html", "image/svg+xml"})
@@ -51,7 +51,7 @@ def read_book(data: bytes) -> tuple[BeautifulSoup, str, list[LeftOut], tuple[str
             element = book.new_tag("p")
             element.string = ", ".join(package.authors)
             body.append(element)
-        read = 0
+        read, titles = 0, {"", package.title.casefold()}
         for name in package.pages:
             try:
                 content = archive.read(name)
@@ -64,6 +64,10 @@ def read_book(data: bytes) -> tuple[BeautifulSoup, str, list[LeftOut], tuple[str
             decoded = decode(content, declared_in(content))
             warnings += [f"In the part {name}: {warning}" for warning in decoded.warnings()]
             page = read_tree(decoded.text)
+            title = take_title(page)
+            if title.casefold() not in titles:
+                titles.add(title.casefold())
+                put_title(page, title, heading="p")
             left_out += [LeftOut(item.reason, f"{name}, {item.place}", item.text) for item in rewrite(page)]
             _append(page, body)
             read += 1

@@ -18,6 +18,7 @@ _FRONT_MATTER: Final = re.compile(
     r"\s*(---|\+\+\+)[ \t]*\n(?P<fields>(?:(?!\1[ \t]*$).*\n){1,200}?)\1[ \t]*(?:\n|\Z)", re.M
 )
 _TITLE: Final = re.compile(r"""title\s*[:=]\s*(["']?)(?P<title>.+)\1\s*""", re.IGNORECASE)
+_MAIN_HEADING: Final = re.compile(r"^ {0,3}#[ \t]|^=+[ \t]*$|<h1\b", re.M)
 _LONG_LINE: Final = re.compile(r"_{11,}")  # marko takes minutes over the underscores of a form
 _TAG: Final = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][A-Za-z0-9:-]*)(?P<rest>[^<>]*)>")
 _CODE_BLOCK: Final = re.compile(r"<(pre|script|style|textarea)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
@@ -42,11 +43,9 @@ def to_html(text: str) -> str:
     if fields:
         text = text[fields.end() :]
         lines = [line.strip() for line in fields["fields"].splitlines() if line.strip()]
-        title = next((line for line in lines if _TITLE.fullmatch(line)), None)
-        shown = "<br>".join(_escaped(line) for line in lines if line != title)
-        named = _TITLE.fullmatch(title) if title else None
-        head = f"<title>{_escaped(named['title'])}</title>" if named else ""
-        head += f"<body><p>{shown}</p>" if shown else ""
+        named = next((found for line in lines if (found := _TITLE.fullmatch(line))), None)
+        head = f"<title>{_escaped(named['title'])}</title>" if named and not _MAIN_HEADING.search(text) else ""
+        head += f"<body><p>{'<br>'.join(_escaped(line) for line in lines)}</p>"
     closed = {found["name"].lower() for found in _TAG.finditer(text) if found["slash"]}
     markdown = Markdown(extensions=[_extension(closed)])
     return head + markdown.convert(text)
@@ -159,6 +158,10 @@ def _extension(closed: set[str]) -> MarkoExtension:
 
         def render_strikethrough(self, element: Any) -> str:
             return f"<del>{self.render_children(element)}</del>"
+
+        def render_link(self, element: Any) -> str:
+            shown = super().render_link(element)
+            return f"{shown} ({_escaped(element.title)})" if element.title else shown
 
         def render_paragraph(self, element: Any) -> str:
             shown = self.render_children(element)

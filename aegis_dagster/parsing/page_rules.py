@@ -53,13 +53,13 @@ def take_title(page: BeautifulSoup) -> str:
     return ""
 
 
-def put_title(page: BeautifulSoup, title: str) -> None:
+def put_title(page: BeautifulSoup, title: str, heading: str = "h1") -> None:
     """Let the page begin with its title, unless a heading says the same: as heading where it has no other."""
     body = page.body or page
-    main = body.find_all("h1")
-    known = {" ".join(heading.get_text(" ").split()).casefold() for heading in body.find_all(["h1", "h2"])}
+    headings = body.find_all(["h1", "h2", "h3", "h4", "h5", "h6"])
+    known = {" ".join(found.get_text(" ").split()).casefold() for found in headings}
     if title and title.casefold() not in known:
-        element = page.new_tag("p" if main else "h1")
+        element = page.new_tag("p" if any(found.name == "h1" for found in headings) else heading)
         element.string = title
         body.insert(0, element)
 
@@ -190,13 +190,14 @@ def _option(tag: Tag) -> None:
 
 
 def _formula(tag: Tag) -> None:
-    """A formula in TeX if the page has it so, else its symbols in a line."""
+    """The symbols of a formula in a line, and its TeX or its wording if the page has that."""
     notes = tag.find_all(["annotation", "annotation-xml"])
     tex = next((note.get_text() for note in notes if "tex" in str(note.get("encoding", "")).lower()), "")
     for note in notes:
         note.decompose()
-    text = " ".join(tex.split()) or _attribute(tag, "alttext")
-    tag.string = f"${text}$" if text else " ".join(tag.stripped_strings)
+    text, shown = " ".join(tex.split()) or _attribute(tag, "alttext"), " ".join(tag.stripped_strings)
+    same = "".join(text.split()) == "".join(shown.split())
+    tag.string = shown if same or not text else f"{shown} (${text}$)" if shown else f"${text}$"
     tag.unwrap()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.encodings import as_utf8, declared_in, decode, is_text
+from aegis_dagster.parsing.encodings import declared_in, decode, is_text
 from aegis_dagster_tests.parsing.conftest import Parse
 
 GERMAN = "Größe aus Köln: die Prüfgebühr beträgt 12 EUR je Gerät.\n"
@@ -142,13 +142,6 @@ def test_a_declaration_of_no_encoding_is_none(declared: str) -> None:
 )
 def test_the_declaration_of_a_page_is_found(head: bytes, declared: str | None) -> None:
     assert declared_in(b"<!doctype html><html><head>" + head) == declared
-
-
-def test_a_page_as_utf8_declares_nothing_else() -> None:
-    data, warnings = as_utf8(b'<?xml version="1.0" encoding="koi8-r"?><a>' + RUSSIAN.encode("koi8-r") + b"</a>")
-    assert RUSSIAN in data.decode("utf-8")
-    assert declared_in(data) == "utf-8"
-    assert warnings == ()
 
 
 def test_wrong_bytes_in_utf8_are_replaced_and_counted() -> None:

@@ -206,6 +206,8 @@ MARKDOWN_PLACES = [
     "> > Marrow",
     "~~Marrow~~",
     "[Marrow](http://a.example)",
+    '[x](http://a.example "Marrow")',
+    '[x][r]\n\n[r]: http://a.example "Marrow"',
     "[Marrow][r]\n\n[r]: http://a.example",
     "![Marrow](a.png)",
     '![x](a.png "Marrow")',
@@ -227,8 +229,7 @@ MARKDOWN_PLACES = [
     "| <Marrow> | b |\n| - | - |\n| x | y |",
     "<div>\n<your-Marrow>\n</div>",
     "---\nauthor: Marrow\n---\n\ntext",
-    "---\ntitle: Marrow\n---\n\ntext",
-    "---\ntitle: Marrow\n---\n\n# Marrow",
+    "---\ntitle: Marrow\n---\n\n# Other",
 ]
 
 
@@ -236,6 +237,12 @@ MARKDOWN_PLACES = [
 def test_a_word_in_each_place_of_markdown_is_in_a_chunk_once(text: str) -> None:
     found = chunk_document(parsed(f"{text}\n\nlast\n", "md").document).markdown
     assert found.count("Marrow") == 1
+
+
+def test_the_title_of_a_front_matter_stands_above_a_text_without_headings() -> None:
+    chunked = chunk_document(parsed("---\ntitle: 'Marrow'\ndate: 2024\n---\n\ntext\n", "md").document)
+    assert chunked.chunks[-1].headings == ("Marrow",)
+    assert "date: 2024" in chunked.chunks[-1].text
 
 
 @pytest.mark.parametrize(
@@ -298,9 +305,9 @@ def book(parts: dict[str, bytes | str | None], spine: list[str], nav: str = "") 
     return out.getvalue()
 
 
-def part(body: str, encoding: str = "utf-8") -> bytes:
-    text = f'<?xml version="1.0" encoding="{encoding}"?><html><head><title>t</title></head><body>{body}</body></html>'
-    return text.encode(encoding)
+def part(body: str, encoding: str = "utf-8", title: str = "t") -> bytes:
+    head = f'<?xml version="1.0" encoding="{encoding}"?><html><head><title>{title}</title></head>'
+    return f"{head}<body>{body}</body></html>".encode(encoding)
 
 
 def test_every_part_of_a_book_is_read_in_order_and_once() -> None:
@@ -311,7 +318,9 @@ def test_every_part_of_a_book_is_read_in_order_and_once() -> None:
             "one.xhtml": part(
                 '<h2>First</h2><p>see <a href="notes.xhtml#a">1</a></p>' + '<img src="a.png" alt="Pictured"/>'
             ),
-            "wide.xhtml": part("<p>Sixteen</p>", "utf-16"),
+            "wide.xhtml": part("<p>Sixteen</p>", "utf-16").replace(
+                "<title>t".encode("utf-16-le"), "<title>Wide".encode("utf-16-le")
+            ),
             "notes.xhtml": part("<aside>Noted</aside><p hidden=''>Concealed</p>"),
             "gone.xhtml": None,
         },
@@ -319,7 +328,7 @@ def test_every_part_of_a_book_is_read_in_order_and_once() -> None:
         nav="nav.xhtml",
     )
     found = chunk_document(parsed(data, "epub").document).markdown
-    words = ["Orchard", "Ada Quince", "First", "Pictured", "Second", "Zwölf für alle", "Sixteen", "Noted"]
+    words = ["Orchard", "Ada Quince", "First", "Pictured", "Second", "Zwölf für alle", "Wide", "Sixteen", "Noted"]
     assert [found.count(word) for word in words] == [1] * len(words)
     assert sorted(words, key=found.index) == words
     assert "Contents" not in found
