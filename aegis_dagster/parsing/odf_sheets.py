@@ -31,7 +31,7 @@ def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
             walk.leave_out(Reason.HIDDEN_SHEET, f"sheet {name}", table)
             return
         walk.builder.heading(name, 1)
-    rows = _Rows(walk, table, name)
+    rows = _Rows(walk, table, name, of_sheet=of_sheet)
     walk.builder.table(rows.close_up())
     if rows.formulas:
         walk.warnings.append(f"Sheet {name}: {rows.formulas} formulas have no value, and are shown as formulas.")
@@ -46,18 +46,21 @@ def add_table(walk: "Walk", table: etree._Element, *, of_sheet: bool) -> None:
 class _Rows:
     """The visible cells of a table."""
 
-    def __init__(self, walk: "Walk", table: etree._Element, name: str) -> None:
+    def __init__(self, walk: "Walk", table: etree._Element, name: str, *, of_sheet: bool) -> None:
         self.cells: list[list[Cell]] = []
         self.formulas = 0
         self.cut = False
         self._walk = walk
         self._place = f"sheet {name}"
+        self._of_sheet = of_sheet
+        self._row = 1
         self._hidden_columns = frozenset[int]() if walk.read_hidden else _hidden_columns(table)
         for row in _parts(table, "table:table-row"):
             if not walk.read_hidden and attribute(row, "table:visibility") in _HIDDEN:
                 walk.leave_out(Reason.HIDDEN_ROW, self._place, row)
             else:
                 self._add(row)
+            self._row += _number(attribute(row, "table:number-rows-repeated"))
 
     def _add(self, row: etree._Element) -> None:
         cells: list[Cell] = []
@@ -99,7 +102,9 @@ class _Rows:
             reason = Reason.HIDDEN_TEXT if covered else Reason.HIDDEN_COLUMN
             self._walk.leave_out(reason, self._place, cell)
             return None
+        self._walk.cell = f"{_letters(column)}{self._row}" if self._of_sheet else ""
         text = self._walk.text_of(cell)
+        self._walk.cell = ""
         if not text:
             text = attribute(cell, "office:value") or attribute(cell, "office:string-value")
         if not text and (formula := attribute(cell, "table:formula")):
@@ -107,6 +112,15 @@ class _Rows:
             self.formulas += 1
         high, wide = (_number(attribute(cell, f"table:number-{of}-spanned")) for of in ("rows", "columns"))
         return Cell(text, high, wide)
+
+
+def _letters(column: int) -> str:
+    """The name of a column: 0 is A, 26 is AA."""
+    name = ""
+    while column >= 0:
+        column, letter = divmod(column, 26)
+        name, column = chr(ord("A") + letter) + name, column - 1
+    return name
 
 
 def _hidden_columns(table: etree._Element) -> frozenset[int]:

@@ -64,7 +64,8 @@ class Walk:
         self._package = package
         self._name, self._attribute = odf_name, attribute
         self._sink: Callable[[str], None] = builder.paragraph
-        self._later: list[etree._Element] = []
+        self.cell = ""  # whose text is read, in a spreadsheet: "B3"
+        self._later: list[tuple[etree._Element, str]] = []
         self._lists = self._objects = self._opened = self._slides = 0
         self._titled = False
 
@@ -122,7 +123,7 @@ class Walk:
         lines = [element.text or ""]
         for child in element:
             if self._is_lifted(child):
-                self._later.append(child)
+                self._later.append((child, self.cell))
             elif self._name(child) and self._name(child) not in _NO_TEXT:
                 lines.append(self.text_of(child))
             lines.append(child.tail or "")
@@ -132,10 +133,11 @@ class Walk:
         """Add the notes, comments and shapes that stood in the texts since the last call."""
         while self._later:
             waiting, self._later = self._later, []
-            for element in waiting:
+            for element, self.cell in waiting:
                 before, self._sink, lists, self._lists = self._sink, self.builder.paragraph, self._lists, 0
                 self._block(element)
                 self._sink, self._lists = before, lists
+            self.cell = ""
 
     def leave_out(self, reason: Reason, place: str, element: "etree._Element") -> None:
         """Count the text below an element as left out."""
@@ -165,7 +167,7 @@ class Walk:
         for child in element:
             name = self._name(child)
             if self._is_lifted(child):
-                self._later.append(child)
+                self._later.append((child, self.cell))
             elif name == "text:s":
                 count = self._attribute(child, "text:c")
                 yield " " * (int(count) if count.isdecimal() and len(count) < 4 else 1)
@@ -194,7 +196,8 @@ class Walk:
             self.builder.footnote(f"{mark} {self.text_of(element)}")
         else:
             author = next((part.text or "" for part in element if self._name(part) == "dc:creator"), "")
-            self.builder.paragraph(f"Comment{f' by {author}' if author else ''}: {self.text_of(element)}")
+            of, by = f" at {self.cell}" if self.cell else "", f" by {author}" if author else ""
+            self.builder.paragraph(f"Comment{of}{by}: {self.text_of(element)}")
         self.lifted()
 
     def _deletions(self, element: "etree._Element") -> None:

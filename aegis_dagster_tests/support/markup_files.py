@@ -318,7 +318,7 @@ PLACES: Final[dict[str, tuple[bytes, tuple[str, ...], dict[str, Reason]]]] = {
     ),
     "a.ods": (
         odf("spreadsheet", _ODS_BODY, _ODS_STYLES),
-        (*_words("sheetname headcell comment far box second"), "7.5 %", "=SUM([.A1:.A2])"),
+        (*_words("sheetname headcell far box second"), "7.5 %", "=SUM([.A1:.A2])", "Comment at A2 by Ada: commentword"),
         {
             "hiddencolumnword": Reason.HIDDEN_COLUMN,
             "hiddenrowword": Reason.HIDDEN_ROW,
