@@ -264,9 +264,18 @@ def _wide(data: bytes) -> str | None:
     for codec in _WIDE:
         width = 4 if "32" in codec else 2
         text = sample[: len(sample) // width * width].decode(codec, "replace")
-        readings.append((read_as(text, ALL_LANGUAGES), codec))
+        if _is_plausible(text):
+            readings.append((read_as(text, ALL_LANGUAGES), codec))
+    if not readings:
+        return None
     best, codec = max(readings, key=lambda reading: reading[0].mean)
     return codec if best.mean > _LEGIBLE else None
+
+
+def _is_plausible(text: str) -> bool:
+    """Whether Latin letters, if there are any, are mostly those of ASCII: numbers of two bytes make others too."""
+    ascii_letters = sum("a" <= char.lower() <= "z" for char in text)
+    return sum("\x80" <= char < "\u0370" for char in text) <= ascii_letters
 
 
 def _by_letters(data: bytes) -> tuple[str | None, bool]:

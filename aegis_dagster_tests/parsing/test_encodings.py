@@ -184,10 +184,13 @@ NO_TEXTS = [
     b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00\xb8" + bytes(400) + b"This program cannot be run",
     b"\x7fELF\x02\x01\x01" + bytes(200) + bytes(range(256)) * 8,
     b"\xff\xfe" + random.Random(7).randbytes(2000),
+    b"\x00\x01\x02\x03" * 50,
 ]
 
 
-@pytest.mark.parametrize("data", NO_TEXTS, ids=["random", "long random", "program", "elf", "random after a mark"])
+@pytest.mark.parametrize(
+    "data", NO_TEXTS, ids=["random", "long random", "program", "elf", "random after a mark", "numbers"]
+)
 @pytest.mark.parametrize("name", ["a.txt", "a.csv"])
 def test_what_is_no_text_is_refused(parse: Parse, data: bytes, name: str) -> None:
     with pytest.raises(DocumentError) as caught:
