@@ -159,6 +159,10 @@ class _LevelsThenBookmarks:
             if isinstance(item, SectionHeaderItem) and item.prov:
                 item.level = self._levels.get((item.prov[0].page_no, item.text), item.level)
         document: DoclingDocument = self._bookmarks(conv_res)
+        for item in document.texts:
+            # An item of a list that a bookmark names becomes a heading without its number ("1. Scope").
+            if isinstance(item, SectionHeaderItem) and item.orig.endswith(item.text):
+                item.text = item.orig
         return document
 
 
