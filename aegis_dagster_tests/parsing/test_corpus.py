@@ -17,7 +17,7 @@ from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA
 
 SCANS = {"ocr_test.pdf": "Docling bundles PDF document conversion", "sample_with_rotation_mismatch.pdf": ""}
-# Their fonts say for some glyphs what they mean in a way that docling's parser does not understand, and pdfium does.
+# Their fonts say what some glyphs mean in a way that pdfium understands, and docling's parser does not.
 LOSSY = {"skipped_1page.pdf", "skipped_2pages.pdf"}
 _WORDS = re.compile(r"\w+")
 

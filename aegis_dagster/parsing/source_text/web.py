@@ -43,12 +43,12 @@ def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
         yield Piece(f"{at}hidden text", text)
         yield LeftOut(Reason.HIDDEN_TEXT, name or "the page", text)
     lines = {" ".join(line.split()) for line in seen.split("\n")}
-    for title in root.iter("title"):
-        if " ".join((title.text or "").split()) not in lines:  # readers need not say it twice
-            yield Piece(f"{at}title", title.text or "")
     yield Piece(name or "the page", seen)
-    for element in root.iter("img", "area", "input"):
-        yield Piece(f"{at}alternative text", element.get("alt", ""))
+    said = [(f"{at}title", title.text or "") for title in root.iter("title")]
+    said += [(f"{at}alternative text", element.get("alt", "")) for element in root.iter("img", "area", "input")]
+    for place, text in said:
+        if " ".join(text.split()) not in lines:  # what the page says, too, readers need not say twice
+            yield Piece(place, text)
 
 
 def _texts(root: etree._Element) -> tuple[str, list[str]]:
