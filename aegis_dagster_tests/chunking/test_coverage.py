@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aegis_dagster.domain.coverage import Coverage, Missing, text_coverage
@@ -134,6 +134,7 @@ def test_a_word_longer_than_a_chunk_may_be_cut_at_multiples_of_16() -> None:
     assert coverage(word, word[:160], word[160:]).share == 1.0
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=40), max_size=10), st.data())
 def test_leaving_one_part_out_misses_it(parts: list[str], data: st.DataObject) -> None:
     pieces = [Piece(str(number), part) for number, part in enumerate(parts)]
