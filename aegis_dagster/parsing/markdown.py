@@ -20,8 +20,9 @@ _FRONT_MATTER: Final = re.compile(
 _TITLE: Final = re.compile(r"""title\s*[:=]\s*(["']?)(?P<title>.+)\1\s*""", re.IGNORECASE)
 _MAIN_HEADING: Final = re.compile(r"^ {0,3}#[ \t]|^=+[ \t]*$|<h1\b", re.M)
 _LONG_LINE: Final = re.compile(r"_{11,}")  # marko takes minutes over the underscores of a form
+_DEEP_QUOTE: Final = re.compile(r"^((?:[ \t]{0,3}>){8})(?:[ \t]*>)+", re.M)  # and over quotes in quotes in quotes
 _TAG: Final = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][A-Za-z0-9:-]*)(?P<rest>[^<>]*)>")
-_CODE_BLOCK: Final = re.compile(r"<(pre|script|style|textarea)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_CODE_START: Final = re.compile(r"<(?P<name>pre|script|style|textarea)\b|<!--", re.IGNORECASE)
 _ALONE: Final = frozenset(("br", "hr", "wbr"))
 _UNCLOSED: Final = frozenset(("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "colgroup"))
 _WITH_ATTRIBUTES: Final = frozenset(("img", "input", "area", "base", "col", "embed", "link", "meta", "source", "track"))
@@ -39,6 +40,7 @@ _SVG: Final = frozenset(("path", "g", "circle", "rect", "line", "text", "tspan",
 def to_html(text: str) -> str:
     """The page of a Markdown text."""
     text = _LONG_LINE.sub("_" * 10, text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _DEEP_QUOTE.sub(r"\1", text)
     head, fields = "", _FRONT_MATTER.match(text)
     if fields:
         text = text[fields.end() :]
@@ -67,10 +69,18 @@ def _is_element(tag: re.Match[str], closed: set[str]) -> bool:
 
 def _without_placeholders(html: str, closed: set[str]) -> str:
     """HTML in which the tags that are none are text."""
-    kept, at = [], 0
-    for code in _CODE_BLOCK.finditer(html):
-        kept += [_escape_placeholders(html[at : code.start()], closed), code[0]]
-        at = code.end()
+    kept, at, lower = [], 0, html.lower()
+    open_ended: set[str] = set()  # code that never ends is looked for once
+    for code in _CODE_START.finditer(html):
+        end_mark = "-->" if code["name"] is None else f"</{code['name'].lower()}"
+        if code.start() < at or end_mark in open_ended:
+            continue
+        end = lower.find(end_mark, code.end())
+        if end < 0:
+            open_ended.add(end_mark)
+            continue
+        kept += [_escape_placeholders(html[at : code.start()], closed), html[code.start() : end + len(end_mark)]]
+        at = end + len(end_mark)
     return "".join([*kept, _escape_placeholders(html[at:], closed)])
 
 

@@ -7,6 +7,7 @@ from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.encodings import declared_in, decode
 from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.parsing.text_document import read as read_text
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -34,6 +35,12 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         return Parsed(_document(page, title, name), "docling", warnings, tuple(left_out))
     except DocumentError:
         raise
+    except RecursionError as error:
+        if kind != "md":
+            raise corrupt("its elements are nested too deeply.") from error
+        plain = read_text(data, name=name, kind="text", options=options)
+        warning = "Its lists or quotes are nested too deeply for Markdown; it was read as plain text."
+        return Parsed(plain.document, plain.route, (*plain.warnings, warning))
     except MemoryError as error:
         raise DocumentError(
             FailureCode.MEMORY_LIMIT,

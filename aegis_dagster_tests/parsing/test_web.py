@@ -266,6 +266,12 @@ def test_markdown_after_a_placeholder_is_still_markdown() -> None:
     assert "**bold**" in chunks_of("<your-token>\nis **bold**\n", "md")
 
 
+@pytest.mark.parametrize("text", ["".join("  " * up + "- word\n" for up in range(200)), "> " * 2000 + "word\n"])
+def test_markdown_that_nests_without_end_is_read(text: str) -> None:
+    found = "".join(item.text for item in parsed(text, "md").document.texts)
+    assert found.count("word") == text.count("word")
+
+
 def test_html_in_markdown_stays_html() -> None:
     found = chunks_of("one <b>two</b> three<br>four <sub>x</sub>\n\n<p align=center>five</p>\n", "md")
     assert "**two**" in found
