@@ -17,11 +17,12 @@ def reading_order(rects: Sequence[Rect], *, right_to_left: bool = False) -> list
 def _order(items: list[int], rects: Sequence[Rect], right_to_left: bool) -> list[int]:
     if len(items) < 2:
         return items
-    columns = _columns(items, rects)
-    if len(columns) > 1:
+    columns, bands = _columns(items, rects), _bands(items, rects)
+    column_of = {index: number for number, column in enumerate(columns) for index in column}
+    if any(len({column_of[index] for index in band}) > 1 for band in bands):  # blocks beside each other
         ordered = reversed(columns) if right_to_left else columns
         return [index for column in ordered for index in _order(column, rects, right_to_left)]
-    regions = _regions(_bands(items, rects), rects)
+    regions = _regions(bands, rects)
     if len(regions) > 1:
         return [index for region in regions for index in _order(region, rects, right_to_left)]
     return sorted(items, key=lambda index: (rects[index].top, rects[index].left))

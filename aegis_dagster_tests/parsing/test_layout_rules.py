@@ -105,6 +105,11 @@ def test_a_narrow_title_is_read_before_the_page_below_it() -> None:
     assert reading_order([Rect(50, 100, 500, 300), Rect(250, 50, 320, 70)]) == [1, 0]
 
 
+def test_short_lines_above_and_below_a_narrow_table_are_no_column() -> None:
+    heading, table, note = Rect(50, 50, 120, 65), Rect(220, 80, 400, 200), Rect(50, 215, 130, 225)
+    assert reading_order([note, table, heading]) == [2, 1, 0]
+
+
 _RECTS = st.builds(
     lambda left, top, width, height: Rect(left, top, left + width, top + height),
     st.floats(0, 500),
