@@ -18,12 +18,15 @@ from aegis_dagster.parsing.word_names import (
     new_run,
     new_text,
     number,
+    parent_of,
     text_of,
 )
 from aegis_dagster.parsing.word_symbols import symbol, symbols
 
 _SOFT_HYPHEN: Final = "\u00ad"  # shows only where a line ends
 _FIELD: Final = W + "fldChar"
+_FORMULA: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/math}oMath"
+_BLANKS: Final = (W + "tab", W + "br", W + "cr", W + "ptab")
 _SYMBOL_FONTS: Final = frozenset({"symbol", "wingdings", "wingdings 2"})
 _BUTTON: Final = re.compile(r"\s*MACROBUTTON\s+\S+\s+(.*\S)\s*", re.IGNORECASE | re.DOTALL)
 _LONGEST_CODE: Final = 500  # the words of a button are shorter
@@ -49,6 +52,8 @@ def plain_characters(root: Element) -> None:
         if replacement and node.getparent().tag == RUN:
             node.addprevious(new_text(replacement))
         detach(node)
+    for formula in root.iter(_FORMULA):
+        _space_beside(formula)
     for text in root.iter(T):
         if _SOFT_HYPHEN in (text.text or ""):
             text.text = text.text.replace(_SOFT_HYPHEN, "")
@@ -61,6 +66,15 @@ def plain_characters(root: Element) -> None:
     for code in list(root.iter(W + "instrText")):
         if (button := _BUTTON.fullmatch((code.text or "")[:_LONGEST_CODE])) and code.getparent().tag == RUN:
             code.getparent().addprevious(new_run(button[1]))
+
+
+def _space_beside(formula: Element) -> None:
+    """Make tabs and line breaks in a paragraph with a formula spaces: docling reads nothing but texts there."""
+    paragraph = parent_of(formula, P)
+    for node in list(paragraph.iter(*_BLANKS)) if paragraph is not None else ():
+        if node.getparent().tag == RUN:
+            node.addprevious(new_text(" "))
+            detach(node)
 
 
 def _character(node: Element) -> str:

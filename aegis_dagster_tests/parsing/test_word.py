@@ -29,6 +29,7 @@ from aegis_dagster_tests.support.word_files import (
     word_file,
 )
 
+MATH = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 WORK = 'w:id="1" w:author="Ada"'
 
 
@@ -138,6 +139,14 @@ def test_symbols_hyphens_and_boxes_are_characters() -> None:
     )
     runs += '<w:r><w:rPr><w:rFonts w:ascii="Symbol"/></w:rPr><w:t>\uf057</w:t></w:r>'
     assert chunked_text(word_file(par(runs))) == "☑α☒☐☒AX-7731\tBΩ"
+
+
+def test_tabs_and_line_breaks_beside_a_formula_part_words() -> None:
+    formula = f'<m:oMath xmlns:m="{MATH}"><m:r><m:t>x+y</m:t></m:r></m:oMath>'
+    runs = "<w:r><w:t>be one</w:t><w:tab/><w:t>cell</w:t></w:r><w:r><w:br/></w:r>" + run("Next line")
+    assert chunked_text(word_file(par(run("Let") + formula + runs))).split() == [
+        *("Let", "$x+y$", "be", "one", "cell", "Next", "line"),
+    ]
 
 
 def test_a_chart_is_a_table_and_smartart_a_list_in_its_order() -> None:
