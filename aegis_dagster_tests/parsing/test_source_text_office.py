@@ -46,6 +46,7 @@ def word_file() -> bytes:
         paragraph("plain")
         + "<w:p><w:r><w:t>di</w:t></w:r><w:r><w:t>vided</w:t><w:tab/><w:t>tab</w:t><w:br/><w:t>break</w:t></w:r></w:p>"
         + f"<w:tbl><w:tr><w:tc>{paragraph('cell')}</w:tc><w:tc>{paragraph('beside')}</w:tc></w:tr></w:tbl>"
+        + f"<w:tbl><w:tr><w:trPr><w:del/></w:trPr><w:tc>{paragraph('rowgone')}</w:tc></w:tr></w:tbl>"
         + f"<w:ins>{paragraph('inserted')}</w:ins><w:moveTo><w:r><w:t>moved</w:t></w:r></w:moveTo>"
         + "<w:p><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del>"
         + "<w:moveFrom><w:r><w:t>movedaway</w:t></w:r></w:moveFrom></w:p>"
@@ -120,6 +121,7 @@ def test_word() -> None:
         ("diagram", ["node"]),
     ]
     assert left_out == [
+        LeftOut(Reason.DELETED_TEXT, "body", "rowgone"),
         LeftOut(Reason.DELETED_TEXT, "body", "deleted"),
         LeftOut(Reason.DELETED_TEXT, "body", "movedaway"),
     ]

@@ -54,6 +54,8 @@ def _part(package: Package, name: str, place: str) -> Iterator[Piece | LeftOut]:
 
 
 def _text(root: etree._Element, place: str) -> Iterator[Piece | LeftOut]:
+    for row in [mark.getparent().getparent() for mark in root.iter(*_DELETED) if mark.getparent().tag == f"{W}trPr"]:
+        row.tag = f"{W}del"  # a row that is deleted whole
     yield Piece(place, text_of(root, _WITHOUT))
     for text in alternative_texts(root, _DRAWING):
         yield Piece(f"{place}, alternative text", text)
