@@ -1,7 +1,9 @@
 """Keeps columns of labels with the column of values beside it: a form that is filled in, printed. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from aegis_dagster.parsing.layout_rules import Line, enclosing, is_list_item
 
@@ -14,6 +16,7 @@ _MIN_ROWS_WITH_COLONS = 2
 # Multiples of the line height:
 _MAX_ROW_GAP = 4.0
 _WRAPPED_GAP = 0.75
+_NUMBER = re.compile(r"\(?\w{1,4}[.)]\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ def _continues(above: _Pair, pair: _Pair) -> bool:
 
 def _is_form(run: Sequence[_Pair]) -> bool:
     labels = [pair.label.text.strip() for pair in run]
+    if all(map(is_list_item, labels)) and median(len(pair.value.text) for pair in run) <= _MAX_LABEL:
+        labels = [_NUMBER.sub("", label) for label in labels]  # "1. Surname", as official forms have it
     colons = all(label.endswith((":", "?")) for label in labels)
     odd = sum(
         label[0].islower() or (not colons and any(character.isdigit() for character in label)) for label in labels
@@ -89,7 +94,7 @@ def _is_form(run: Sequence[_Pair]) -> bool:
         and all(len(label) <= _MAX_LABEL and len(label.split()) <= _MAX_LABEL_WORDS for label in labels)
         and not any(label.endswith((".", ",", "-", ";")) or is_list_item(label) for label in labels)
         and len(set(labels)) > (1 - _FEW) * len(labels)
-        and not any(pair.value.text.strip().endswith(":") for pair in run)
+        and not any(pair.value.text.strip().endswith(":") or is_list_item(pair.value.text) for pair in run)
     )
 
 

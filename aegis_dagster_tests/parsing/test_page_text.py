@@ -195,6 +195,16 @@ def test_columns_of_labels_and_values_are_read_by_rows() -> None:
     assert rest == []
 
 
+def test_the_labels_of_a_form_may_be_numbered() -> None:
+    rows = [("1. Family name", "Marchbanks"), ("2. Given name", "Ada"), ("3. Policy", "XX44")]
+    lines = [
+        line(text, left, 100 + 20 * n) for n, row in enumerate(rows) for text, left in zip(row, (50, 250), strict=True)
+    ]
+    pairs, rest = find_pairs(lines)
+    assert [pair.text for pair in pairs] == [" ".join(row) for row in rows]
+    assert rest == []
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -204,6 +214,8 @@ def test_columns_of_labels_and_values_are_read_by_rows() -> None:
             ("morning of the", "the first"),
             ("week", "boat"),
         ],
+        [("1. Apples", "4. Dates"), ("2. Bread", "5. Eggs"), ("3. Cheese", "6. Figs")],
+        [(f"{n}. Apples", f"{n} the quay is swept on every morning of the week before") for n in range(1, 4)],
         [("• one", "• two"), ("• three", "• four"), ("• five", "• six")],
         [("Ada", "Bo")],
     ],
