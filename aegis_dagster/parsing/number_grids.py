@@ -6,7 +6,7 @@ them under headings and above sums, and shades every second row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import median
 
 from aegis_dagster.parsing.layout_rules import Fragment, Rect
@@ -57,7 +57,7 @@ def tables_of(ruled: Sequence[Table], words: Sequence[Fragment]) -> list[Table]:
         rows = [row for number_table in found for row in number_table.data_rows]
         ruled = [table for table in ruled if _keeps_apart(table, rows)]
         for number_table in found:
-            if not _hold_most_rows(ruled, number_table):
+            if not (_hold_most_rows(ruled, number_table) or _holds_alone(ruled, number_table, words)):
                 ruled = [table for table in ruled if table.rect.overlap(number_table.table.rect) == 0]
         cells = [cell.rect for table in ruled for cell in table.cells]
         if cells:
@@ -78,6 +78,16 @@ def _hold_most_rows(ruled: Sequence[Table], found: NumberTable) -> bool:
     """Whether ruled tables, side by side or alone, hold most of the rows of a table that numbers show."""
     held = [sum(table.rect.overlap(row) for table in ruled) > 0.5 * row.area for row in found.data_rows]
     return sum(held) * 2 > len(held)
+
+
+def _holds_alone(ruled: Sequence[Table], found: NumberTable, words: Sequence[Fragment]) -> bool:
+    """Whether one ruled table holds the labels and numbers of all rows: the rest is a column of text beside it."""
+    for table in ruled:
+        if table.rect.overlap(found.table.rect) > 0:
+            inside = [word for word in words if table.rect.holds_center_of(word.rect)]
+            if sum(len(alone.data_rows) for alone in find_number_tables(inside)) >= len(found.data_rows):
+                return True
+    return False
 
 
 def find_number_tables(words: Sequence[Fragment]) -> list[NumberTable]:
@@ -132,7 +142,20 @@ def _run(rows: Sequence[Row], first: int) -> tuple[list[Row], list[Span]]:
             waiting.append(fitted)
         else:
             break
+    run += takewhile(lambda row: _names_a_value(row, columns), waiting)
     return _with_remarks(rows[first : first + len(run)], run, columns), columns
+
+
+def _names_a_value(row: Row, columns: Sequence[Span]) -> bool:
+    """Whether a row below the last number has a label and a short text in a column of numbers: "Status: open"."""
+    values = [entry for entry in row if any(_share(entry.rect, span) > 0.5 for span in columns)]
+    label = row[0] if row else None
+    return (
+        label is not None
+        and label.rect.right < columns[0][0]
+        and bool(values)
+        and all(len(entry.text) <= SHORT for entry in values)
+    )
 
 
 def _with_remarks(rows: Sequence[Row], run: Sequence[Row], columns: Sequence[Span]) -> list[Row]:

@@ -192,6 +192,28 @@ def test_ruling_lines_that_keep_rows_apart_are_followed() -> None:
     assert tables_of([ruled], words) == [ruled]
 
 
+def test_a_ruled_table_beside_short_lines_of_prose_keeps_to_itself() -> None:
+    grid = [[Rect(350, top, 420, top + 14), Rect(420, top, 500, top + 14)] for top in range(100, 142, 14)]
+    own = [word(text, 360, 102 + 14 * n) for n, text in enumerate(("Name", "Sales", "Costs"))]
+    own += [word(text, 430, 102 + 14 * n) for n, text in enumerate(("Value", "120", "80"))]
+    prose = [
+        word(text, 50, 102 + 14 * n) for n, text in enumerate(("they sailed from the quay", "with salt", "to Ems"))
+    ]
+    ruled = build_table(grid, own)
+    assert ruled is not None
+    assert tables_of([ruled], [*own, *prose]) == [ruled]
+
+
+def test_a_last_row_without_a_number_stays_in_its_table(parse: Parse) -> None:
+    placed = [*numbers(100, "Date:", "15.03.2026"), *numbers(114, "Due:", "14.04.2026")]
+    placed += [*numbers(128, "Customer:", "K-889"), (50, 142, "Payment is due in thirty days from receipt of this.")]
+    assert rows(parse(pdf(*placed), "a.pdf"))[1:] == [
+        ["Date:", "15.03.2026"],
+        ["Due:", "14.04.2026"],
+        ["Customer:", "K-889"],
+    ]
+
+
 _TEXTS = st.sampled_from(["$", "(", "17", "(1,200)", "—", "2023", "%", "Sales", "of", "goods......", "......4", "€ 5"])
 _PLACES = st.tuples(_TEXTS, st.integers(0, 11), st.integers(0, 60))
 
