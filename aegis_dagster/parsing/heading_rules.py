@@ -22,6 +22,7 @@ class PagedBlock:
 # A heading's height, as a multiple of the body's. Measured heights of one font vary by 5-10 % with the letters.
 _LARGER = 1.15
 _LARGER_SCANNED = 1.5
+_LARGER_ITEM = 1.3  # "1. Scope"; lists are set a little larger than notes
 _NOT_SMALLER = 0.93
 _MAX_HEADING_LINES = 3
 _MAX_HEADING_CHARACTERS = 200
@@ -121,6 +122,7 @@ def _is_heading(paged: PagedBlock, body: _Body) -> bool:
     if paged.scanned:
         return block.size > _LARGER_SCANNED * body.size and len(block.lines) == 1
     large = block.size > _LARGER * max(body.size, body.largest)
-    larger = large and (block.label is not BlockLabel.LIST_ITEM or block.bold)
+    is_item = block.label is BlockLabel.LIST_ITEM and block.size < _LARGER_ITEM * max(body.size, body.largest)
+    larger = large and (block.bold or not is_item)
     emphasised = block.bold and not body.bold and block.size >= _NOT_SMALLER * body.size
     return larger or emphasised

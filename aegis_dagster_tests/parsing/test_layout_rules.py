@@ -105,6 +105,15 @@ def test_a_narrow_title_is_read_before_the_page_below_it() -> None:
     assert reading_order([Rect(50, 100, 500, 300), Rect(250, 50, 320, 70)]) == [1, 0]
 
 
+def test_a_large_line_with_a_number_is_a_heading_and_an_item_of_a_list_is_none() -> None:
+    def item(text: str, height: float) -> PagedBlock:
+        return PagedBlock(build_blocks([line(text, 50, 100, height=height)])[0], 1, 800)
+
+    prose = paged("words of the text " * 20, 300)
+    labels = label_blocks([item("1. Scope", 14), item("1. a pound of flour", 11.8), prose])
+    assert labels == [BlockLabel.HEADING, BlockLabel.LIST_ITEM, BlockLabel.TEXT]
+
+
 def test_short_lines_above_and_below_a_narrow_table_are_no_column() -> None:
     heading, table, note = Rect(50, 50, 120, 65), Rect(220, 80, 400, 200), Rect(50, 215, 130, 225)
     assert reading_order([note, table, heading]) == [2, 1, 0]
