@@ -28,6 +28,7 @@ def test_pdf() -> None:
     canvas.linkURL("https://example.org/target", (72, 200, 100, 220))
     canvas.showPage()
     canvas.drawString(72, 700, "second")
+    canvas.drawString(72, -700, "beside")
     canvas.save()
     pieces = [(piece.place, piece.text.strip()) for piece in pieces_of(file.getvalue(), "pdf")]
     assert sorted(pieces) == [

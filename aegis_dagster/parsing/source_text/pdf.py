@@ -35,7 +35,10 @@ def read(data: bytes, kind: str) -> Iterator[Piece]:
 def _page(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, place: str) -> Iterator[Piece]:
     text_page = page.get_textpage()
     try:
-        yield Piece(place, text_page.get_text_range().replace(_LINE_END_HYPHEN, "-"))
+        whole, shown = text_page.get_text_range(), text_page.get_text_bounded()
+        if _characters(shown) < _characters(whole):
+            whole = shown  # printers write beside the part of the page that is shown
+        yield Piece(place, whole.replace(_LINE_END_HYPHEN, "-"))
     finally:
         text_page.close()
     for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
@@ -45,6 +48,11 @@ def _page(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, place: str) 
                 yield from _annotation(document, annotation, place)
             finally:
                 pdfium.FPDFPage_CloseAnnot(annotation)
+
+
+def _characters(text: str) -> int:
+    """How many there are, without white space: on turned pages, pdfium's two ways of reading part words differently."""
+    return sum(map(len, text.split()))
 
 
 def _annotation(document: pypdfium2.PdfDocument, annotation: "pdfium.FPDF_ANNOTATION", place: str) -> Iterator[Piece]:
