@@ -4,18 +4,20 @@ Import it inside functions only: it imports docling.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from docling_core.types.doc.document import DoclingDocument
 from docling_core.types.doc.items.picture.picture import PictureItem
 from docling_core.types.doc.items.table.table import TableItem
 from docling_core.types.doc.items.table.table_data import TableCell
+from docling_core.types.doc.items.text import TextItem
 
 _ALIGNED = 6.0  # points
 # A table that goes on begins within this share of the page's height from its top, and the first part ends below this.
 _TOP = 0.3
 _BOTTOM = 0.5
 _MOST = 0.6  # share of a column's entries
+_MOST_BETWEEN = 3  # lines between two parts
+_SHORT = 60  # characters of such a line
 
 
 def repeat_headers(document: DoclingDocument) -> None:
@@ -26,11 +28,17 @@ def repeat_headers(document: DoclingDocument) -> None:
 
 
 def _neighbours(document: DoclingDocument) -> Iterator[tuple[TableItem, TableItem]]:
-    """Tables with nothing but pictures and furniture between them."""
-    items = [item for item, _ in document.iterate_items() if not isinstance(item, PictureItem)]
-    for first, second in pairwise(items):
-        if isinstance(first, TableItem) and isinstance(second, TableItem) and first.prov and second.prov:
-            yield first, second
+    """Tables with nothing but pictures, furniture and a few short lines between them: sums, "(continued)"."""
+    before: TableItem | None = None
+    between = 0
+    for item, _ in document.iterate_items():
+        if isinstance(item, TableItem):
+            if before is not None and before.prov and item.prov and between <= _MOST_BETWEEN:
+                yield before, item
+            before, between = item, 0
+        elif not isinstance(item, PictureItem):
+            is_short = isinstance(item, TextItem) and len(item.text) <= _SHORT
+            between += 1 if is_short else _MOST_BETWEEN + 1
 
 
 def _goes_on(first: TableItem, second: TableItem, document: DoclingDocument) -> bool:
@@ -104,6 +112,11 @@ def _header(table: TableItem) -> list[TableCell]:
 
 
 def _put_above(header: list[TableCell], table: TableItem) -> None:
+    """Put a row above the others, or in the place of an empty one."""
+    if not any(_texts(table, 0).values()):
+        rest = [cell for cell in table.data.table_cells if cell.start_row_offset_idx > 0]
+        table.data.table_cells = [*header, *rest]
+        return
     for cell in table.data.table_cells:
         cell.start_row_offset_idx += 1
         cell.end_row_offset_idx += 1

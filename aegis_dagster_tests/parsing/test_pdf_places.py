@@ -309,6 +309,25 @@ def test_a_table_over_two_pages_has_its_header_once_on_each(*, repeat: bool) -> 
     assert sum(text.count("| Part |") for text in texts) == 2
 
 
+def test_a_table_goes_on_after_a_sum_carried_forward_and_a_title() -> None:
+    def page(number: int) -> Callable[[Canvas], None]:
+        def draw(canvas: Canvas) -> None:
+            canvas.drawString(72, HEIGHT - 40, "Schedule" if number == 0 else "Schedule, continued")
+            rows = [("Code", "Fitting", "Price")] if number == 0 else []
+            rows += [(f"C-{n}", f"valve {n}", f"{n}.50") for n in range(40 * number, 40 * number + 40)]
+            for n, row in enumerate(rows):
+                for left, text in zip((72, 200, 400), row, strict=True):
+                    canvas.drawString(left, HEIGHT - 60 - 16 * n, text)
+            if number == 0:
+                canvas.drawString(72, 60, "Carried forward to the next page")
+
+        return draw
+
+    found = [p.text for p in passages(read(drawn(page(0), page(1))))]
+    goes_on = next(text for text in found if "| C-40 |" in text)
+    assert "| Code | Fitting | Price |\n| - | - | - |\n| C-40 | valve 40 | 40.50 |" in goes_on
+
+
 def test_a_new_table_on_the_next_page_keeps_its_own_header() -> None:
     def first(canvas: Canvas) -> None:
         table(canvas, [["Part", "Price"], ["Gasket", "1.50"], ["Seal", "2.50"]], 60, rowHeights=200)
