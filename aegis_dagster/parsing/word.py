@@ -16,6 +16,7 @@ from aegis_dagster.parsing.word_drawings import Drawings
 from aegis_dagster.parsing.word_headers import counts_pages, running_blocks
 from aegis_dagster.parsing.word_names import (
     BODY,
+    P_PR,
     TABLE,
     AfterParagraphs,
     Element,
@@ -94,6 +95,10 @@ def _settle_main(package: Package, *, depth: int) -> list[LeftOut]:
     numbering = Numbering(numbering_root, styles)
     for paragraph in root.iter(P):
         numbering.mark(paragraph)
+        if styles.is_heading(paragraph) and not text_of(paragraph):
+            for name in ("pStyle", "outlineLvl", "numPr"):  # it heads nothing, and would end the section above
+                for node in paragraph.findall(f"{P_PR}/{W}{name}"):
+                    detach(node)
     _write_headers(package, body, revisions)
     styles.forget_hidden()
     for part in (root, styles_root, numbering_root):

@@ -52,8 +52,7 @@ def plain_characters(root: Element) -> None:
         if replacement and node.getparent().tag == RUN:
             node.addprevious(new_text(replacement))
         detach(node)
-    for formula in root.iter(_FORMULA):
-        _space_beside(formula)
+    _space_words(root)
     for text in root.iter(T):
         if _SOFT_HYPHEN in (text.text or ""):
             text.text = text.text.replace(_SOFT_HYPHEN, "")
@@ -68,11 +67,13 @@ def plain_characters(root: Element) -> None:
             code.getparent().addprevious(new_run(button[1]))
 
 
-def _space_beside(formula: Element) -> None:
-    """Make tabs and line breaks in a paragraph with a formula spaces: docling reads nothing but texts there."""
-    paragraph = parent_of(formula, P)
-    for node in list(paragraph.iter(*_BLANKS)) if paragraph is not None else ():
-        if node.getparent().tag == RUN:
+def _space_words(root: Element) -> None:
+    """Make the blanks spaces that docling does not read: breaks of pages, and all in a paragraph with a formula."""
+    blanks = [node for node in root.iter(W + "br") if node.get(W + "type") in ("page", "column")]
+    for paragraph in dict.fromkeys(parent_of(formula, P) for formula in root.iter(_FORMULA)):
+        blanks += list(paragraph.iter(*_BLANKS)) if paragraph is not None else ()
+    for node in blanks:
+        if node.getparent() is not None and node.getparent().tag == RUN:
             node.addprevious(new_text(" "))
             detach(node)
 

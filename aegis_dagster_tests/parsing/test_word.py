@@ -149,6 +149,16 @@ def test_tabs_and_line_breaks_beside_a_formula_part_words() -> None:
     ]
 
 
+def test_the_break_of_a_page_parts_words() -> None:
+    runs = '<w:r><w:t>one</w:t><w:br w:type="page"/><w:t>two</w:t><w:br w:type="column"/><w:t>three</w:t></w:r>'
+    assert chunked_text(word_file(par(runs))) == "one two three"
+
+
+def test_an_empty_heading_does_not_end_the_section_above() -> None:
+    found = chunks_of(word_file(heading("Tariffs") + heading("", 2) + heading("") + par(run("Under tariffs."))))
+    assert [(chunk.headings, chunk.text) for chunk in found.chunks] == [(("Tariffs",), "Under tariffs.")]
+
+
 def test_a_chart_is_a_table_and_smartart_a_list_in_its_order() -> None:
     series = "".join(
         f"<c:ser><c:tx><c:v>{name}</c:v></c:tx><c:cat><c:strCache><c:pt idx='0'><c:v>North</c:v></c:pt><c:pt idx='1'>"
