@@ -19,6 +19,7 @@ from aegis_dagster.parsing.office_package import DamagedPart, OfficePackage, loc
 P: Final = "http://schemas.openxmlformats.org/presentationml/2006/main"
 _A: Final = "http://schemas.openxmlformats.org/drawingml/2006/main"
 _SHAPES: Final = ("sp", "pic", "graphicFrame", "grpSp", "cxnSp")
+_UNREAD_VALUES: Final = {"xVal": "X values", "bubbleSize": "Sizes"}  # of the points of a chart
 _FURNITURE: Final = ("ftr", "dt", "hdr", "sldNum")  # placeholders of footers, dates, headers, numbers of slides
 
 
@@ -118,6 +119,9 @@ class ShapeRewriter:
         if str(etree.QName(root).namespace).endswith("/chartex"):
             yield from _lines_of(chart)  # docling reads only the older kinds
         yield from dict.fromkeys(text for text in chart.others if text not in ("", chart.title, chart.corner))
+        for tag, called in _UNREAD_VALUES.items():  # docling reads the heights of the points only
+            rows = (", ".join(value.text or "" for value in values.iter("{*}v")) for values in root.iter(f"{{*}}{tag}"))
+            yield from dict.fromkeys(f"{called}: {row}" for row in rows if row)
         for other in self.package.related(part, "chartUserShapes"):
             yield from filter(None, map(body_text, self.package.xml(other).iter("{*}txBody")))
 

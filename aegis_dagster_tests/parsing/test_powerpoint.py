@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pptx import Presentation
-from pptx.chart.data import CategoryChartData
+from pptx.chart.data import BubbleChartData, CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
@@ -228,6 +228,23 @@ def test_a_slide_without_a_title_has_not_that_of_the_slide_before() -> None:
     deck.save(made)
     found = [(chunk.headings, chunk.text.split()) for chunk in chunks_of(made.getvalue())]
     assert found == [(("Title of one",), ["one"]), ((), ["two", "three"]), (("Title of four",), ["four"])]
+
+
+def test_the_points_of_a_chart_keep_both_their_values_and_their_size() -> None:
+    deck = Presentation()
+    chart_data: Any = BubbleChartData
+    data = chart_data()
+    series = data.add_series("Herbs")
+    series.add_data_point(1.5, 22.5, 333)
+    series.add_data_point(3.25, 4.5, 666)
+    shapes: Any = deck.slides.add_slide(deck.slide_layouts[6]).shapes
+    shapes.add_chart(XL_CHART_TYPE.BUBBLE, *BOX, data)
+    file = io.BytesIO()
+    deck.save(file)
+    text = text_of(file.getvalue())
+    assert "22.5" in text
+    assert "X values: 1.5, 3.25" in text
+    assert "Sizes: 333, 666" in text
 
 
 def test_an_embedded_object_is_warned_of() -> None:
