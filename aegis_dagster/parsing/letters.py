@@ -5,6 +5,7 @@ judged, by how often their language writes them and by what stands beside them, 
 """
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Final
 
 _LETTERS: Final = 0.9  # the share of letters among the characters beyond ASCII
 _COMMON_MARK: Final = math.log(0.005)
+_IN_PLACE: Final = math.log(0.3)  # where it is usual: as likely as a letter, which it may be in another encoding
 _MARK: Final = math.log(0.001)
 _LINE: Final = math.log(0.03)  # beside another of its kind, as in the frame of a table
 _STRANGE: Final = math.log(0.00005)
@@ -22,6 +24,14 @@ _MISPLACED: Final = -5.0
 _COMMON_MARKS: Final = frozenset("€„“”‘’–—…«»°§ \ufeff")
 _MARKS: Final = frozenset("‚‹›©®™·•²³µ±×÷½¼¾£¥¡¿ªº†№\xad\u200e\u200f\u200b‐−≤≥ΔΩ→←")
 _LINES: Final = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝╠╣╦╩╬░▒▓█■╒╓╕╖╘╙╛╜╞╟╡╢╤╥╧╨╪╫▀▄")
+# Where marks stand in a text of ASCII: what may be before and after each.
+_ANY, _NO_LETTER, _NO_WORD = r"[\x00-\x7e]", r"[^A-Za-z\x7f-\U0010ffff]", r"[^A-Za-z0-9\x7f-\U0010ffff]"
+_PLACES: Final = re.compile(
+    rf"{_NO_LETTER}[€£¥¢§¶†½¼¾±×÷©•·Ø]{_NO_LETTER}"
+    rf"|{_NO_LETTER}[°µ]{_ANY}|{_NO_LETTER}[¿¡][A-Za-z]|{_ANY}[™®²³…\xad]{_NO_LETTER}|[0-9][ªº]{_NO_LETTER}|[!-~]\xa0[!-~]"
+    rf"|[ \n0-9][–—][ \n0-9]|{_NO_WORD}[“‘„«\"]\w|[\w.,;:!?][”’“»]{_NO_WORD}"
+    r"|[A-Za-z]’[sStTdDmMrRvVlL]|[cdjlmnstuCDJLMNSTU]’[aeiouyhAEIOUYHéÉêâàÀôœ]"
+)
 _WIDE_MARKS: Final = frozenset("。、「」『』（）・：；！？，〈〉《》【】〜～％　…ー")
 
 # The letters of each language beyond ASCII, the most frequent first.
@@ -104,22 +114,22 @@ CANDIDATES: Final[tuple[tuple[str, float, dict[str, str]], ...]] = (
     ("cp1256", -1.0, _ARABIC),
     ("cp1257", -1.0, _BALTIC),
     ("cp874", -1.0, _THAI),
-    ("koi8-r", -1.0, {"Russian": _CYRILLIC["Russian"]}),
-    ("koi8-u", -1.5, {"Ukrainian": _CYRILLIC["Ukrainian"]}),
+    ("koi8-r", -2.0, {"Russian": _CYRILLIC["Russian"]}),
+    ("koi8-u", -2.5, {"Ukrainian": _CYRILLIC["Ukrainian"]}),
     ("iso8859-2", -1.0, _CENTRAL),
     ("iso8859-15", -1.5, _WEST),
     ("iso8859-7", -1.5, _GREEK),
-    ("iso8859-5", -1.5, _CYRILLIC),
+    ("iso8859-5", -3.0, _CYRILLIC),
     ("iso8859-6", -2.0, _ARABIC),
     ("iso8859-9", -1.5, _TURKISH),
-    ("cp850", -2.0, _WEST),
-    ("cp437", -2.0, _WEST),
-    ("cp852", -2.0, _CENTRAL),
-    ("cp866", -1.5, _CYRILLIC),
-    ("cp857", -3.0, _TURKISH),
-    ("mac_roman", -2.0, _WEST),
-    ("mac_cyrillic", -2.5, _CYRILLIC),
-    ("mac_latin2", -3.0, _CENTRAL),
+    ("cp850", -4.0, _WEST),
+    ("cp437", -4.0, _WEST),
+    ("cp852", -4.0, _CENTRAL),
+    ("cp866", -3.0, _CYRILLIC),
+    ("cp857", -5.0, _TURKISH),
+    ("mac_roman", -4.0, _WEST),
+    ("mac_cyrillic", -4.0, _CYRILLIC),
+    ("mac_latin2", -5.0, _CENTRAL),
 )
 ALL_LANGUAGES: Final[dict[str, str]] = {
     **_WEST,
@@ -197,6 +207,8 @@ def _judge_all(seen: list[tuple[tuple[str, str, str], int]]) -> tuple[list[_Lett
     for (before, char, after), count in seen:
         if char == "�" or char < " " or not (char.isprintable() or char.isspace() or char in _MARKS):
             others += count * _BROKEN
+        elif _PLACES.fullmatch(before + char + after):
+            others += count * _IN_PLACE
         elif char.isalpha() or char in _SIGNS:
             another = _is_latin(before) or _is_latin(after) or before == char == after
             letters.append(_Letter(char, count, another, _STRANGE))

@@ -210,3 +210,31 @@ def test_utf8_is_always_read_as_such(text: str) -> None:
     data = text.encode()
     if not {b"\x1b", b"~{"} & {data[i : i + n] for n in (1, 2) for i in range(len(data))} and text[:1] != "\ufeff":
         assert decode(data).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It’s the client’s report, don’t worry. They’re here.",
+        "He said “yes” – and the café’s owner didn’t.",
+        "Artikel;Preis\nSchraube;1,20 €\nMutter;0,80 €\n",
+        "€ 5.00\n€ 7.00\n",
+        "siehe § 5 Abs. 2 und § 7",
+        "A – B\n2010–2012\n",
+        "• item one\n• item two",
+        "area 20 m² and 30 m³, ±5 mm, ½ inch, 7 µm, 20 °C",
+        "Copyright © 2020 ACME®",
+        "wait… what…",
+        "Dr.\xa0Smith, 5\xa0kg",
+        "«citation» et «autre»",
+        "Ø 12 mm, 25 £",
+        "À la carte",
+        "Ça va",
+    ],
+)
+def test_marks_of_a_text_without_other_letters_are_those_of_windows(text: str) -> None:
+    assert decode(text.encode("cp1252")).text == text
+
+
+def test_a_euro_sign_of_iso_8859_15_is_one() -> None:
+    assert decode("Preis: 5 €\nPreis: 7 €\n".encode("iso8859-15")).text == "Preis: 5 €\nPreis: 7 €\n"
