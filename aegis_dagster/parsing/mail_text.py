@@ -4,11 +4,12 @@ Mails declare what they are and are often wrong: a declaration is followed where
 """
 
 import binascii
+import codecs
 import quopri
 import re
 from typing import Final
 
-from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.encodings import codec_of, decode
 
 # Charset as declared -> the larger one that its senders really write. Each holds the characters of the declared one.
 _LARGER: Final[dict[str, str]] = {
@@ -138,23 +139,18 @@ def _guessed(what: str, taken: str) -> str:
 
 
 def _codec(declared: str) -> str | None:
-    import codecs
-
     name = _LARGER.get(declared, declared)
     if not name:
         return None
-    try:
-        found = codecs.lookup(name)
-        b"".decode(found.name)  # LookupError for what is no encoding of text: base64, rot13
-    except (LookupError, ValueError):
+    if codec_of(name) is None:  # unknown, or no encoding of texts: base64, punycode
         return None
-    return name if name in _MULTIBYTE else found.name
+    return name if name in _MULTIBYTE else codecs.lookup(name).name
 
 
 def _strictly(data: bytes, codec: str) -> str | None:
     try:
         return data.decode(codec)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):
         return None
 
 

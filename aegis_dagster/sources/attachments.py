@@ -166,12 +166,21 @@ class SourceWithAttachments:
         except ServiceError as error:
             return PassedOver(mail, "unreadable", f"{error.message} {error.remedy}", True)
         found = []
-        for attached in self._read(data, _suffix(mail)):
+        for attached in self._documents_in(data, mail):
             answered()
             revision = Revision(hashlib.sha256(attached.data).hexdigest())
             file = SeenFile(revision, seen.revision, len(attached.data), mail, attached.context)
             found.append((DocumentId(f"{mail}/{attached.path}"), file))
         return found
+
+    def _documents_in(self, data: bytes, mail: DocumentId) -> list[AttachedDocument]:
+        """What is attached to a mail. None where its reader stops: parsing the mail tells why, and the others go on."""
+        try:
+            return list(self._read(data, _suffix(mail)))
+        except MemoryError:
+            raise
+        except Exception:
+            return []
 
     def _bytes_of(self, mail: Document) -> bytes:
         """Raises DocumentError, FILE_CHANGED if they are not the listed ones, and ServiceError."""

@@ -230,6 +230,12 @@ def test_a_body_is_read_in_the_charset_it_has(declared: str, codec: str) -> None
     assert text in text_of(raw("Subject: x", head, "Content-Transfer-Encoding: 8bit", body=text.encode(codec)))
 
 
+@pytest.mark.parametrize("declared", ["punycode", "idna", "unicode_escape", "undefined", "base64", "mbcs"])
+def test_a_charset_that_is_no_encoding_of_texts_is_read_as_none(declared: str) -> None:
+    head = f"Subject: =?{declared}?Q?Of:fer?=\nContent-Type: text/plain; charset={declared}\n\n"
+    assert "Total: 5 (net)" in text_of(head.encode() + b"Total: 5 (net)\n")
+
+
 def test_windows_characters_in_japanese_mail_are_read() -> None:
     body = b"\x1b$B-!@A5a=q\x1b(B"  # a circled 1, which ISO-2022-JP does not have
     assert "①請求書" in text_of(raw("Subject: x", "Content-Type: text/plain; charset=iso-2022-jp", body=body))

@@ -246,3 +246,18 @@ def test_no_name_of_an_attachment_leaves_its_mail(root: Root, name: str) -> None
     below = child.removeprefix("m.eml/")
     assert child.startswith("m.eml/") and "/" not in below and below.isprintable() and not below.startswith(".")
     assert len(below.encode()) < 200 and below.endswith(".txt")
+
+
+def test_a_mail_at_which_its_reader_stops_costs_no_other_mail(tmp_path: Path) -> None:
+    def look(data: bytes, suffix: str) -> tuple[AttachedDocument, ...]:
+        if b"hostile" in data:
+            raise UnicodeError("an encoding that nobody thought of")
+        return (AttachedDocument("offer.txt", b"offer", "Subject"),)
+
+    files = WatchedFolder(
+        tmp_path, ignore=(), settle_seconds=0, clock=SystemClock(), max_megabytes=1, home=tmp_path.parent / "home"
+    )
+    source = SourceWithAttachments(files, read=look, rules="", mails={}.get, copies=tmp_path.parent / "downloads")
+    (tmp_path / "good.eml").write_bytes(b"Subject: good")
+    (tmp_path / "hostile.eml").write_bytes(b"Subject: hostile")
+    assert sorted(source.scan({}).files) == ["good.eml", "good.eml/offer.txt", "hostile.eml"]
