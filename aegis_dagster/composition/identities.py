@@ -2,6 +2,7 @@
 
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition.models import Models
+from aegis_dagster.domain.attachments import MAIL_SUFFIXES
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.limits import DocumentLimits
@@ -29,7 +30,7 @@ def identities_of(
     """The identities under these settings.
 
     choices: names the models; ocr: describes pictures where no model does; office: converts old office files. Where it
-    is installed later, those files alone are parsed again.
+    is installed later, those files alone are parsed again; where the limits of attachments change, mails alone.
     """
 
     def by_model(stage: Stage, classification: Classification) -> str:
@@ -41,8 +42,7 @@ def identities_of(
 
     enrich, chunk, graph = settings.enrich, settings.chunk, settings.graph
     embedding, _ = choices.embedding_shape
-    limits = f"{settings.parse.other_limits}{settings.mail.other_limits}"
-    parse = f"{PARSE_VERSION}/{parse_identity(pdf_route, settings.parse.ocr)}{limits}"
+    parse = f"{PARSE_VERSION}/{parse_identity(pdf_route, settings.parse.ocr)}{settings.parse.other_limits}"
     chunker = f"{CHUNKER_VERSION}/docling-core {pinned('docling-core')}"
     return Identities(
         by_stage={
@@ -61,13 +61,19 @@ def identities_of(
         },
         default_rules=CollectionRules(enrich.enabled, graph.enabled, settings.local_only_by_default),
         limits=DocumentLimits(settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)),
-        by_suffix={
-            suffix: f"LibreOffice {office.version}"
-            for suffix, kind in SUPPORTED.items()
-            if office is not None and kind in office.formats
-        },
+        by_suffix=_by_suffix(settings, office),
         answer_tokens={Stage.ENRICH: enrich.max_answer_tokens, Stage.GRAPH: graph.max_answer_tokens},
     )
+
+
+def _by_suffix(settings: Settings, office: Office | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if office is not None:
+        converted = [suffix for suffix, kind in SUPPORTED.items() if kind in office.formats]
+        found = dict.fromkeys(converted, f"LibreOffice {office.version}")
+    if limits := settings.mail.other_limits:  # only mails depend on them
+        found |= dict.fromkeys(MAIL_SUFFIXES, limits)
+    return found
 
 
 def _of_confidential(settings: Settings) -> list[Stage]:

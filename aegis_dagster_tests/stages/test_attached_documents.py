@@ -162,3 +162,10 @@ def test_a_long_subject_leaves_room_for_the_text(tmp_path: Path) -> None:
     assert all(counter.cost(chunk.embedded_text) <= 120 for chunk in chunks)
     assert {chunk.headings[-2:] for chunk in chunks} == {("Inner subject", "Its own heading")}
     assert all(chunk.headings[0].startswith("A very long subject") for chunk in chunks)
+
+
+def test_other_limits_make_mails_stale_and_nothing_else(tmp_path: Path) -> None:
+    usual = make_project(tmp_path / "usual").identities
+    other = make_project(tmp_path / "other", mail=MailSettings(max_documents=4)).identities
+    assert other.by_stage == usual.by_stage
+    assert {each for each, on in other.by_suffix.items() if usual.by_suffix.get(each) != on} == {".eml", ".msg"}
