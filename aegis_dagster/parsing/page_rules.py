@@ -286,4 +286,5 @@ _RULES: Final[dict[str, Callable[[Tag], None]]] = {
     "sub": _lowered,
     "sup": _raised,
     "table": _table,
+    "wbr": Tag.decompose,  # its reader would take it for a line break
 }

@@ -194,3 +194,17 @@ def test_entities_are_not_expanded() -> None:
 def test_what_is_left_out_on_purpose_is_counted_by_reason(parse: Parse) -> None:
     page = '<h1>kept</h1><p>seen</p><p hidden>unseen</p><p style="display:none">also unseen</p>'
     assert parse(page.encode(), "page.html").manifest["left_out"] == {"hidden_text": 2}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "word"),
+    [
+        (b"\x1b[1;31mfailed\x1b[0m", "text", "failed"),
+        (rb"\begin{document}Stra\ss e, \L{}odz\end{document}", "latex", "Straße, Łodz"),
+        ('<?xml version="1.0" encoding="utf-8"?><a><b>Grüße</b></a>'.encode("cp1252"), "xml", "Grüße"),
+        ('<meta charset="koi8-u"><p>ґанок</p>'.encode("koi8-u"), "html", "ґанок"),
+        (b'Content-Type: image/png; name="../a\\b.png"\n\n', "eml", "b.png"),
+    ],
+)
+def test_what_the_other_reader_settles_is_no_loss(data: bytes, kind: str, word: str) -> None:
+    assert word in [piece.text.strip() for piece in pieces_of(data, kind)]

@@ -150,6 +150,7 @@ def test_the_title_of_a_page_is_there_once(heading: str) -> None:
         ("<p>H<sub>2</sub>O</p>", "H2O"),
         ("<p>12 m<sup>2</sup> of it</p>", "12 m² of it"),
         ("<p>in<b>ter</b>word</p>", "interword"),
+        ("<p>config.max<wbr>Documents</p>", "config.maxDocuments"),
         ("<p>a claim<sup>1</sup></p>", "a claim 1"),
         ("<p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を</p>", "漢字(かんじ)を"),
     ],

@@ -42,7 +42,7 @@ def _decoded(field: str) -> str:
 def _part(part: Message) -> Iterator[Piece | LeftOut]:
     name = part.get_filename()
     if name:
-        yield Piece("attachment", _decoded(name))
+        yield Piece("attachment", _decoded(name).replace("\\", "/").rpartition("/")[2])  # folders are no part of it
     elif part.get_content_type() == "multipart/alternative":
         yield from _alternatives(part)
     elif part.get_content_type() == "message/rfc822":

@@ -26,6 +26,19 @@ _ACCENTS = {  # of LaTeX
     "c": "\u0327", "v": "\u030c", "H": "\u030b", "u": "\u0306",
     "k": "\u0328", "r": "\u030a", "d": "\u0323", "b": "\u0331",
 }  # fmt: skip
+_LETTERS = {
+    "ss": "ß",
+    "ae": "æ",
+    "AE": "Æ",
+    "oe": "œ",
+    "OE": "Œ",
+    "o": "ø",
+    "O": "Ø",
+    "l": "ł",
+    "L": "Ł",
+    "aa": "å",
+    "AA": "Å",
+}
 # Every repetition below that others may contain has a limit, or stops where the next may begin: the time stays linear.
 _GROUP = r"\{[^{}]*\}"
 _OPTIONS = r"(?:\[[^\]\n]{0,300}\])*"
@@ -76,6 +89,10 @@ _LATEX: tuple[_Rule, ...] = (
     (re.compile(r"\\item\s*\["), " ["),
     (re.compile(r"""\\(?P<mark>['`^"~=.])\s*\{?(?P<letter>[A-Za-z])\}?"""), _accented),
     (re.compile(r"\\(?P<mark>[cvHukrdb])\{(?P<letter>[A-Za-z])\}"), _accented),
+    (
+        re.compile(rf"\\(?P<name>{'|'.join(_LETTERS)})(?![A-Za-z])(?:\{{\}}|[ \t])?"),
+        lambda match: _LETTERS[match["name"]],
+    ),
     (re.compile(rf"\\(?:begin|end){_GROUP}{_OPTIONS}(?:{_GROUP})?"), _lines),
     (re.compile(rf"\\(?:multi\w{{1,9}}|set\w{{1,9}}|rule|newcommand)\*?{_OPTIONS}{_GROUP}{_OPTIONS}{_GROUP}"), " "),
     (

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from lxml import etree, html
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
-from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.encodings import declared_in, decode
 from aegis_dagster.parsing.source_text.office import Package
 
 _UNSEEN = ("script", "style", "template", "noscript", "datalist", "head")
@@ -25,7 +25,7 @@ def read(data: bytes, kind: str) -> Iterator[Piece | LeftOut]:
     if kind == "epub":
         yield from _book(data)
     else:
-        yield from page_texts(decode(data).text, "")
+        yield from page_texts(decode(data, declared_in(data)).text, "")
 
 
 def page_texts(page: str, name: str) -> Iterator[Piece | LeftOut]:
