@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.formats import SUPPORTED, check_kind
@@ -48,7 +49,9 @@ _READABLE: Final = ("text/", "application/json", "application/xml")  # what is n
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 _LONGEST_NAME: Final = 180  # bytes; file systems allow 255
 _LONGEST_TEXT: Final = 1_000_000  # bytes of an attached text that is shown in the mail
+_CITED = re.compile(rb"""(?i)cid:([^\s"'<>()]{1,998})""")  # a picture, by its Content-ID
 _TAG = re.compile(r"<[^<>]*>")
+_SUFFIX = re.compile(r"\.(?=\d*[a-z])[a-z\d]{1,8}")  # as files have them
 _UNSEEN = re.compile(r"(?i)<(style|script|head)\b")
 
 
@@ -116,8 +119,11 @@ class _Reader:
     def __init__(self, mail: Part) -> None:
         self.notes: list[str] = []
         self.warnings: list[str] = []
-        self._shown = b" ".join(part.content()[0] for part in mail.walk() if part.content_type == "text/html")
+        pages = [part.content()[0] for part in mail.walk() if part.content_type == "text/html"]
+        cited = {each for page in pages for each in _CITED.findall(page)}
+        self._cited = cited | {unquote_to_bytes(each) for each in cited}
         self._names: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last that a name was given, to tell it from another
         self._calendars: set[str] = set()
 
     def items(self, part: Part, *, related: bool) -> Iterator[Body | Attachment]:
@@ -209,7 +215,7 @@ class _Reader:
             yield from self._calendar(entries)
             yield self._attachment(part, shown=True)
             return
-        cited = bool(part.content_id) and part.content_id.encode("utf-8", "replace") in self._shown
+        cited = bool(part.content_id) and part.content_id.encode("utf-8", "replace") in self._cited
         inside = cited or part.disposition == "inline" or (related and bool(part.content_id))
         picture = kind.startswith("image/") and inside
         attachment = self._attachment(part, is_picture=picture)
@@ -224,7 +230,8 @@ class _Reader:
         kind = part.content_type
         data = part.content()[0]
         name = self._unique(_safe(part.file_name) or self._invented(part))
-        if not PurePosixPath(name).suffix and kind in _SUFFIXES:
+        suffix = PurePosixPath(name).suffix.lower()  # of "Offer No. 5" it is ". 5"
+        if kind in _SUFFIXES and (not suffix or (not kind.startswith("text/") and _is_no_suffix(suffix))):
             name = self._unique(name + _SUFFIXES[kind])
         self._names.add(name.casefold())
         if not (unread or shown or is_picture or kind in _SIGNATURES):
@@ -242,9 +249,10 @@ class _Reader:
         if name.casefold() not in self._names:
             return name
         path = PurePosixPath(name)
-        number = 2
+        number = self._numbers.get(name.casefold(), 2)
         while f"{path.stem} ({number}){path.suffix}".casefold() in self._names:
             number += 1
+        self._numbers[name.casefold()] = number
         return f"{path.stem} ({number}){path.suffix}"
 
     def _decoded(self, data: bytes, part: Part) -> str:
@@ -279,13 +287,16 @@ def text_in(name: str, data: bytes) -> str:
 def visible(text: str) -> str:
     """The words of a text that may be HTML, without its tags."""
     seen, at = [], 0
-    small = text.lower()
     while start := _UNSEEN.search(text, at):
         seen.append(text[at : start.start()])
-        end = small.find(f"</{start[1].lower()}", start.end())
-        at = len(text) if end < 0 else end
+        end = re.compile(f"(?i)</{start[1]}").search(text, start.end())
+        at = end.start() if end else len(text)
     seen.append(text[at:])
     return _TAG.sub(" ", "".join(seen)).strip()
+
+
+def _is_no_suffix(suffix: str) -> bool:
+    return suffix not in SUPPORTED and _SUFFIX.fullmatch(suffix) is None
 
 
 def _why_unread(name: str, kind: str, data: bytes) -> str:

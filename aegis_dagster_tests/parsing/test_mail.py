@@ -11,6 +11,7 @@ import pytest
 
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.mail import read
+from aegis_dagster.parsing.mail_content import visible
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import one_page_pdf, picture
@@ -196,6 +197,12 @@ def test_a_mail_with_nothing_but_a_file_is_its_header_and_the_files_name(parse: 
         "Subject: Only a file", 'Content-Type: application/pdf; name="offer.pdf"', body=b"%PDF-1.4 " + one_page_pdf()
     )
     assert "offer.pdf" in parse(data, "file.eml").markdown
+
+
+def test_letters_that_are_two_in_small_do_not_shift_what_is_seen() -> None:
+    made = mail()
+    made.set_content("İ" * 30 + "<style>unseen</style>seen", subtype="html")
+    assert visible(made.get_content()) == "İ" * 30 + " seen"
 
 
 def test_pictures_that_the_text_shows_are_pictures_of_the_mail(parse: Parse) -> None:

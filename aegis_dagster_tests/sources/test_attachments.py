@@ -104,6 +104,25 @@ def test_mails_in_mails_are_documents_too_down_to_the_limit(root: Root) -> None:
     assert beyond == (("Two.eml/Three.eml/Deepest.eml/deep.txt", "it is nested deeper than 3 mails (mail.max_depth)"),)
 
 
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("Offer No. 5", "Offer No. 5.pdf"),
+        ("scan_01.02.2024", "scan_01.02.2024.pdf"),
+        ("Offer", "Offer.pdf"),
+        ("offer.PDF", "offer.PDF"),
+        ("setup.exe", None),
+        ("music.mp3", None),
+        ("packed.7z", None),
+    ],
+)
+def test_a_name_without_a_suffix_gets_that_of_its_type(name: str, listed: str | None) -> None:
+    made = mail("Files")
+    made.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename=name)
+    documents = attached_documents(made.as_bytes(), ".eml", AttachmentLimits()).documents
+    assert [each.path for each in documents] == ([listed] if listed else [])
+
+
 def test_number_and_size_are_limited(tmp_path: Path) -> None:
     made = mail("Many", *((f"{number}.txt", bytes(400_000)) for number in range(5))).as_bytes()
     by_number = attached_documents(made, ".eml", AttachmentLimits(max_documents=2))
