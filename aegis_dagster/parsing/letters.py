@@ -29,7 +29,7 @@ _ANY, _NO_LETTER, _NO_WORD = r"[\x00-\x7e]", r"[^A-Za-z\x7f-\U0010ffff]", r"[^A-
 _PLACES: Final = re.compile(
     rf"{_NO_LETTER}[€£¥¢§¶†½¼¾±×÷©•·Ø]{_NO_LETTER}"
     rf"|{_NO_LETTER}[°µ]{_ANY}|{_NO_LETTER}[¿¡][A-Za-z]|{_ANY}[™®²³…\xad]{_NO_LETTER}|[0-9][ªº]{_NO_LETTER}|[!-~]\xa0[!-~]"
-    rf"|[ \n0-9][–—][ \n0-9]|{_NO_WORD}[“‘„«\"]\w|[\w.,;:!?][”’“»]{_NO_WORD}"
+    rf"|[ \n0-9][–—][ \n0-9]|{_NO_WORD}[“‘„«][A-Za-z0-9]|[A-Za-z0-9.,;:!?][”’“»]{_NO_WORD}"
     r"|[A-Za-z]’[sStTdDmMrRvVlL]|[cdjlmnstuCDJLMNSTU]’[aeiouyhAEIOUYHéÉêâàÀôœ]"
 )
 _WIDE_MARKS: Final = frozenset("。、「」『』（）・：；！？，〈〉《》【】〜～％　…ー")
@@ -119,13 +119,13 @@ CANDIDATES: Final[tuple[tuple[str, float, dict[str, str]], ...]] = (
     ("iso8859-2", -1.0, _CENTRAL),
     ("iso8859-15", -1.5, _WEST),
     ("iso8859-7", -1.5, _GREEK),
-    ("iso8859-5", -3.0, _CYRILLIC),
+    ("iso8859-5", -2.0, _CYRILLIC),
     ("iso8859-6", -2.0, _ARABIC),
     ("iso8859-9", -1.5, _TURKISH),
     ("cp850", -4.0, _WEST),
     ("cp437", -4.0, _WEST),
     ("cp852", -4.0, _CENTRAL),
-    ("cp866", -3.0, _CYRILLIC),
+    ("cp866", -2.0, _CYRILLIC),
     ("cp857", -5.0, _TURKISH),
     ("mac_roman", -4.0, _WEST),
     ("mac_cyrillic", -4.0, _CYRILLIC),

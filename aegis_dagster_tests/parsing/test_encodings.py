@@ -236,5 +236,10 @@ def test_marks_of_a_text_without_other_letters_are_those_of_windows(text: str) -
     assert decode(text.encode("cp1252")).text == text
 
 
+@pytest.mark.parametrize("codec", ["cp866", "koi8-r", "cp1251"])
+def test_a_single_russian_word_is_no_row_of_marks(codec: str) -> None:
+    assert decode("Счет".encode(codec)).text == "Счет"
+
+
 def test_a_euro_sign_of_iso_8859_15_is_one() -> None:
     assert decode("Preis: 5 €\nPreis: 7 €\n".encode("iso8859-15")).text == "Preis: 5 €\nPreis: 7 €\n"

@@ -276,7 +276,9 @@ def test_a_mail_at_which_its_reader_stops_costs_no_other_mail(tmp_path: Path) ->
     files = WatchedFolder(
         tmp_path, ignore=(), settle_seconds=0, clock=SystemClock(), max_megabytes=1, home=tmp_path.parent / "home"
     )
-    source = SourceWithAttachments(files, read=look, rules="", mails={}.get, copies=tmp_path.parent / "downloads")
+    source = SourceWithAttachments(
+        files, read=look, rules="", mails=lambda _: None, copies=tmp_path.parent / "downloads"
+    )
     (tmp_path / "good.eml").write_bytes(b"Subject: good")
     (tmp_path / "hostile.eml").write_bytes(b"Subject: hostile")
     assert sorted(source.scan({}).files) == ["good.eml", "good.eml/offer.txt", "hostile.eml"]
