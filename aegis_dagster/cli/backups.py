@@ -114,7 +114,7 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
     """
     database = _sqlite_file(settings)
     contents = _contents(source)
-    for taken in (database, settings.artifacts_dir, settings.qdrant_dir, settings.home / ROOT):
+    for taken in (database, settings.artifacts_dir, settings.vectors_dir, settings.home / ROOT):
         if os.path.lexists(taken):
             raise ConfigurationError(
                 f"The home {settings.home} is in use: there is {taken}.",

@@ -31,10 +31,10 @@ from aegis_dagster.stores.backup import structure_problems
 from aegis_dagster.stores.database import place_of
 from aegis_dagster.workers.confinement import Wall, walls_here
 
-_LOCAL_POINTS = 30_000  # beyond it a cold search takes longer than 5 s (docs/performance.md)
+_LOCAL_POINTS = {"edge": 200_000, "client": 30_000}  # beyond it a cold search takes 5 s (docs/performance.md)
 _NAMED = 50  # collections whose policies are shown
 _QUICKLY_READ_MB = 500  # a larger database is left to `aegis audit`
-_LOCAL_QDRANT = "Qdrant in local mode stands in for a Qdrant server."
+_LOCAL_QDRANT = "Qdrant in a folder stands in for a Qdrant server."
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
@@ -152,8 +152,8 @@ def _collections(project: Project) -> Finding:
 
 def _vectors(project: Project) -> str:
     points = project.vectors.count()
-    slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS else ""
-    return f"{project.settings.qdrant_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
+    slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS[project.settings.qdrant.engine] else ""
+    return f"{project.settings.vectors_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
 
 
 def _artifacts(project: Project) -> str:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.composition.vectors import vectors_folder
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Failure, Stage
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import Progress
 from aegis_dagster.stages.reading import damaged
 from aegis_dagster.stores.catalog.repairs import CatalogRepairs, Published
-from aegis_dagster.stores.vectors.qdrant_local import points_by_collection
+from aegis_dagster.stores.vectors.engines import points_by_collection
 
 
 def folder_to_read(project: Project, stage: Stage, fingerprint: str) -> Path:
@@ -132,7 +133,7 @@ def reset_lost_points(project: Project, progress: Progress) -> list[DocumentId]:
     project.vectors.check()
     if not project.vectors.exists():  # deleted or never made: `tidy_up` resets all documents
         return []
-    stored = sum(points_by_collection(settings.qdrant_dir, settings.qdrant.collection).values())
+    stored = sum(points_by_collection(vectors_folder(settings), settings.qdrant.collection).values())
     expected = CatalogRepairs(project.engine, project.clock).published()
     if stored >= sum(published.points for published in expected.values()):
         return []

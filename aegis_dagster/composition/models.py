@@ -30,7 +30,7 @@ from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, PictureDescr
 from aegis_dagster.settings import Settings, provider_access
 from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
 from aegis_dagster.stores.ledger.ledger import Ledger
-from aegis_dagster.stores.vectors.qdrant_points import model_in, physical_name
+from aegis_dagster.stores.vectors.points import model_in, physical_name
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,12 @@ from sqlalchemy.engine import Engine
 from aegis_dagster.composition.document_limits import DocumentLimiter
 from aegis_dagster.composition.identities import identities_of
 from aegis_dagster.composition.models import Models
+from aegis_dagster.composition.vectors import (
+    active_store,
+    drop_replaced_engine,
+    has_replaced_engine,
+    vector_store,
+)
 from aegis_dagster.composition.watched_root import scope_of, source_of
 from aegis_dagster.domain.fingerprints import Identities
 from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
@@ -45,8 +51,6 @@ from aegis_dagster.stores.evidence.queries import EvidenceQueries
 from aegis_dagster.stores.evidence.store import EvidenceStore
 from aegis_dagster.stores.ledger.reports import LedgerReports
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
-from aegis_dagster.stores.vectors.qdrant_local import alias_target
-from aegis_dagster.stores.vectors.qdrant_points import model_in
 from aegis_dagster.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -142,48 +146,38 @@ class Project:
 
     @cached_property
     def vectors(self) -> QdrantStore:
-        """The vector store in local mode."""
-        return self._vectors_of(*self.choices.embedding_shape)
+        """The vector store."""
+        return vector_store(self.settings, *self.choices.embedding_shape)
 
     @property
     def vectors_to_search(self) -> QdrantStore:
         """The vectors that readers use.
 
-        After a change of the embedding model, or of the length of its vectors, these are the previous ones until every
-        document is embedded again. Raises ConfigurationError: nothing is stored, and the settings' model is wrong.
+        After a change of the embedding model, of the length of its vectors or of the engine, these are the previous
+        ones until every document is there again. Raises ConfigurationError: nothing is stored, and the settings' model
+        is wrong.
         """
-        alias = self.settings.qdrant.collection
-        active = alias_target(self.settings.qdrant_dir, alias)
-        if active is None:
-            return self.vectors
-        return self._vectors_of(model_in(active, alias), 0)  # it exists: nothing needs the length of its vectors
+        return active_store(self.settings) or self.vectors
 
     def switch_vectors(self) -> bool:
         """Switch readers to the vectors of the settings' model once every document has them, and drop the others.
 
         Others stay also when a change of the model was taken back before it was complete. Returns whether it did.
         """
-        if self.vectors.active_collection() is None or self.vectors.is_alone():
+        replaced = has_replaced_engine(self.settings)
+        if self.vectors.active_collection() is None or (self.vectors.is_alone() and not replaced):
             return False
         points = self.reports.embedded_points()
         if points is None:
             return False
         try:
             self.vectors.activate(expected_points=points)
+            if replaced:
+                drop_replaced_engine(self.settings)
         except ServiceError as error:  # another process is publishing; the next run tries again
             logger.warning("%s", error)
             return False
         return True
-
-    def _vectors_of(self, model: str, dimensions: int) -> QdrantStore:
-        qdrant = self.settings.qdrant
-        return QdrantStore(
-            self.settings.qdrant_dir,
-            alias=qdrant.collection,
-            model=model,
-            dimensions=dimensions,
-            lock_timeout_seconds=qdrant.lock_timeout_seconds,
-        )
 
     @cached_property
     def pdf_route(self) -> str:

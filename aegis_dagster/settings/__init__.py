@@ -139,9 +139,9 @@ class Settings(BaseSettings):
         return self.home / "artifacts"
 
     @property
-    def qdrant_dir(self) -> Path:
-        """Folder of the local vector store."""
-        return self.home / "qdrant"
+    def vectors_dir(self) -> Path:
+        """Folder of the vector store."""
+        return self.home / {"edge": "vectors", "client": "qdrant"}[self.qdrant.engine]
 
     @property
     def dagster_home(self) -> Path:

@@ -209,8 +209,12 @@ class LimitSettings(Section):
 
 
 class QdrantSettings(Section):
-    """The vector store. Local mode by default."""
+    """The vector store: a folder in the home."""
 
+    engine: Literal["edge", "client"] = Field(
+        default="edge",
+        description="What keeps the vectors: `edge`, Qdrant's engine in the process; `client`, the local mode of qdrant-client, which is slower and loads every point when it is opened. After a change the next run fills the other folder from the cache and deletes this one.",
+    )
     collection: str = Field(
         default="aegis_documents",
         description="Alias that readers use; it points to the collection of the current embedding model.",

@@ -185,8 +185,8 @@ def test_a_broken_storage_of_dagster_stops_runs_only(
 
 def in_collection(break_file: Callable[[Path], object]) -> Callable[[Path], None]:
     def do(home: Path) -> None:
-        (collection,) = (home / "qdrant" / "collection").iterdir()
-        break_file(collection / "storage.sqlite")
+        (file,) = (home / "vectors" / "collection").rglob("segment.json")
+        break_file(file)
 
     return do
 
@@ -199,10 +199,10 @@ def put_folder(file: Path) -> None:
 @pytest.mark.parametrize(
     "breaking",
     [
-        file_for_folder("qdrant"),
-        garbage("qdrant/meta.json"),
+        file_for_folder("vectors"),
+        garbage("vectors/aliases.json"),
         in_collection(lambda file: file.write_bytes(b"garbage!" * 500)),
-        in_collection(lambda file: file.write_bytes(file.read_bytes()[:8192])),
+        in_collection(lambda file: file.write_bytes(file.read_bytes()[:80])),
         in_collection(put_folder),
     ],
     ids=["file", "list of collections", "garbage", "cut", "folder"],

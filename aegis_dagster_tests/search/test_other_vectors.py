@@ -139,7 +139,7 @@ async def test_a_change_that_is_taken_back_leaves_nothing_behind(tmp_path: Path,
     changed = embeds(tmp_path, server, length=16)
     async with changed.workbench() as bench:  # half-way
         await embed_chunks(changed.documents.get([DocumentId("c/0.txt")]), bench)
-    folder, server_calls = tmp_path / "home" / "qdrant" / "collection", len(server.records())
+    folder, server_calls = old.settings.vectors_dir / "collection", len(server.records())
     assert len(list(folder.iterdir())) == 2
     async with old.workbench() as bench:  # not while a document still has the other vectors
         await embed_chunks(old.documents.get([DocumentId("c/1.txt")]), bench)

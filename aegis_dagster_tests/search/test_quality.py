@@ -14,6 +14,7 @@ from aegis_dagster.ports import VectorPoint
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.vectors.bm25 import question_terms
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.search.quality import evaluate, load_questions
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import PEPS
@@ -78,7 +79,7 @@ def test_fused_search_is_the_best_of_the_three(peps: dict[str, str], tmp_path: P
     embedder = MiniLmEmbedder(ensure_model(settings.model_cache), batch_size=settings.embed.batch_size, threads=0)
     vectors = embedder.embed_now([chunk.chunk.embedded_text for chunk in chunks])
     store = QdrantStore(
-        tmp_path / "qdrant",
+        EdgeFolder(tmp_path / "qdrant"),
         alias="peps",
         model=embedder.model,
         dimensions=embedder.dimensions,

@@ -13,6 +13,7 @@ from aegis_dagster.embedding.model_files import ensure_model
 from aegis_dagster.ports import VectorPoint
 from aegis_dagster.settings import load_settings
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA
 
@@ -27,7 +28,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QdrantSto
     settings = load_settings()
     embedder = MiniLmEmbedder(ensure_model(settings.model_cache), batch_size=settings.embed.batch_size, threads=0)
     store = QdrantStore(
-        tmp_path_factory.mktemp("scripts") / "qdrant",
+        EdgeFolder(tmp_path_factory.mktemp("scripts") / "qdrant"),
         alias="scripts",
         model=embedder.model,
         dimensions=embedder.dimensions,

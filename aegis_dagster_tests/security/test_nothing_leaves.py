@@ -131,7 +131,7 @@ def open_below(folder: Path) -> list[str]:
 
 def test_everything_in_the_home_is_for_its_user_alone_whatever_the_umask_was(machine: Machine) -> None:
     written = {path.name for path in machine.home.rglob("*")}
-    assert {"aegis.db", "storage.sqlite", "runs.db", "document.json"} <= written
+    assert {"aegis.db", "edge_config.json", "runs.db", "document.json"} <= written
     assert open_below(machine.home) == []
 
 

@@ -180,7 +180,7 @@ async def test_another_embedding_model_is_filled_beside_the_old_one_and_then_swi
     await bring_up(poor)
     assert poor.vectors.active_collection() == poor.vectors.collection != old
     assert poor.vectors.count() == here.reports.summaries()[0].chunks
-    assert not (here.settings.qdrant_dir / "collection" / old).exists()
+    assert not (here.settings.vectors_dir / "collection" / old).exists()
     assert calls_of(server, "embeds") > 0
     assert await find_passages(poor, "What was inspected by Priya Raman?", limit=3)
     assert calls_of(server, READING) == 0

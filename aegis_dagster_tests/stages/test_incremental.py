@@ -191,7 +191,7 @@ async def test_force_repairs_a_view_that_was_damaged_without_embedding_anything(
     write_documents(project.root, NAMES)
     await bring_up(project)
     before = digests(project)
-    shutil.rmtree(project.settings.qdrant_dir)
+    shutil.rmtree(project.settings.vectors_dir)
     damaged = make_project(tmp_path)
     work = work_of(await bring_up(damaged, stages=(Stage.EMBED,), force=True))
     assert work.keys() == {"chunks_from_cache"}

@@ -50,7 +50,7 @@ async def test_a_document_that_is_parsed_after_a_final_failure_goes_through_all_
 async def test_a_vector_store_that_was_deleted_is_published_again_from_the_cache(tmp_path: Path) -> None:
     project = await built(tmp_path)
     before = digests(project)
-    shutil.rmtree(project.settings.qdrant_dir)
+    shutil.rmtree(project.settings.vectors_dir)
     again = make_project(tmp_path)
     work = work_of(await bring_up(again))
     assert work.keys() == {"chunks_from_cache"}

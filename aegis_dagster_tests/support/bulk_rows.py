@@ -88,6 +88,6 @@ def end_all_stages(project: Project) -> None:
     ]
     with project.engine.begin() as connection:
         connection.execute(sa.insert(stage_states), done)
-    (project.settings.qdrant_dir / "collection" / project.vectors.collection).mkdir(parents=True)
+    (project.settings.vectors_dir / "collection" / project.vectors.collection).mkdir(parents=True)
     for stage, fingerprint in {(str(state["stage"]), str(state["fingerprint"])) for state in done}:
         project.artifacts.path(Stage(stage), fingerprint).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A process of its own that works on a vector store: `python -m ....points_writer FOLDER COMMAND`.
+"""A process of its own that works on a vector store: `python -m ....points_writer ENGINE FOLDER COMMAND`.
 
 `hold SECONDS` keeps the store open; `replace FINGERPRINT` replaces the documents of `DOCUMENTS`.
 Prints `ready` once it has begun.
@@ -6,20 +6,25 @@ Prints `ready` once it has begun.
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.ports import VectorPoint
+from aegis_dagster.stores.vectors.engines import EngineFolder
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
+from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.support.points import DIMENSIONS, points_of
 
 DOCUMENTS = [DocumentId(f"reports/{number}.pdf") for number in range(4)]
 PASSAGES = 60  # of one document
+FOLDERS: dict[str, Callable[[Path], EngineFolder]] = {"client": ClientFolder, "edge": EdgeFolder}
 
 
-def open_store(folder: Path, lock_timeout_seconds: float = 30) -> QdrantStore:
+def open_store(folder: EngineFolder, lock_timeout_seconds: float = 30, *, model: str = "model/1") -> QdrantStore:
     return QdrantStore(
-        folder, alias="documents", model="model/1", dimensions=DIMENSIONS, lock_timeout_seconds=lock_timeout_seconds
+        folder, alias="documents", model=model, dimensions=DIMENSIONS, lock_timeout_seconds=lock_timeout_seconds
     )
 
 
@@ -37,12 +42,11 @@ def replace(store: QdrantStore, fingerprint: str) -> None:
 
 
 if __name__ == "__main__":
-    store = open_store(Path(sys.argv[1]))
-    if sys.argv[2] == "hold":
-        with store.opened():
-            print("ready", flush=True)
-            time.sleep(float(sys.argv[3]))
-    else:
-        with store.opened():
-            print("ready", flush=True)
-            replace(store, sys.argv[3])
+    engine, path, command, value = sys.argv[1:]
+    store = open_store(FOLDERS[engine](Path(path)))
+    with store.opened():
+        print("ready", flush=True)
+        if command == "hold":
+            time.sleep(float(value))
+        else:
+            replace(store, value)

@@ -63,7 +63,7 @@ def test_a_lost_vector_store_is_filled_again_in_whichever_order_the_runs_come(pr
     write_documents(project.root, ["a/a.txt", "b/b.txt"], paragraphs=1)
     assert daemon.tick() == ["a", "b"]
     before = project.vectors.counts_by_document()
-    shutil.rmtree(project.settings.qdrant_dir)
+    shutil.rmtree(project.settings.vectors_dir)
     daemon.instance.create_run_for_job(  # it may be past embedding
         daemon.definitions().resolve_job_def("ingest"), tags={"dagster/partition": "a"}
     )

@@ -324,7 +324,7 @@ def test_a_lost_vector_store_is_published_again(project: Project, daemon: Daemon
 
     write_documents(project.root, ["c/a.txt"], paragraphs=1)
     daemon.tick()
-    shutil.rmtree(project.settings.qdrant_dir)
+    shutil.rmtree(project.settings.vectors_dir)
     assert Daemon(daemon.instance).tick() == ["clean_up"]
     later = Project(load_settings(), LaterClock(minutes=6))  # a run for just these documents ended a moment ago
     plan, _, _ = look(daemon.instance, later, print, Rest(), read_seconds=20)

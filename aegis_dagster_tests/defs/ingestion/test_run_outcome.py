@@ -54,8 +54,8 @@ def test_a_stage_that_ends_later_does_not_hide_where_the_run_stopped(
 ) -> None:
     write_documents(project.root, ["c/a.txt"])
     (project.root / "c" / "bad.pdf").write_bytes(b"")
-    project.settings.qdrant_dir.parent.mkdir(parents=True, exist_ok=True)
-    project.settings.qdrant_dir.write_text("a file where a folder should be")
+    project.settings.vectors_dir.parent.mkdir(parents=True, exist_ok=True)
+    project.settings.vectors_dir.write_text("a file where a folder should be")
     stopped = run(instance)  # the graph is made all the same
     assert not stopped.success and metadata(stopped, "knowledge_graph")["documents_done"] == 1
     assert tags_of(instance, stopped)["aegis/outcome"].startswith("stopped at embed: ")

@@ -9,6 +9,7 @@ import pytest
 
 from aegis_dagster.settings.monitoring import Neo4jSettings
 from aegis_dagster.stores.database import open_database
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.support.bulk_rows import add_calls, add_documents
 from aegis_dagster_tests.support.monitored_homes import make_exporter, make_settings
 from aegis_dagster_tests.support.points_writer import open_store, replace
@@ -38,7 +39,7 @@ def test_a_damaged_or_lost_database_takes_nothing_else_with_it_and_comes_back(
 ) -> None:
     home = tmp_path / "home"
     fill(home)
-    store = open_store(home / "qdrant")
+    store = open_store(EdgeFolder(home / "vectors"))
     replace(store, "v1")
     settings = make_settings(home, qdrant={"collection": "documents"})
     exporter = make_exporter(settings)

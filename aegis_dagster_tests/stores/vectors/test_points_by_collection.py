@@ -7,21 +7,22 @@ from pathlib import Path
 import pytest
 
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.stores.vectors.qdrant_local import count_points, points_by_collection
+from aegis_dagster.stores.vectors.engines import EngineFolder, points_by_collection
+from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.stores.vectors.test_processes import start
 from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace
 
 ALL = len(DOCUMENTS) * PASSAGES
 
 
-def test_without_a_store_there_is_no_number(tmp_path: Path) -> None:
-    assert points_by_collection(tmp_path / "qdrant", "documents") == {}
-    assert count_points(tmp_path / "qdrant", "documents__model_1") is None
-    assert not (tmp_path / "qdrant").exists()
+def test_without_a_store_there_is_no_number(folder: EngineFolder) -> None:
+    assert points_by_collection(folder, "documents") == {}
+    assert folder.count_points("documents__model_1") is None
+    assert not folder.path.exists()
 
 
-def test_points_are_counted_while_another_process_writes_and_holds_the_lock(tmp_path: Path) -> None:
-    folder = tmp_path / "qdrant"
+def test_points_are_counted_while_another_process_writes_and_holds_the_lock(folder: EngineFolder) -> None:
     store = open_store(folder)
     replace(store, "v1")
     assert points_by_collection(folder, "documents") == {store.collection: ALL}
@@ -43,16 +44,30 @@ def test_points_are_counted_while_another_process_writes_and_holds_the_lock(tmp_
 
 
 def test_a_count_does_not_stop_a_writer_and_a_damaged_file_is_an_error(tmp_path: Path) -> None:
-    folder = tmp_path / "qdrant"
+    folder = ClientFolder(tmp_path / "qdrant")
     store = open_store(folder)
     replace(store, "v1")
-    file = folder / "collection" / store.collection / "storage.sqlite"
+    file = folder.path / "collection" / store.collection / "storage.sqlite"
     with closing(sqlite3.connect(file, timeout=0)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM points")
-        assert count_points(folder, store.collection) == ALL  # what was committed
+        assert folder.count_points(store.collection) == ALL  # what was committed
         connection.commit()
-        assert count_points(folder, store.collection) == 0
+        assert folder.count_points(store.collection) == 0
     file.write_bytes(b"no database" * 1000)
     with pytest.raises(ServiceError, match=r"vector store .* is damaged"):
-        count_points(folder, store.collection)
+        folder.count_points(store.collection)
+
+
+def test_a_count_that_a_killed_writer_left_behind_is_mended_by_the_next_who_opens(tmp_path: Path) -> None:
+    folder = EdgeFolder(tmp_path / "vectors")
+    store = open_store(folder)
+    replace(store, "v1")
+    file = folder.path / "collection" / store.collection / "points.json"
+    for left in ("7", None):
+        file.unlink() if left is None else file.write_text(left, "utf-8")
+        assert store.count() == ALL
+        assert points_by_collection(folder, "documents") == {store.collection: ALL}
+    file.write_text("seven", "utf-8")
+    with pytest.raises(ServiceError, match=r"vector store .* is damaged"):
+        folder.count_points(store.collection)

@@ -4,36 +4,38 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from aegis_dagster.errors import StoreBusy
+from aegis_dagster.stores.vectors.engines import EngineFolder
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: EngineFolder, *arguments: str) -> subprocess.Popen[str]:
     """Start a writer and wait until it has the store open."""
-    command = [sys.executable, "-m", "aegis_dagster_tests.support.points_writer", str(folder), *arguments]
+    command = [sys.executable, "-m", "aegis_dagster_tests.support.points_writer"]
+    command += ["edge" if isinstance(folder, EdgeFolder) else "client", str(folder.path), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
 
-def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
-    first = start(tmp_path / "qdrant", "hold", "1.5")
-    replace(open_store(tmp_path / "qdrant"), "v1")
+def test_a_second_process_waits_for_the_first(folder: EngineFolder) -> None:
+    first = start(folder, "hold", "1.5")
+    replace(open_store(folder), "v1")
     assert first.wait() == 0
-    assert open_store(tmp_path / "qdrant").count() == len(DOCUMENTS) * PASSAGES
+    assert open_store(folder).count() == len(DOCUMENTS) * PASSAGES
 
 
-def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
-    first = start(tmp_path / "qdrant", "hold", "60")
+def test_who_waits_too_long_is_told_so(folder: EngineFolder) -> None:
+    first = start(folder, "hold", "60")
     try:
         began = time.monotonic()
         with pytest.raises(StoreBusy, match="AEGIS_QDRANT__LOCK_TIMEOUT_SECONDS") as caught:
-            open_store(tmp_path / "qdrant", lock_timeout_seconds=0.3).count()
+            open_store(folder, lock_timeout_seconds=0.3).count()
         assert time.monotonic() - began >= 0.3
         assert caught.value.retryable
     finally:
@@ -41,19 +43,18 @@ def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
         first.wait()
 
 
-def test_two_processes_that_replace_the_same_documents_leave_one_version(tmp_path: Path) -> None:
-    first = start(tmp_path / "qdrant", "replace", "v1")
-    second = start(tmp_path / "qdrant", "replace", "v2")
+def test_two_processes_that_replace_the_same_documents_leave_one_version(folder: EngineFolder) -> None:
+    first = start(folder, "replace", "v1")
+    second = start(folder, "replace", "v2")
     assert (first.wait(), second.wait()) == (0, 0)
-    stored = Counter(point.payload["fingerprint"] for point in open_store(tmp_path / "qdrant").scan())
+    stored = Counter(point.payload["fingerprint"] for point in open_store(folder).scan())
     assert stored == {"v2": len(DOCUMENTS) * PASSAGES}
 
 
-def test_a_replacement_killed_anywhere_leaves_no_hole_and_can_be_repeated(tmp_path: Path) -> None:
-    folder = tmp_path / "qdrant"
+def test_a_replacement_killed_anywhere_leaves_no_hole_and_can_be_repeated(folder: EngineFolder) -> None:
     replace(open_store(folder), "v0")
     interrupted = 0
-    for round_number, seconds in enumerate([0.0, 0.05, 0.15, 0.3], start=1):
+    for round_number, seconds in enumerate([0.0, 0.01, 0.05, 0.15, 0.3], start=1):
         before, after = f"v{round_number - 1}", f"v{round_number}"
         writer = start(folder, "replace", after)
         time.sleep(seconds)

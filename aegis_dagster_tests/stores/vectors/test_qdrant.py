@@ -1,7 +1,6 @@
-"""The contract of the vector store, held against qdrant-client's local mode."""
+"""The contract of the vector store, held against each engine."""
 
 import shutil
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,12 @@ import pytest
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import ServiceError
+from aegis_dagster.stores.vectors.engines import EngineFolder
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
-from aegis_dagster_tests.support.points import DIMENSIONS, points_of, vector_of
+from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
+from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
+from aegis_dagster_tests.support.points import points_of, vector_of
+from aegis_dagster_tests.support.points_writer import FOLDERS, open_store
 
 A = DocumentId("reports/a.pdf")
 B = DocumentId("letters/b.pdf")
@@ -160,9 +163,9 @@ def test_a_store_kept_open_answers_the_same(store: QdrantStore) -> None:
     assert store.counts_by_document() == {A: 3}
 
 
-def test_a_deleted_folder_is_an_empty_store_that_can_be_filled_again(store: QdrantStore, tmp_path: Path) -> None:
+def test_a_deleted_folder_is_an_empty_store_that_can_be_filled_again(store: QdrantStore, folder: EngineFolder) -> None:
     fill(store)
-    shutil.rmtree(tmp_path / "qdrant")
+    shutil.rmtree(folder.path)
     assert store.count() == 0
     fill(store)
     assert store.count() == 4
@@ -176,59 +179,100 @@ def test_more_points_than_one_batch_are_all_kept(store: QdrantStore) -> None:
     assert store.count() == 1
 
 
-def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore, tmp_path: Path) -> None:
+def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore, folder: EngineFolder) -> None:
     fill(store)
-    (tmp_path / "qdrant" / "meta.json").write_text("{", "utf-8")
+    names_of(folder).write_text("{", "utf-8")
     with pytest.raises(ServiceError, match="aegis ingest"):
         store.count()
-    shutil.rmtree(tmp_path / "qdrant")
+    shutil.rmtree(folder.path)
     assert store.count() == 0
 
 
-@pytest.mark.parametrize("said", ["[]", '"x"', '{"aliases": ["documents"]}', '{"aliases": {"documents": 3}}'])
-def test_names_that_are_no_names_point_to_nothing(store: QdrantStore, tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("said", ["[]", '"x"', '["documents"]', '{"documents": 3}'])
+def test_names_that_are_no_names_lead_nowhere(store: QdrantStore, folder: EngineFolder, said: str) -> None:
     fill(store)
-    (tmp_path / "qdrant" / "meta.json").write_text(said, "utf-8")
+    names_of(folder).write_text(said if isinstance(folder, EdgeFolder) else f'{{"aliases": {said}}}', "utf-8")
     assert store.active_collection() is None
     with pytest.raises(ServiceError, match="aegis ingest"):
         store.count()
 
 
-def test_what_was_written_is_synced_to_the_disk_even_while_the_store_stays_open(
-    store: QdrantStore, tmp_path: Path
+def names_of(folder: EngineFolder) -> Path:
+    """The file with the aliases."""
+    return folder.path / ("aliases.json" if isinstance(folder, EdgeFolder) else "meta.json")
+
+
+def test_what_was_written_is_safe_and_counted_even_while_the_store_stays_open(
+    store: QdrantStore, folder: EngineFolder
 ) -> None:
     with store.opened():
         fill(store)
-        (log,) = (tmp_path / "qdrant" / "collection").glob("*/storage.sqlite-wal")
-        assert log.stat().st_size == 0  # a checkpoint moved it to the database and synced both
-        with sqlite3.connect(log.with_name("storage.sqlite")) as database:
-            assert database.execute("SELECT count(*) FROM points").fetchone() == (4,)
+        assert folder.count_points(store.collection) == 4
+        if isinstance(folder, ClientFolder):
+            (log,) = (folder.path / "collection").glob("*/storage.sqlite-wal")
+            assert log.stat().st_size == 0  # a checkpoint moved it to the database and synced both
 
 
-def test_two_models_live_side_by_side_until_the_new_one_is_activated(store: QdrantStore, tmp_path: Path) -> None:
+def test_two_models_live_side_by_side_until_the_new_one_is_activated(store: QdrantStore, folder: EngineFolder) -> None:
     fill(store)
-    newer = QdrantStore(
-        tmp_path / "qdrant", alias="documents", model="model/2", dimensions=DIMENSIONS, lock_timeout_seconds=30
-    )
+    newer = open_store(folder, model="model/2")
     newer.replace_documents(points_of(A, TEXTS, "f2"), {A: "f2"})
-    assert (store.count(), newer.count()) == (4, 3)
-    assert alias_target(tmp_path / "qdrant") == "documents__model_1"
+    newer.delete_documents([B])  # of both
+    assert (store.count(), newer.count()) == (3, 3)
+    assert folder.alias_target("documents") == "documents__model_1"
     with pytest.raises(ServiceError, match="3 points instead of 4"):
         newer.activate(expected_points=4)
-    assert alias_target(tmp_path / "qdrant") == "documents__model_1"
+    assert folder.alias_target("documents") == "documents__model_1"
     newer.activate(expected_points=3)
-    assert alias_target(tmp_path / "qdrant") == "documents__model_2"
+    assert folder.alias_target("documents") == "documents__model_2"
     assert (store.count(), newer.count()) == (0, 3)
+    assert folder.collections("documents") == ["documents__model_2"]
 
 
-def alias_target(path: Path) -> str:
-    """Where the alias leads, as another reader of the folder sees it."""
-    from qdrant_client import QdrantClient
+def test_both_engines_find_the_same_in_the_same_order(tmp_path: Path) -> None:
+    found = []
+    for name, folder_of in FOLDERS.items():
+        store = open_store(folder_of(tmp_path / name))
+        texts = [f"{number} is a passage about the {'turbine' if number % 3 else 'bearing'}." for number in range(60)]
+        store.replace_documents(points_of(A, texts, "f1"), {A: "f1"})
+        for mode in ("dense", "sparse", "fused"):
+            hits = store.search("bearing passage 7", vector_of(texts[7]), limit=5, mode=mode)
+            found.append((mode, [hit.score for hit in hits], hits[0].ordinal))
+    for one, other in zip(found[:3], found[3:], strict=True):
+        assert (one[0], one[2]) == (other[0], other[2]) == (one[0], 7)
+        if one[0] != "fused":  # they differ in how they estimate the spread of scores
+            assert one[1] == pytest.approx(other[1], abs=1e-4)
 
-    client = QdrantClient(path=str(path))
-    try:
-        assert client.count("documents").count == 4 or client.count("documents").count == 3
-        (alias,) = client.get_aliases().aliases
-        return alias.collection_name
-    finally:
-        client.close()
+
+def test_a_disk_that_is_nearly_full_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    """A write to a full disk would end the process, because the engine maps its files into memory."""
+    fill(open_store(EdgeFolder(tmp_path / "vectors")))
+    full = open_store(EdgeFolder(tmp_path / "vectors", least_free_bytes=2**60))
+    with pytest.raises(ServiceError, match="the disk is full"):
+        fill(full)
+    with pytest.raises(ServiceError, match="the disk is full"):
+        full.delete_documents([A])
+    assert full.counts_by_document() == {A: 3, B: 1}
+
+
+@pytest.mark.parametrize("victim", ["segment.json", "edge_config.json", "version.info"])
+def test_a_shard_that_cannot_be_opened_says_how_it_is_made_again(tmp_path: Path, victim: str) -> None:
+    folder = EdgeFolder(tmp_path / "vectors")
+    store = open_store(folder)
+    fill(store)
+    for file in folder.path.rglob(victim):
+        file.write_bytes(b"\xff\x00 no such thing")
+    with pytest.raises(ServiceError, match=r"delete the folder .* run `aegis ingest`"):
+        store.search("bearing", None, limit=1)
+
+
+def test_deleted_points_give_their_room_back(tmp_path: Path) -> None:
+    folder = EdgeFolder(tmp_path / "vectors")
+    store = open_store(folder)
+    texts = [f"Passage number {number}." for number in range(3000)]
+    store.replace_documents(points_of(A, texts, "f1"), {A: "f1"})
+    segments = {file.parent.name for file in folder.path.rglob("segment.json")}
+    store.replace_documents(points_of(A, texts[:100], "f1"), {A: "f1"})
+    assert store.count() == 100
+    assert {file.parent.name for file in folder.path.rglob("segment.json")} != segments  # written again
+    assert store.search("passage number 7", None, limit=1)[0].ordinal == 7

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from aegis_dagster.composition.vectors import vectors_folder
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.stores.vectors.qdrant_local import points_by_collection
+from aegis_dagster.stores.vectors.engines import points_by_collection
 from aegis_dagster_tests.support.monitored_homes import make_exporter, make_settings
 from aegis_dagster_tests.support.scraping import scrape, served
 
@@ -22,12 +23,12 @@ def is_a_file(folder: Path) -> None:
 @pytest.mark.parametrize("spoil", [leads_to_itself, is_a_file])
 def test_what_cannot_be_read_is_down_and_not_empty(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     settings = make_settings(tmp_path)
-    folder = settings.qdrant_dir / "collection"
-    assert points_by_collection(settings.qdrant_dir, "documents") == {}  # nobody has made it yet
+    folder = settings.vectors_dir / "collection"
+    assert points_by_collection(vectors_folder(settings), "documents") == {}  # nobody has made it yet
     folder.parent.mkdir()
     spoil(folder)
     with pytest.raises(ServiceError, match=r"vector store .* cannot be used.*ls -ld"):
-        points_by_collection(settings.qdrant_dir, "documents")
+        points_by_collection(vectors_folder(settings), "documents")
     exporter = make_exporter(settings)
     exporter.refresh()
     with served(exporter) as url:
