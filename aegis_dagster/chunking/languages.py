@@ -14,6 +14,7 @@ def languages_of(texts: Iterable[str]) -> dict[str, int]:
 
 
 def _says_enough(text: str) -> bool:
-    letters = [character for character in text if character.isalpha()]
+    words = "".join(set(text.split()))  # a word says nothing more when it is repeated
+    letters = [character for character in words if character.isalpha()]
     ideographs = sum("\u3040" <= letter <= "\u9fff" for letter in letters)  # one says as much as three letters
-    return len(letters) + 2 * ideographs >= _FEWEST_LETTERS and len(letters) * 2 > len(text)
+    return len(letters) + 2 * ideographs >= _FEWEST_LETTERS and len(letters) * 2 > len(words)

@@ -12,6 +12,7 @@ def test_each_passage_counts_for_its_language_and_short_ones_for_none() -> None:
         "Манометры поверяются ежемесячно, результаты заносятся в журнал.",
         "Die Pumpe wird jeden Monat geprüft, das Ergebnis wird notiert.",
         "OK",
+        "lorem-marker " * 50,
         "| 12 | 13 | 4711 | 0.5 | 12 | 13 | 4711 | 0.5 | total | 12 | 13 | 4711 | 0.5 | 12 | 13 |",
     ]
     assert languages_of(texts) == {"de": 2, "en": 1, "fr": 1, "ja": 1, "ru": 1}
