@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pypdfium2
 
-from aegis_dagster.parsing.layout_rules import Fragment, Rect
-from aegis_dagster.parsing.number_grids import find_number_tables
+from aegis_dagster.parsing.pdf.layout_rules import Fragment, Rect
+from aegis_dagster.parsing.pdf.number_grids import find_number_tables
 
 _FILINGS = Path(__file__).parents[2] / "shared" / "corpora" / "filings"
 _SCALE = 2

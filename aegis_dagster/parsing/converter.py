@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from docling.datamodel.pipeline_options import ThreadedPdfPipelineOptions
     from docling.pipeline.base_pipeline import BasePipeline
 
-    from aegis_dagster.parsing.form_rules import Field
-    from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
+    from aegis_dagster.parsing.pdf.form_rules import Field
+    from aegis_dagster.parsing.pdf.pipeline import RulesPdfPipeline
 
 # The reader of each format: docling's name of the format, module and class. Only those that a worker needs are loaded.
 _BACKENDS = {
@@ -139,7 +139,7 @@ def _paginated_pipeline(options: ConverterOptions, fields: "Mapping[int, Sequenc
 
 @lru_cache(maxsize=4)
 def _rules_pipeline(options: ConverterOptions) -> "RulesPdfPipeline":
-    from aegis_dagster.parsing.pdf_pipeline import RulesPdfPipeline
+    from aegis_dagster.parsing.pdf.pipeline import RulesPdfPipeline
 
     return RulesPdfPipeline(pdf_options(options))
 
@@ -169,7 +169,7 @@ def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
     """The options of docling's pipeline for PDFs and pictures."""
     from docling.datamodel.pipeline_options import HeadingHierarchyOptions, RapidOcrOptions, ThreadedPdfPipelineOptions
 
-    from aegis_dagster.parsing.ocr_weights import shipped_ocr_weights
+    from aegis_dagster.parsing.pdf.ocr_weights import shipped_ocr_weights
 
     weights = shipped_ocr_weights()
     models = Path(options.docling_models) if options.docling_models else None

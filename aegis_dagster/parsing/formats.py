@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.encodings import is_text
-from aegis_dagster.parsing.packages import compound_kind, zip_kind
+from aegis_dagster.parsing.office.packages import compound_kind, zip_kind
+from aegis_dagster.parsing.text.encodings import is_text
 
 # Suffix (lower case, with its dot) -> format. The formats are the names that manifests carry. The first suffix of a
 # format is the one that a wrong name is to be changed to.

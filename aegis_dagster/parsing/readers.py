@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 # Format -> module of this package with a function `read`.
 _READERS: Final[dict[str, str]] = {
-    **dict.fromkeys(IMAGE_FORMATS, "paginated"),
-    **dict.fromkeys(ODF_FORMATS, "odf_text"),
-    **dict.fromkeys(OLD_FORMATS, "old_office"),
-    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "xml_document"),
-    **dict.fromkeys(("html", "md", "epub"), "web"),
-    **dict.fromkeys(("eml", "msg"), "mail"),
-    "asciidoc": "asciidoc",
-    "csv": "csv_table",
-    "docling-json": "docling_json",
-    "docx": "word",
-    "latex": "latex",
-    "pdf": "paginated",
-    "pptx": "powerpoint",
-    "text": "text_document",
-    "vtt": "captions",
-    "xlsx": "excel",
+    **dict.fromkeys(IMAGE_FORMATS, "pdf.reader"),
+    **dict.fromkeys(ODF_FORMATS, "opendocument.text"),
+    **dict.fromkeys(OLD_FORMATS, "office.old_office"),
+    **dict.fromkeys(("xml", "jats", "uspto", "docbook"), "markup.xml_document"),
+    **dict.fromkeys(("html", "md", "epub"), "web.reader"),
+    **dict.fromkeys(("eml", "msg"), "mail.reader"),
+    "asciidoc": "markup.asciidoc",
+    "csv": "text.csv_table",
+    "docling-json": "markup.docling_json",
+    "docx": "word.reader",
+    "latex": "markup.latex",
+    "pdf": "pdf.reader",
+    "pptx": "powerpoint.reader",
+    "text": "text.reader",
+    "vtt": "text.captions",
+    "xlsx": "excel.reader",
 }
 
 

@@ -17,7 +17,7 @@ from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.opening import is_swapped, open_file
 from aegis_dagster.parsing.checks import check_size, count_pages
 from aegis_dagster.parsing.formats import check_kind
-from aegis_dagster.parsing.packages import as_plain
+from aegis_dagster.parsing.office.packages import as_plain
 from aegis_dagster.parsing.readers import reader_of
 
 if TYPE_CHECKING:

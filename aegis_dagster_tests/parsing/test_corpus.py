@@ -9,8 +9,8 @@ from statistics import median
 import pytest
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.encodings import decode
-from aegis_dagster.parsing.text_document import read as read_text
+from aegis_dagster.parsing.text.encodings import decode
+from aegis_dagster.parsing.text.reader import read as read_text
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
 from aegis_dagster_tests.support.chunked_documents import chunk_parsed
 from aegis_dagster_tests.support.missing import missing

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.csv_records import read_records
-from aegis_dagster.parsing.csv_table import read
 from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.parsing.text.csv_records import read_records
+from aegis_dagster.parsing.text.csv_table import read
 
 
 def parsed(data: bytes | str, suffix: str = ".csv") -> Parsed:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.building import Builder, Cell
-from aegis_dagster.parsing.docling_json import read
+from aegis_dagster.parsing.markup.building import Builder, Cell
+from aegis_dagster.parsing.markup.docling_json import read
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import picture
 from aegis_dagster_tests.support.chunked_documents import chunk_document

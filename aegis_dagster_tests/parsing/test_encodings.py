@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.encodings import declared_in, decode, is_text
+from aegis_dagster.parsing.text.encodings import declared_in, decode, is_text
 from aegis_dagster_tests.parsing.conftest import Parse
 
 GERMAN = "Größe aus Köln: die Prüfgebühr beträgt 12 EUR je Gerät.\n"

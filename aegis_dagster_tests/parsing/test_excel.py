@@ -12,8 +12,8 @@ from openpyxl.worksheet.table import Table
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.left_out import Reason
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.parsing.excel import read
-from aegis_dagster.parsing.excel_regions import find_regions
+from aegis_dagster.parsing.excel.reader import read
+from aegis_dagster.parsing.excel.regions import find_regions
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster.settings.stages import ParseSettings
 from aegis_dagster_tests.parsing.conftest import Parse

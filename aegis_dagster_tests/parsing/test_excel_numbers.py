@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.excel_numbers import BUILT_IN, number_text, string_text
+from aegis_dagster.parsing.excel.numbers import BUILT_IN, number_text, string_text
 
 EURO = '_-* #,##0.00\\ "€"_-;\\-* #,##0.00\\ "€"_-;_-* "-"??\\ "€"_-;_-@_-'
 

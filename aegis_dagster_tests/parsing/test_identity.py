@@ -8,7 +8,7 @@ import pytest
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.parsing.converter import ConverterOptions, pdf_options
 from aegis_dagster.parsing.identity import choose_pdf_route, parse_identity
-from aegis_dagster.parsing.ocr_weights import shipped_ocr_weights
+from aegis_dagster.parsing.pdf.ocr_weights import shipped_ocr_weights
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support import bad_files as samples
 

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.grid_rules import find_grids
-from aegis_dagster.parsing.heading_rules import PagedBlock, heading_levels, label_blocks
-from aegis_dagster.parsing.layout_rules import (
+from aegis_dagster.parsing.pdf.grid_rules import find_grids
+from aegis_dagster.parsing.pdf.heading_rules import PagedBlock, heading_levels, label_blocks
+from aegis_dagster.parsing.pdf.layout_rules import (
     BlockLabel,
     Fragment,
     Line,
@@ -15,8 +15,8 @@ from aegis_dagster.parsing.layout_rules import (
     build_lines,
     merge_touching,
 )
-from aegis_dagster.parsing.reading_order import reading_order
-from aegis_dagster.parsing.tables import build_table, text_outside
+from aegis_dagster.parsing.pdf.reading_order import reading_order
+from aegis_dagster.parsing.pdf.tables import build_table, text_outside
 
 
 def fragment(text: str, left: float, top: float, width: float, height: float = 10, *, bold: bool = False) -> Fragment:

@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from aegis_dagster.errors import DocumentError
-from aegis_dagster.parsing.mail import read
-from aegis_dagster.parsing.mail_content import visible
+from aegis_dagster.parsing.mail.content import visible
+from aegis_dagster.parsing.mail.reader import read
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import one_page_pdf, picture

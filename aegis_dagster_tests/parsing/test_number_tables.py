@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reportlab.pdfgen.canvas import Canvas
 
-from aegis_dagster.parsing.layout_rules import Fragment, Rect
-from aegis_dagster.parsing.number_grids import find_number_tables, tables_of
-from aegis_dagster.parsing.tables import build_table
+from aegis_dagster.parsing.pdf.layout_rules import Fragment, Rect
+from aegis_dagster.parsing.pdf.number_grids import find_number_tables, tables_of
+from aegis_dagster.parsing.pdf.tables import build_table
 from aegis_dagster_tests.parsing.conftest import Parse, Parsed
 
 _SIZE = 10

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.form_rules import Field, FieldKind
-from aegis_dagster.parsing.layout_rules import Fragment, Line, Rect, TextBlock
-from aegis_dagster.parsing.letter_spacing import close_up
-from aegis_dagster.parsing.page_text import Drawn, PageText, compose
-from aegis_dagster.parsing.pair_rules import find_pairs
-from aegis_dagster.parsing.turned import Turn, quarters_of
+from aegis_dagster.parsing.pdf.form_rules import Field, FieldKind
+from aegis_dagster.parsing.pdf.layout_rules import Fragment, Line, Rect, TextBlock
+from aegis_dagster.parsing.pdf.letter_spacing import close_up
+from aegis_dagster.parsing.pdf.page_text import Drawn, PageText, compose
+from aegis_dagster.parsing.pdf.pair_rules import find_pairs
+from aegis_dagster.parsing.pdf.turned import Turn, quarters_of
 
 SIZE = (600.0, 800.0)
 

@@ -20,10 +20,10 @@ from reportlab.platypus import Table, TableStyle
 from aegis_dagster.chunking.hybrid import hybrid_passages
 from aegis_dagster.chunking.passages import Passage
 from aegis_dagster.domain.left_out import Reason, count_by_reason
-from aegis_dagster.parsing.added_texts import add_notes, unread_fields
-from aegis_dagster.parsing.form_rules import Field, FieldKind
-from aegis_dagster.parsing.layout_rules import Rect
-from aegis_dagster.parsing.page_edges import keep_one_copy
+from aegis_dagster.parsing.pdf.added_texts import add_notes, unread_fields
+from aegis_dagster.parsing.pdf.form_rules import Field, FieldKind
+from aegis_dagster.parsing.pdf.layout_rules import Rect
+from aegis_dagster.parsing.pdf.page_edges import keep_one_copy
 from aegis_dagster.parsing.readers import Parsed, reader_of
 from aegis_dagster_tests.support.chunked_documents import token_counter
 from aegis_dagster_tests.support.marked_pdfs import HEIGHT, WIDTH, annotated, canvas_on, undrawn_form

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_dagster.parsing.plain_text import Block, BlockKind, read_blocks
+from aegis_dagster.parsing.text.plain_text import Block, BlockKind, read_blocks
 
 _WORDS = re.compile(r"[^\W_]+")
 

@@ -12,7 +12,7 @@ from pptx.util import Inches
 
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.left_out import Reason
-from aegis_dagster.parsing.powerpoint import read
+from aegis_dagster.parsing.powerpoint.reader import read
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster_tests.parsing.conftest import Parse
 from aegis_dagster_tests.support.bad_files import archive, picture

@@ -3,7 +3,7 @@
 import pytest
 
 from aegis_dagster.domain.left_out import Reason
-from aegis_dagster.parsing.running_lines import Edge, EdgeLine, running_lines
+from aegis_dagster.parsing.pdf.running_lines import Edge, EdgeLine, running_lines
 
 
 def verdicts(*texts: str, edge: Edge = Edge.TOP, distance: float = 0.05) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from aegis_dagster.domain.left_out import Reason
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.readers import Parsed
-from aegis_dagster.parsing.web import read
+from aegis_dagster.parsing.web.reader import read
 from aegis_dagster_tests.support.chunked_documents import chunk_document
 
 

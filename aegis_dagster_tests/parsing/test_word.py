@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_dagster.domain.left_out import Reason
-from aegis_dagster.parsing import word
 from aegis_dagster.parsing.readers import reader_of
+from aegis_dagster.parsing.word import reader as word
 from aegis_dagster_tests.support.chunked_documents import Chunked, chunk_document
 from aegis_dagster_tests.support.word_files import (
     chunked_text,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aegis_dagster.parsing import word
+from aegis_dagster.parsing.word import reader as word
 from aegis_dagster_tests.support.bad_files import picture
 from aegis_dagster_tests.support.chunked_documents import chunk_document
 from aegis_dagster_tests.support.word_files import (

@@ -20,7 +20,7 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revisio
 from aegis_dagster.domain.listing import KnownFile, Listing, diff_listing
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode, RootUnreadable, ServiceError
-from aegis_dagster.parsing.mail_attachments import attached_documents, rules_of
+from aegis_dagster.parsing.mail.attachments import attached_documents, rules_of
 from aegis_dagster.ports import DocumentSource
 from aegis_dagster.sources.attachments import SourceWithAttachments
 from aegis_dagster.sources.local_folder import WatchedFolder

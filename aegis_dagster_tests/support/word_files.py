@@ -5,8 +5,8 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aegis_dagster.parsing import word
 from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.parsing.word import reader as word
 from aegis_dagster_tests.support.chunked_documents import chunk_document
 
 _OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

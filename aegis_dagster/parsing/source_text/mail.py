@@ -10,8 +10,8 @@ from email.header import decode_header, make_header
 from email.message import Message
 
 from aegis_dagster.domain.left_out import LeftOut, Piece
-from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.source_text.web import page_texts
+from aegis_dagster.parsing.text.encodings import decode
 
 _FIELDS = ("from", "to", "cc", "subject")
 _CALENDAR = ("SUMMARY", "LOCATION", "DESCRIPTION")

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.parsing.encodings import decode
 from aegis_dagster.parsing.source_text.plain import pieces_by_lines
+from aegis_dagster.parsing.text.encodings import decode
 
 _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 

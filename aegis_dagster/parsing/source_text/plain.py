@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.parsing.encodings import decode
+from aegis_dagster.parsing.text.encodings import decode
 
 _COLOURS = re.compile(r"\x1b\[[\d;?]{0,30}[A-Za-z]")  # of a terminal
 _LINES = 20  # of a piece: a place that a person finds at once

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from lxml import etree, html
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
-from aegis_dagster.parsing.encodings import declared_in, decode
 from aegis_dagster.parsing.source_text.office import Package
+from aegis_dagster.parsing.text.encodings import declared_in, decode
 
 _UNSEEN = ("script", "style", "template", "noscript", "datalist", "head")
 _HIDDEN_STYLE = re.compile(r"display:none|visibility:(?:hidden|collapse)")

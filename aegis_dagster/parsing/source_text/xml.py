@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from lxml import etree
 
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.parsing.encodings import declared_in, decode
 from aegis_dagster.parsing.source_text.office import root_of
+from aegis_dagster.parsing.text.encodings import declared_in, decode
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
 

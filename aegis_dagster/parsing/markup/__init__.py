@@ -1,0 +1,1 @@
+"""AsciiDoc, LaTeX, XML vocabularies and docling's JSON."""

@@ -1,0 +1,1 @@
+"""What office files have in common, and the old ones that LibreOffice converts."""

@@ -1,0 +1,1 @@
+"""PDFs and pictures: layout by rules, forms, tables, running lines."""

@@ -1,0 +1,1 @@
+"""Presentations, settled before docling reads them."""

@@ -1,0 +1,1 @@
+"""Plain text in any encoding, tables of values, captions."""

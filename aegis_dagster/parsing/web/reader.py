@@ -1,0 +1,69 @@
+"""Reads pages, Markdown and electronic books: all become one page, whose tree docling reads."""
+
+from typing import TYPE_CHECKING, Any
+
+from aegis_dagster.domain.left_out import LeftOut
+from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.parsing.text.encodings import declared_in, decode
+from aegis_dagster.parsing.text.reader import read as read_text
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
+    from docling_core.types.doc.document import DoclingDocument
+
+
+def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
+    """The document of a page, a Markdown text or a book, as `readers.Reader` has it."""
+    try:
+        match kind:
+            case "epub":
+                from aegis_dagster.parsing.web.epub import read_book
+
+                page, title, left_out, warnings = read_book(data)
+            case "md":
+                from aegis_dagster.parsing.web.markdown import to_html
+
+                decoded = decode(data)
+                page, title, left_out = _page(to_html(decoded.text))
+                warnings = decoded.warnings()
+            case _:
+                decoded = decode(data, declared_in(data))
+                page, title, left_out = _page(decoded.text)
+                warnings = decoded.warnings()
+        return Parsed(_document(page, title, name), "docling", warnings, tuple(left_out))
+    except DocumentError:
+        raise
+    except RecursionError as error:
+        if kind != "md":
+            raise corrupt("its elements are nested too deeply.") from error
+        plain = read_text(data, name=name, kind="text", options=options)
+        warning = "Its lists or quotes are nested too deeply for Markdown; it was read as plain text."
+        return Parsed(plain.document, plain.route, (*plain.warnings, warning))
+    except MemoryError as error:
+        raise DocumentError(
+            FailureCode.MEMORY_LIMIT,
+            "The document needs more memory than its worker may use.",
+            remedy="split it, or raise parse.memory_mb in aegis.yaml.",
+        ) from error
+    except Exception as error:
+        # docling's reader has no common class of errors.
+        raise corrupt(f"its reader stopped with {type(error).__name__}.") from error
+
+
+def _page(text: str) -> tuple["BeautifulSoup", str, list[LeftOut]]:
+    from aegis_dagster.parsing.web.page_rules import rewrite, take_title
+    from aegis_dagster.parsing.web.page_tree import read_tree
+
+    page = read_tree(text)
+    title = take_title(page)
+    return page, title, rewrite(page)
+
+
+def _document(page: "BeautifulSoup", title: str, name: str) -> "DoclingDocument":
+    from aegis_dagster.parsing.web.page_reader import document_of
+    from aegis_dagster.parsing.web.page_rules import put_title
+
+    put_title(page, title)
+    return document_of(page, name)

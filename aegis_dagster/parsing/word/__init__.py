@@ -1,0 +1,1 @@
+"""Word files, settled before docling reads them."""
