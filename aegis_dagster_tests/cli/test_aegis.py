@@ -23,6 +23,7 @@ HEAVY = {
     "transformers",
     "onnxruntime",
     "qdrant_client",
+    "qdrant_edge",
     "pandas",
     "numpy",
 }
@@ -204,7 +205,7 @@ def test_retry_tries_a_document_that_failed_for_good_again(tmp_path: Path) -> No
         (["show", "loose.txt"], 850, set()),
         (["costs"], 850, set()),
         (["ingest"], 850, set()),  # everything is up to date
-        (["search", "repairs"], 1_300, {"onnxruntime", "qdrant_client", "numpy"}),
+        (["search", "repairs"], 1_300, {"onnxruntime", "qdrant_edge", "numpy"}),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -129,7 +129,8 @@ class QdrantStore:
         with self._operation() as engine:
             if asked is None or not engine.has(self._collection):
                 return []
-            return engine.search(self._collection, asked, limit=limit, only=collection)
+            hits = engine.search(self._collection, asked, limit=limit, only=collection)
+            return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))  # equals in an order of their own
 
     def count(self) -> int:
         """The number of stored points."""
