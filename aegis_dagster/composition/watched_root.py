@@ -6,7 +6,6 @@ from pathlib import Path
 from aegis_dagster.domain.identifiers import DocumentId, composed
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import OutsideRoot
-from aegis_dagster.parsing.mail.attachments import attached_documents, rules_of
 from aegis_dagster.ports import Clock, DocumentSource
 from aegis_dagster.settings import Settings, as_url, normalized, refuse_secrets
 from aegis_dagster.sources.attachments import SourceWithAttachments
@@ -47,6 +46,8 @@ def source_of(
             max_megabytes=most,
             home=settings.home,
         )
+    from aegis_dagster.parsing.mail.attachments import attached_documents, rules_of
+
     limits = settings.mail.limits
     return PatientSource(
         SourceWithAttachments(
