@@ -61,7 +61,7 @@ async def test_a_lost_line_of_a_long_document_is_shown_with_its_place(tmp_path: 
         (LOSSY, [{"place": "lines 401 to 420", "text": LOST}])
     ]
     assert status["left_out"] == {"hidden_text": 1}
-    said = aegis("status").stdout
+    said = " ".join(aegis("status").stdout.split())
     assert f"text missing in chunks: {LOSSY} (99.9% found, lines 401 to 420: “{LOST}”)" in said
     assert "left out on purpose: 1 hidden text" in said
 
