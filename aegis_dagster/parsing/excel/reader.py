@@ -21,7 +21,7 @@ from docling_core.types.doc.items.picture.meta import (
     PictureMeta,
     TabularChartMetaField,
 )
-from docling_core.types.doc.items.table.table_data import TableCell, TableData
+from docling_core.types.doc.items.table.table_data import TableData
 from docling_core.types.doc.labels import DocItemLabel, GroupLabel
 from PIL import Image
 
@@ -33,6 +33,7 @@ from aegis_dagster.parsing.excel.regions import Region
 from aegis_dagster.parsing.excel.sheets import Sheet, read_workbook
 from aegis_dagster.parsing.excel.view import View, views_of
 from aegis_dagster.parsing.readers import Parsed
+from aegis_dagster.parsing.table_cells import table_cell
 
 _MIMETYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _DOTS_PER_INCH: Final = 72  # of pictures, as docling counts them
@@ -115,16 +116,7 @@ class _SheetWriter:
             self._add_text(region.text, region.area)
             return
         cells = [
-            TableCell(
-                text=cell.text,
-                row_span=cell.rows,
-                col_span=cell.columns,
-                start_row_offset_idx=cell.row,
-                end_row_offset_idx=cell.row + cell.rows,
-                start_col_offset_idx=cell.column,
-                end_col_offset_idx=cell.column + cell.columns,
-                column_header=cell.row == 0,
-            )
+            table_cell(cell.text, cell.row, cell.column, rows=cell.rows, columns=cell.columns, header=cell.row == 0)
             for cell in region.cells
         ]
         data = TableData(num_rows=region.rows, num_cols=region.columns, table_cells=cells)

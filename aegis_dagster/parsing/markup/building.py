@@ -171,7 +171,7 @@ def clean(text: str) -> str:
 
 def _placed(rows: Sequence[Sequence[Cell]]) -> "list[TableCell]":
     """The cells at their rows and columns; a cell that spans rows moves those below it to the right."""
-    from docling_core.types.doc.items.table.table_data import TableCell
+    from aegis_dagster.parsing.table_cells import table_cell
 
     placed: list[TableCell] = []
     taken: dict[int, int] = {}  # column -> the first row that is free again
@@ -190,16 +190,7 @@ def _placed(rows: Sequence[Sequence[Cell]]) -> "list[TableCell]":
                 taken.update(dict.fromkeys(range(column, column + columns_wide), number + rows_high))
             if text := clean(cell.text):  # docling fills the grid where there is no cell
                 placed.append(
-                    TableCell(
-                        text=text,
-                        row_span=rows_high,
-                        col_span=columns_wide,
-                        start_row_offset_idx=number,
-                        end_row_offset_idx=number + rows_high,
-                        start_col_offset_idx=column,
-                        end_col_offset_idx=column + columns_wide,
-                        column_header=cell.header,
-                    )
+                    table_cell(text, number, column, rows=rows_high, columns=columns_wide, header=cell.header)
                 )
             column += columns_wide
     return placed

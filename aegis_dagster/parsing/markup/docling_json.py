@@ -144,6 +144,8 @@ def _ref(value: Any) -> str:
 def _mend_tables(document: "DoclingDocument") -> int:
     from docling_core.types.doc.items.table.table_data import RichTableCell, TableCell, TableData
 
+    from aegis_dagster.parsing.table_cells import table_cell
+
     wrong = 0
     refs = {item.self_ref for name in _LISTS for item in getattr(document, name, None) or []}
     for table in document.tables:
@@ -162,16 +164,7 @@ def _mend_tables(document: "DoclingDocument") -> int:
             table.data.table_cells = plain
             continue
         wrong += 1
-        column = [
-            TableCell(
-                text=cell.text,
-                start_row_offset_idx=row,
-                end_row_offset_idx=row + 1,
-                start_col_offset_idx=0,
-                end_col_offset_idx=1,
-            )
-            for row, cell in enumerate(cells)
-        ]
+        column = [table_cell(cell.text, row, 0) for row, cell in enumerate(cells)]
         table.data = TableData(table_cells=column, num_rows=len(column), num_cols=1)
     return wrong
 

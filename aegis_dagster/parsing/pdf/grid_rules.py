@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from aegis_dagster.parsing.pdf.layout_rules import Line, Rect, enclosing, is_list_item
+from aegis_dagster.parsing.pdf.layout_rules import Line, Rect, enclosing, is_list_item, rows_of_lines
 from aegis_dagster.parsing.pdf.tables import Cell, Table
 
 _MIN_ROWS = 3
@@ -23,7 +23,7 @@ def find_grids(lines: Sequence[Line]) -> tuple[list[Table], list[Line]]:
     tables: list[Table] = []
     rest: list[Line] = []
     run: list[list[Line]] = []
-    for row in [*_rows(lines), []]:
+    for row in [*rows_of_lines(lines), []]:
         if run and not _extends(run, row):
             table = _table(run)
             if table is None:
@@ -36,18 +36,6 @@ def find_grids(lines: Sequence[Line]) -> tuple[list[Table], list[Line]]:
         else:
             rest += row
     return tables, sorted(rest, key=lambda line: (line.rect.top, line.rect.left))
-
-
-def _rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """Lines at one height; top to bottom, each row left to right."""
-    rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: (line.rect.top + line.rect.bottom) / 2):
-        middle = (line.rect.top + line.rect.bottom) / 2
-        if rows and rows[-1][0].rect.top < middle < rows[-1][0].rect.bottom:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return [sorted(row, key=lambda line: line.rect.left) for row in rows]
 
 
 def _extends(run: Sequence[Sequence[Line]], row: Sequence[Line]) -> bool:

@@ -281,3 +281,15 @@ def merge_touching(rects: Sequence[Rect], *, margin: float = 2.0) -> list[Rect]:
             merged = [other for other in merged if other not in touching]
         merged.append(grown)
     return sorted(merged, key=lambda r: (r.top, r.left))
+
+
+def rows_of_lines(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines at one height; top to bottom, each row left to right."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: (line.rect.top + line.rect.bottom) / 2):
+        middle = (line.rect.top + line.rect.bottom) / 2
+        if rows and rows[-1][0].rect.top < middle < rows[-1][0].rect.bottom:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [sorted(row, key=lambda line: line.rect.left) for row in rows]

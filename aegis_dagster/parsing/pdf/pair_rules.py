@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from aegis_dagster.parsing.pdf.layout_rules import Line, enclosing, is_list_item
+from aegis_dagster.parsing.pdf.layout_rules import Line, enclosing, is_list_item, rows_of_lines
 
 _ALIGNED = 3.0  # points
 _MAX_LABEL = 40  # characters
@@ -43,17 +43,9 @@ def find_pairs(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
 
 def _candidates(lines: Sequence[Line]) -> list[_Pair]:
     """Neighbours in a row of two, or of two times two; top to bottom."""
-    rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: (line.rect.top + line.rect.bottom) / 2):
-        middle = (line.rect.top + line.rect.bottom) / 2
-        if rows and rows[-1][0].rect.top < middle < rows[-1][0].rect.bottom:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
     pairs = []
-    for row in rows:
+    for row in rows_of_lines(lines):
         if len(row) in (2, 4):
-            row.sort(key=lambda line: line.rect.left)
             pairs += [_Pair(*row[number : number + 2]) for number in range(0, len(row), 2)]
     return pairs
 

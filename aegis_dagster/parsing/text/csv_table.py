@@ -226,17 +226,12 @@ def _as_markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _add_table(document: "DoclingDocument", rows: list[list[str]]) -> None:
-    from docling_core.types.doc.items.table.table_data import TableCell, TableData
+    from docling_core.types.doc.items.table.table_data import TableData
+
+    from aegis_dagster.parsing.table_cells import table_cell
 
     cells = [
-        TableCell(
-            text=text,
-            start_row_offset_idx=row,
-            end_row_offset_idx=row + 1,
-            start_col_offset_idx=column,
-            end_col_offset_idx=column + 1,
-            column_header=row == 0,
-        )
+        table_cell(text, row, column, header=row == 0)
         for row, cells in enumerate(rows)
         for column, text in enumerate(cells)
         if text
