@@ -3,11 +3,11 @@
 import io
 import re
 import zipfile
-import zlib
 from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.formats import IMAGE_FORMATS, ODF_FORMATS, ZIP_FORMATS
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 
 # A compressed office file rarely exceeds 50:1 as a whole (the worst in our corpora: 24:1). Small archives are harmless
 # at any ratio. Larger ones are bombs above this ratio, and any archive is one above the total.
@@ -90,6 +90,15 @@ def protected() -> DocumentError:
     )
 
 
+def too_large_for_memory() -> DocumentError:
+    """The error for a file whose reader gets no more memory."""
+    return DocumentError(
+        FailureCode.MEMORY_LIMIT,
+        "The document needs more memory than its worker may use.",
+        remedy="split it, or raise parse.memory_mb in aegis.yaml.",
+    )
+
+
 def _check_pdf(data: bytes) -> int:
     import pypdfium2
 
@@ -160,7 +169,7 @@ def _check_odf(data: bytes, kind: str) -> int:
             manifest = archive.read(_ODF_MANIFEST) if _ODF_MANIFEST in names else b""
             if b"encryption-data" not in manifest:
                 return archive.read(_ODF_CONTENT).count(mark) if mark and _ODF_CONTENT in names else 0
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+    except UNREADABLE_PART as error:
         raise corrupt("its archive cannot be unpacked.") from error
     raise protected()
 
@@ -187,7 +196,7 @@ def _check_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             f"Its picture {member.filename} has more than {2 * _MAX_PIXELS:,} pixels.",
             remedy="scale the picture down in the original; 300 dots per inch are enough.",
         ) from error
-    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except (*UNREADABLE_PART, ValueError, SyntaxError):
         return
 
 

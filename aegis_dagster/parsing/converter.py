@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
-from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.parsing.checks import corrupt, too_large_for_memory
 from aegis_dagster.parsing.formats import IMAGE_FORMATS
 from aegis_dagster.parsing.identity import has_weights
 from aegis_dagster.parsing.readers import Parsed
@@ -61,11 +61,7 @@ def read(
     try:
         result = _execute(pipeline, _open(data, name, kind))
     except MemoryError as error:
-        raise DocumentError(
-            FailureCode.MEMORY_LIMIT,
-            "The document needs more memory than its worker may use.",
-            remedy="split it, or raise parse.memory_mb in aegis.yaml.",
-        ) from error
+        raise too_large_for_memory() from error
     except Exception as error:
         # docling promises to report errors instead of raising them; its backends break that promise in many ways.
         raise corrupt(f"its reader stopped with {type(error).__name__}.") from error

@@ -6,7 +6,6 @@ A part that cannot be read raises DamagedPart, so that it costs only itself. Imp
 import io
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -14,10 +13,11 @@ from typing import IO, Any, Final
 from lxml import etree
 
 from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 
 # Nothing is fetched and no entity is expanded.
 _PARSER: Final[dict[str, Any]] = {"resolve_entities": False, "no_network": True, "huge_tree": False, "load_dtd": False}
-_READ_ERRORS: Final = (KeyError, OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_READ_ERRORS: Final = (*UNREADABLE_PART, ValueError)
 
 
 class DamagedPart(Exception):

@@ -7,9 +7,10 @@ prove nothing.
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Final
+
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 
 _WORD: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 _EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
@@ -59,7 +60,6 @@ _STRICT: Final = b"http://purl.oclc.org/ooxml/"
 _STRICT_NAMES: Final = re.compile(
     rb"http://purl\.oclc\.org/ooxml/(officeDocument|wordprocessingml|spreadsheetml|presentationml|drawingml)/"
 )
-_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, NotImplementedError, RuntimeError)
 
 # Streams in an OLE file, UTF-16LE, and the format that each indicates. The encrypted package comes first.
 _STREAMS: Final[tuple[tuple[str, str], ...]] = (
@@ -83,7 +83,7 @@ def zip_kind(data: bytes) -> str:
                 return _BY_LOWER.get(_main_type(archive).lower(), "zip")
             if "META-INF/manifest.xml" in names and (kind := _manifest_kind(_small(archive, "META-INF/manifest.xml"))):
                 return kind
-    except _DAMAGE:
+    except UNREADABLE_PART:
         # The directory at the end is missing or damaged; the entries in front still reveal the format.
         names = {part for part in (*_MAIN_PARTS, "META-INF/container.xml") if part.encode() in data}
         for mimetype, kind in _MIMETYPES.items():
@@ -127,7 +127,7 @@ def as_plain(data: bytes, kind: str) -> bytes:
             if not main or (main == _PLAIN[kind] and not strict):
                 return data
             return _rewritten(archive, {main.encode(): _PLAIN[kind].encode()}, strict=strict)
-    except _DAMAGE:
+    except UNREADABLE_PART:
         return data
 
 

@@ -7,7 +7,6 @@ import base64
 import binascii
 import io
 import zipfile
-import zlib
 from typing import Final
 
 from lxml import etree
@@ -15,6 +14,7 @@ from lxml import etree
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.markup.xml_trees import parse_xml
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 
 _OASIS: Final = "urn:oasis:names:tc:opendocument:xmlns:"  # then the prefix or a longer name, and the version
 _LONGER: Final = {"drawing": "draw", "svg-compatible": "svg", "xsl-fo-compatible": "fo", "datastyle": "number"}
@@ -57,7 +57,7 @@ class Package:
             return self._archive.read(name) if self._archive is not None else None
         except KeyError:
             return None
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError):
+        except UNREADABLE_PART:
             self.damaged[name] = None
             return None
 

@@ -5,11 +5,12 @@ import posixpath
 import re
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Final
 
 from lxml import etree
+
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 
 W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 A: Final = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -51,7 +52,7 @@ class Package:
         self._unread.remove(name)
         try:
             return self._archive.read(name)
-        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        except UNREADABLE_PART:
             return b""
 
     def xml(self, name: str) -> etree._Element | None:

@@ -3,7 +3,6 @@
 import io
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +16,7 @@ from aegis_dagster.domain.left_out import LeftOut
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.checks import corrupt
 from aegis_dagster.parsing.text.encodings import declared_in, decode, is_text
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 from aegis_dagster.parsing.web.page_rules import put_title, rewrite, take_title
 from aegis_dagster.parsing.web.page_tree import read_tree
 
@@ -24,7 +24,6 @@ _PAGES: Final = frozenset({"application/xhtml+xml", "text/html", "image/svg+xml"
 _PAGE_SUFFIXES: Final = (".xhtml", ".html", ".htm", ".xht")
 _CONTAINER: Final = "META-INF/container.xml"
 _ENCRYPTION: Final = "META-INF/encryption.xml"
-_UNREADABLE: Final = (KeyError, zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def read_book(data: bytes) -> tuple[BeautifulSoup, str, list[LeftOut], tuple[str
         for name in package.pages:
             try:
                 content = archive.read(name)
-            except _UNREADABLE:
+            except UNREADABLE_PART:
                 warnings.append(f"The part {name} is missing or damaged; the others were read.")
                 continue
             if not is_text(content):
@@ -103,7 +102,7 @@ def _package(archive: zipfile.ZipFile) -> _Package:
         container = _xml(archive.read(_CONTAINER))
         path = next(_elements(container, "rootfile")).get("full-path", "")
         package = _xml(archive.read(path))
-    except (StopIteration, etree.XMLSyntaxError, *_UNREADABLE) as error:
+    except (StopIteration, etree.XMLSyntaxError, *UNREADABLE_PART) as error:
         raise corrupt("its table of contents cannot be read.") from error
     folder = posixpath.dirname(path)
     items = {item.get("id", ""): item for item in _elements(package, "item")}

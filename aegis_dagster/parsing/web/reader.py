@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.left_out import LeftOut
-from aegis_dagster.errors import DocumentError, FailureCode
-from aegis_dagster.parsing.checks import corrupt
+from aegis_dagster.errors import DocumentError
+from aegis_dagster.parsing.checks import corrupt, too_large_for_memory
 from aegis_dagster.parsing.readers import Parsed
 from aegis_dagster.parsing.text.encodings import declared_in, decode
 from aegis_dagster.parsing.text.reader import read as read_text
@@ -42,11 +42,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         warning = "Its lists or quotes are nested too deeply for Markdown; it was read as plain text."
         return Parsed(plain.document, plain.route, (*plain.warnings, warning))
     except MemoryError as error:
-        raise DocumentError(
-            FailureCode.MEMORY_LIMIT,
-            "The document needs more memory than its worker may use.",
-            remedy="split it, or raise parse.memory_mb in aegis.yaml.",
-        ) from error
+        raise too_large_for_memory() from error
     except Exception as error:
         # docling's reader has no common class of errors.
         raise corrupt(f"its reader stopped with {type(error).__name__}.") from error

@@ -8,13 +8,13 @@ import io
 import posixpath
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
+from aegis_dagster.parsing.unpacking import UNREADABLE_PART
 from aegis_dagster.parsing.word.names import Element, W
 
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
@@ -66,7 +66,7 @@ class Package:
         """The bytes of a part; None, and a warning, where it is missing or damaged."""
         try:
             return self._archive.read(self._names[part.lower()])
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        except UNREADABLE_PART:
             self.warn(f"The part {part} is damaged or missing, and is not read.")
             return None
 
