@@ -15,9 +15,10 @@ from aegis_dagster.domain.evidence import ChunkEvidence, Mention, RelationEviden
 from aegis_dagster.domain.stages import CUT_AT, Stage
 from aegis_dagster.ports import PictureDescription, Vectors
 from aegis_dagster.stores.catalog.schema import embedding_cache, picture_descriptions
-from aegis_dagster.stores.database import read, upsert, write
+from aegis_dagster.stores.database import read, write
 from aegis_dagster.stores.evidence.aggregates import slices
 from aegis_dagster.stores.evidence.schema import extraction_cache
+from aegis_dagster.stores.merging import merging
 
 _SLICE = 500
 _CUT = "!cut"  # follows the extractor's name: what it said was cut
@@ -56,7 +57,7 @@ class EmbeddingCache:
             for key, vector in vectors.items()
         ]
         with write(self.engine) as connection:
-            connection.execute(upsert(connection, embedding_cache).on_conflict_do_nothing(), rows)
+            connection.execute(merging(embedding_cache, tuple(rows[0]), keeping=True), rows)
 
 
 class PictureCache:
@@ -77,16 +78,9 @@ class PictureCache:
     def put(self, describer: str, picture_hash: str, description: PictureDescription) -> None:
         """Store a description under its describer. A picture that is already cached keeps its description."""
         with write(self.engine) as connection:
-            connection.execute(
-                upsert(connection, picture_descriptions)
-                .values(
-                    describer=describer,
-                    picture_hash=picture_hash,
-                    text=description.text,
-                    described_by=description.described_by,
-                )
-                .on_conflict_do_nothing()
-            )
+            row = {"text": description.text, "described_by": description.described_by}
+            row |= {"describer": describer, "picture_hash": picture_hash}
+            connection.execute(merging(picture_descriptions, tuple(row), keeping=True), row)
 
 
 class ExtractionCache:
@@ -117,7 +111,7 @@ class ExtractionCache:
         if not rows:
             return
         with write(self._engine) as connection:
-            connection.execute(upsert(connection, extraction_cache).on_conflict_do_nothing(), rows)
+            connection.execute(merging(extraction_cache, ("key", "evidence"), keeping=True), rows)
             for part in slices([_key(f"{extractor}{_CUT}", text_hash) for text_hash in evidence]):
                 connection.execute(sa.delete(extraction_cache).where(extraction_cache.c.key.in_(part)))
 
@@ -136,12 +130,7 @@ class ExtractionCache:
         """
         row = {"key": _key(f"{extractor}{_CUT}", text_hash), "evidence": _to_json(evidence, **{CUT_AT: most_tokens})}
         with write(self._engine) as connection:
-            statement = upsert(connection, extraction_cache).values(row)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[extraction_cache.c.key], set_={"evidence": statement.excluded.evidence}
-                )
-            )
+            connection.execute(merging(extraction_cache, ("key", "evidence")), row)
 
     def _stored(self, extractor: str, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
         """The stored values by text hash."""

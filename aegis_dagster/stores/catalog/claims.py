@@ -6,7 +6,7 @@ expires, or is released at once if its owner was a process of this host that has
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
@@ -19,8 +19,10 @@ from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, stage_states
 from aegis_dagster.stores.catalog.totals import StageTotals
-from aegis_dagster.stores.database import exclusive, object_in, read, upsert, write
+from aegis_dagster.stores.database import exclusive, object_in, read, write
+from aegis_dagster.stores.merging import merging
 
+T = TypeVar("T", bound=str)
 FACTS = "what a stage recorded about a document"
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
@@ -30,6 +32,11 @@ STATE_COLUMNS = (
     *("status", "fingerprint", "attempts", "error_code", "error_message", "error_remedy", "retryable"),
     *("started_ms", "finished_ms", "facts"),
 )
+# Of one state; executed with the columns to be set.
+_FINISH = sa.update(stage_states).where(
+    stage_states.c.document_id == sa.bindparam("of"), stage_states.c.stage == sa.bindparam("at")
+)
+_USED = sa.select(stage_states.c.stage, stage_states.c.fingerprint)
 _REMOVED = "removed"  # fingerprint of a published stage while its data is removed; matches no document
 
 
@@ -56,10 +63,11 @@ class Catalog:
         revision, or was deleted, is not claimed. force: those to claim even if they are settled.
         clear: those whose stage above failed permanently.
         """
-        claimed = []
+        claimed: dict[DocumentId, tuple[str, int]] = {}  # fingerprint and attempts
+        outdated: list[tuple[Stage, str]] = []
         with exclusive(self.engine) as connection:
             for part in slices(wanted):
-                rows = self._claim_rows(connection, stage, part)
+                rows = self._claim_rows(connection, stage, part, lock=True)
                 for document_id in part:
                     revision, fingerprint = wanted[document_id]
                     row = rows.get(document_id)
@@ -70,19 +78,19 @@ class Catalog:
                         continue
                     again = row.status is not None and row.fingerprint == fingerprint
                     counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # waiting is not an attempt
-                    attempts = row.attempts + 1 if counts else 1
-                    self._take(connection, stage, document_id, fingerprint, attempts=attempts)
+                    claimed[document_id] = (fingerprint, row.attempts + 1 if counts else 1)
                     if row.status is not None and not again:
-                        discard(connection, [(stage, row.fingerprint)])
-                    claimed.append(document_id)
-        return claimed
+                        outdated.append((stage, row.fingerprint))
+            self._take(connection, stage, claimed)
+            discard(connection, outdated)
+        return list(claimed)
 
     def held_by_others(self, stage: Stage, ids: Collection[DocumentId]) -> set[DocumentId]:
         """Which of these another live process is working on now."""
         held: set[DocumentId] = set()
         with read(self.engine) as connection:
             for part in slices(ids):
-                rows = self._claim_rows(connection, stage, part)
+                rows = self._claim_rows(connection, stage, part, lock=False)
                 held.update(document_id for document_id, row in rows.items() if self._held(row))
         return held
 
@@ -99,31 +107,16 @@ class Catalog:
         """Record the outcomes of claimed documents: (fingerprint, outcome). For a lost lease nothing is recorded."""
         totals = StageTotals(stage)
         with write(self.engine) as connection:
-            for document_id, (fingerprint, outcome) in outcomes.items():
-                failure = outcome.failure
-                recorded = connection.execute(
-                    sa.update(stage_states)
-                    .where(
-                        stage_states.c.document_id == document_id,
-                        stage_states.c.stage == stage,
-                        stage_states.c.lease_owner == self._owner,
-                        stage_states.c.fingerprint == fingerprint,
-                    )
-                    .values(
-                        status=outcome.status,
-                        error_code=failure.code if failure else None,
-                        error_message=storable(failure.message) if failure else None,
-                        error_remedy=storable(failure.remedy) if failure else None,
-                        retryable=failure.retryable if failure else None,
-                        finished_ms=self._now_ms(),
-                        seconds=outcome.seconds,
-                        lease_owner=None,
-                        lease_expires_ms=None,
-                        facts=storable(json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False)),
-                    )
-                )
-                if recorded.rowcount:
-                    totals.add(outcome)
+            held = self._held_now(
+                connection, stage, {name: planned for name, (planned, _) in outcomes.items()}, lock=True
+            )
+            rows = []
+            for document_id in sorted(held):
+                outcome = outcomes[document_id][1]
+                totals.add(outcome)
+                rows.append({"of": document_id, "at": stage, **_ended(outcome), "finished_ms": self._now_ms()})
+            if rows:
+                connection.execute(_FINISH, rows)
             totals.write(connection)
 
     def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
@@ -132,11 +125,7 @@ class Catalog:
             for part in slices(ids):
                 connection.execute(
                     sa.update(stage_states)
-                    .where(
-                        stage_states.c.document_id.in_(part),
-                        stage_states.c.stage == stage,
-                        stage_states.c.lease_owner == self._owner,
-                    )
+                    .where(*self._mine(stage, part))
                     .values(
                         status=Status.PENDING,
                         lease_owner=None,
@@ -152,17 +141,16 @@ class Catalog:
         again, but only after `release` or `DocumentList.forget`.
         """
         gone = sa.select(documents.c.id).where(documents.c.deleted)
-        claimed: list[DocumentId] = []
         with exclusive(self.engine) as connection:
             leases = sa.select(stage_states).where(
                 stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
             )
             busy = {row.document_id for row in connection.execute(leases) if self._held(row)}
-            for document_id in connection.execute(gone.order_by(documents.c.id)).scalars():
-                if document_id not in busy and len(claimed) < limit:
-                    claimed.append(DocumentId(document_id))
-                    for stage in (Stage.EMBED, Stage.GRAPH):
-                        self._take(connection, stage, DocumentId(document_id), _REMOVED, attempts=1)
+            first = gone.order_by(documents.c.id).limit(limit + len(busy))
+            free = [DocumentId(name) for name in connection.execute(first).scalars() if name not in busy]
+            claimed = free[:limit]
+            for stage in (Stage.EMBED, Stage.GRAPH):
+                self._take(connection, stage, dict.fromkeys(claimed, (_REMOVED, 1)))
         return claimed
 
     def reset_failures(self, ids: Collection[DocumentId]) -> int:
@@ -192,74 +180,89 @@ class Catalog:
 
     def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
         """Which of these claims, by document and fingerprint, this owner still holds."""
-        held: set[DocumentId] = set()
         with read(self.engine) as connection:
-            for part in slices(wanted):
-                query = sa.select(stage_states.c.document_id, stage_states.c.fingerprint).where(
-                    stage_states.c.document_id.in_(part),
-                    stage_states.c.stage == stage,
-                    stage_states.c.lease_owner == self._owner,
-                )
-                rows = connection.execute(query)
-                held.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
-        return held
+            return self._held_now(connection, stage, wanted, lock=False)
 
     def garbage(self) -> list[tuple[Stage, str]]:
         """Artifacts that a document stopped using; `sweep` deletes those that no other document uses."""
         with read(self.engine) as connection:
             return [(Stage(row.stage), row.fingerprint) for row in connection.execute(sa.select(artifact_garbage))]
 
-    def sweep(self, stage: Stage, fingerprint: str, delete: Callable[[Stage, str], None]) -> bool:
-        """Delete one artifact of the garbage list unless a document refers to it. Returns whether it was deleted.
+    def sweep(self, artifacts: Collection[tuple[Stage, str]], delete: Callable[[Stage, str], None]) -> int:
+        """Delete those of these artifacts, all of the garbage list, that no document refers to. Returns how many.
 
         This is one write transaction: a claim of the same fingerprint is either committed before, and the artifact
         stays, or begins after, and finds it gone.
         """
+        table, keys = artifact_garbage, [{"at": stage, "named": fingerprint} for stage, fingerprint in artifacts]
         with exclusive(self.engine) as connection:
-            used = connection.execute(
-                sa.select(sa.literal(1))
-                .where(stage_states.c.fingerprint == fingerprint, stage_states.c.stage == stage)
-                .limit(1)
-            ).first()
-            if used is None:
+            used = {
+                (Stage(row.stage), row.fingerprint)
+                for part in slices([fingerprint for _, fingerprint in artifacts])
+                for row in connection.execute(_USED.where(stage_states.c.fingerprint.in_(part)))
+            }
+            unused = [artifact for artifact in artifacts if artifact not in used]
+            for stage, fingerprint in unused:
                 delete(stage, fingerprint)
-            connection.execute(
-                sa.delete(artifact_garbage).where(
-                    artifact_garbage.c.stage == stage, artifact_garbage.c.fingerprint == fingerprint
-                )
-            )
-        return used is None
+            named = (table.c.stage == sa.bindparam("at"), table.c.fingerprint == sa.bindparam("named"))
+            connection.execute(sa.delete(table).where(*named), keys)
+        return len(unused)
 
     def _claim_rows(
-        self, connection: Connection, stage: Stage, ids: Sequence[DocumentId]
+        self, connection: Connection, stage: Stage, ids: Sequence[DocumentId], *, lock: bool
     ) -> dict[DocumentId, Row[Any]]:
+        """The documents with their states. lock: no other transaction removes a document before the end of this."""
         join = documents.outerjoin(
             stage_states, sa.and_(stage_states.c.document_id == documents.c.id, stage_states.c.stage == stage)
         )
         columns = [stage_states.c[name] for name in (*STATE_COLUMNS, "lease_owner", "lease_expires_ms")]
         query = sa.select(documents.c.id, documents.c.revision, documents.c.deleted, *columns).select_from(join)
-        return {row.id: row for row in connection.execute(query.where(documents.c.id.in_(ids)))}
+        query = query.where(documents.c.id.in_(ids)).order_by(documents.c.id)
+        query = query.with_for_update(read=True, key_share=True, of=documents) if lock else query
+        return {row.id: row for row in connection.execute(query)}
 
     def _held(self, row: Row[Any]) -> bool:
         if row.lease_owner is None or row.lease_owner == self._owner:
             return False
         return bool(row.lease_expires_ms > self._now_ms()) and not is_dead(row.lease_owner)
 
-    def _take(
-        self, connection: Connection, stage: Stage, document_id: DocumentId, fingerprint: str, *, attempts: int
-    ) -> None:
-        values = {
-            "status": Status.RUNNING,
-            "fingerprint": fingerprint,
-            "attempts": attempts,
-            "started_ms": self._now_ms(),
-            "finished_ms": None,
-            "lease_owner": self._owner,
-            "lease_expires_ms": self._now_ms() + int(self.lease_seconds * 1000),
-            "facts": "{}",
-        }
-        statement = upsert(connection, stage_states).values(document_id=document_id, stage=stage, **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["document_id", "stage"], set_=values))
+    def _mine(self, stage: Stage, ids: Sequence[DocumentId]) -> tuple[sa.ColumnElement[bool], ...]:
+        """Which states this owner holds."""
+        s = stage_states.c
+        return s.document_id.in_(ids), s.stage == stage, s.lease_owner == self._owner
+
+    def _held_now(
+        self, connection: Connection, stage: Stage, wanted: Mapping[DocumentId, str], *, lock: bool
+    ) -> set[DocumentId]:
+        """Which claims this owner holds. lock: until the end of the transaction, which writes."""
+        held: set[DocumentId] = set()
+        for part in slices(wanted):
+            query = sa.select(stage_states.c.document_id, stage_states.c.fingerprint).where(*self._mine(stage, part))
+            query = query.order_by(stage_states.c.document_id).with_for_update() if lock else query
+            rows = connection.execute(query)
+            held.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
+        return held
+
+    def _take(self, connection: Connection, stage: Stage, claimed: Mapping[DocumentId, tuple[str, int]]) -> None:
+        """Hold these documents for work under a fingerprint, at an attempt."""
+        now = self._now_ms()
+        rows = [
+            {
+                "document_id": document_id,
+                "stage": stage,
+                "status": Status.RUNNING,
+                "fingerprint": fingerprint,
+                "attempts": attempts,
+                "started_ms": now,
+                "finished_ms": None,
+                "lease_owner": self._owner,
+                "lease_expires_ms": now + int(self.lease_seconds * 1000),
+                "facts": "{}",
+            }
+            for document_id, (fingerprint, attempts) in claimed.items()
+        ]
+        if rows:
+            connection.execute(merging(stage_states, tuple(rows[0])), rows)
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
@@ -269,19 +272,34 @@ def discard(connection: Connection, artifacts: Iterable[tuple[Stage, str]]) -> N
     """Put artifacts on the garbage list; `Catalog.sweep` deletes those that no document uses."""
     rows = [{"stage": stage, "fingerprint": name} for stage, name in artifacts if stage in ARTIFACT_STAGES]
     if rows:
-        connection.execute(upsert(connection, artifact_garbage).on_conflict_do_nothing(), rows)
+        connection.execute(merging(artifact_garbage, ("stage", "fingerprint"), keeping=True), rows)
 
 
-def slices(ids: Iterable[DocumentId]) -> Iterable[list[DocumentId]]:
+def slices(ids: Iterable[T]) -> Iterable[list[T]]:
     """The ids in lists that fit into one statement."""
-    part: list[DocumentId] = []
-    for document_id in ids:
-        part.append(document_id)
+    part: list[T] = []
+    for one in ids:
+        part.append(one)
         if len(part) == SLICE:
             yield part
             part = []
     if part:
         yield part
+
+
+def _ended(outcome: Outcome) -> dict[str, Any]:
+    failure = outcome.failure
+    return {
+        "status": outcome.status,
+        "error_code": failure.code if failure else None,
+        "error_message": storable(failure.message) if failure else None,
+        "error_remedy": storable(failure.remedy) if failure else None,
+        "retryable": failure.retryable if failure else None,
+        "seconds": outcome.seconds,
+        "lease_owner": None,
+        "lease_expires_ms": None,
+        "facts": storable(json.dumps(outcome.facts, sort_keys=True, ensure_ascii=False)),
+    }
 
 
 def _state(row: Row[Any]) -> StageState:

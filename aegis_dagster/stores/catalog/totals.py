@@ -4,7 +4,7 @@ from sqlalchemy.engine import Connection
 
 from aegis_dagster.domain.stages import Outcome, Stage, Status
 from aegis_dagster.stores.catalog.schema import stage_totals
-from aegis_dagster.stores.database import upsert
+from aegis_dagster.stores.merging import merging
 
 
 class StageTotals:
@@ -22,13 +22,18 @@ class StageTotals:
 
     def write(self, connection: Connection) -> None:
         """Add the sums to the table; sorted, so that two transactions cannot deadlock."""
-        for (status, reason), (documents, milliseconds) in sorted(self._sums.items()):
-            statement = upsert(connection, stage_totals).values(
-                stage=str(self._stage), status=status, reason=reason, documents=documents, milliseconds=milliseconds
-            )
-            added = {name: stage_totals.c[name] + statement.excluded[name] for name in ("documents", "milliseconds")}
-            keys = ["stage", "status", "reason"]
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=added))
+        rows = [
+            {
+                "stage": str(self._stage),
+                "status": key[0],
+                "reason": key[1],
+                "documents": sums[0],
+                "milliseconds": sums[1],
+            }
+            for key, sums in sorted(self._sums.items())
+        ]
+        if rows:
+            connection.execute(merging(stage_totals, tuple(rows[0]), adding=("documents", "milliseconds")), rows)
 
 
 def _reason(outcome: Outcome) -> str:

@@ -137,8 +137,7 @@ def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
     swept: list[str] = []
 
     def sweep() -> None:
-        for stage, fingerprint in catalog.garbage():
-            catalog.sweep(stage, fingerprint, lambda stage, fingerprint: swept.append(fingerprint))
+        catalog.sweep(catalog.garbage(), lambda stage, fingerprint: swept.append(fingerprint))
 
     put(documents, {twin: "r1"})
     documents.forget(catalog.claim_deleted(limit=99))
