@@ -1,115 +1,134 @@
-"""Passages by docling's HybridChunker: structure first, then tokens.
+"""Passages by structure first, then by tokens: what docling's HybridChunker does with the parts of a document.
 
-Imports docling_core: load it in a worker.
+The rules are docling_core's, so that its passages stay: parts that are too long are cut, long lists between their
+items, and neighbours under the same headings are joined while they fit. Of every text the tokens are counted once.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from docling_core.types.doc.document import DoclingDocument
-from docling_core.types.doc.items.text import ListItem
-from pydantic import ConfigDict
-
-from aegis_dagster.chunking.documents import LAYERS
 from aegis_dagster.chunking.passages import Passage, embedded_text
 from aegis_dagster.chunking.splitting import TextSplitter
 from aegis_dagster.chunking.tokens import TokenCounter
 
 
-@contextmanager
-def _hidden(*packages: str) -> Iterator[None]:
-    """Make imports of optional packages fail within the block, unless they are loaded already."""
-    modules = cast(dict[str, ModuleType | None], sys.modules)  # None is Python's mark for "not to be found"
-    absent = [name for name in packages if name not in modules]
-    modules.update(dict.fromkeys(absent))
-    try:
-        yield
-    finally:
-        for name in absent:
-            del modules[name]
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item in a part."""
+
+    pointer: str  # JSON pointer, e.g. "#/texts/3"
+    is_list_item: bool
+    text: Callable[[], str]  # its Markdown if it stands alone; "" for a heading
 
 
-# docling_core treats both as optional. transformers only loads tokenizers by name, and brings torch: 8 s and 500 MB.
-# semchunk is replaced by TextSplitter, which has no limit on recursion and keeps its counts within one document.
-with _hidden("transformers", "semchunk"):
-    from docling_core.transforms.chunker.base import BaseChunk
-    from docling_core.transforms.chunker.doc_chunk import DocChunk
-    from docling_core.transforms.chunker.hierarchical_chunker import ChunkingDocSerializer, ChunkingSerializerProvider
-    from docling_core.transforms.chunker.hybrid_chunker import HybridChunker
-    from docling_core.transforms.chunker.tokenizer.base import BaseTokenizer
-    from docling_core.transforms.serializer.base import BaseDocSerializer, BaseTableSerializer
-    from docling_core.transforms.serializer.markdown import MarkdownParams, MarkdownTableSerializer
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a document under one path of headings: a text, a list, a table, or nothing but the headings."""
+
+    text: str
+    headings: tuple[str, ...]  # outermost first
+    items: Sequence[Item]
 
 
 def hybrid_passages(
-    document: DoclingDocument, counter: TokenCounter, *, max_tokens: int, merge_peers: bool
+    parts: Iterable[Part], counter: TokenCounter, *, max_tokens: int, merge_peers: bool
 ) -> Iterator[Passage]:
     """The passages of a document, in reading order, each heading in at least one of them."""
-    chunker = _Chunker(
-        tokenizer=_Tokenizer(counter=counter, max_tokens=max_tokens),
-        splitter=TextSplitter(counter),
-        serializer_provider=_SerializerProvider(),
-        merge_peers=merge_peers,
-        always_emit_headings=True,
-    )
-    for chunk in chunker.chunk(document):
-        meta = cast(DocChunk, chunk).meta
-        yield Passage(chunk.text, tuple(meta.headings or ()), tuple(item.self_ref for item in meta.doc_items))
+    rules = _Rules(counter, max_tokens)
+    fitting = [piece for part in parts for short in rules.split_list(part) for piece in rules.split_text(short)]
+    for part in rules.merge(fitting) if merge_peers else fitting:
+        yield Passage(part.text, part.headings, tuple(item.pointer for item in part.items))
 
 
-class _Tokenizer(BaseTokenizer):
-    """Our token counter behind docling_core's interface."""
+class _Rules:
+    """The rules for one document."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    def __init__(self, counter: TokenCounter, max_tokens: int) -> None:
+        self._counter = counter
+        self._max = max_tokens
+        self._splitter = TextSplitter(counter)
+        self._line_break = counter.cost("a\nb") - counter.cost("a") - counter.cost("b")  # estimated for every text
 
-    counter: TokenCounter
-    max_tokens: int
+    def split_list(self, part: Part) -> list[Part]:
+        """A part with a list in it that is too long, in runs of items as long as fit; others as they are.
 
-    def count_tokens(self, text: str) -> int:
-        return self.counter.cost(text)
+        docling_core puts every item on a line of its own even if all fit: a paragraph with a link in it would become
+        three lines. Only long lists gain from it: their pieces keep the boxes of their own items.
+        """
+        if len(part.items) <= 1 or not any(item.is_list_item for item in part.items) or self._fits(part):
+            return [part]
+        texts = [item.text() for item in part.items]
+        costs = [self._counter.cost(text) for text in texts]
 
-    def get_max_tokens(self) -> int:
-        return self.max_tokens
+        def run(start: int, end: int) -> Part:
+            return Part("\n".join(filter(None, texts[start:end])), part.headings, part.items[start:end])
 
-    def get_tokenizer(self) -> TokenCounter:
-        return self.counter
+        runs: list[Part] = []
+        start = 0
+        above = self._cost(run(0, 1)) - costs[0]
+        while start < len(texts):
+            end, estimate = start, 0
+            while end < len(texts):
+                estimate += costs[end] + (self._line_break if end > start else 0)
+                if estimate + above > self._max:
+                    cost = self._cost(run(start, end + 1))
+                    if cost > self._max:
+                        break
+                    estimate = cost - above
+                end += 1
+            end = max(end, start + 1)  # an item that does not fit alone is cut as a text
+            while end > start + 1 and not self._fits(run(start, end)):
+                end -= 1
+            runs.append(run(start, end))
+            start = end
+        return runs
 
+    def split_text(self, part: Part) -> list[Part]:
+        """A part in pieces that fit with their headings, or without if there is no room beside them."""
+        cost = self._cost(part)
+        if cost <= self._max:
+            return [part]
+        room = self._max - (cost - self._counter.cost(part.text))
+        while room > 0:
+            pieces = [replace(part, text=text) for text in self._splitter.split(part.text, room)]
+            overflow = max(map(self._cost, pieces)) - self._max
+            if overflow <= 0:
+                return pieces
+            room -= overflow
+        if part.headings:
+            return self.split_text(replace(part, headings=()))
+        return [replace(part, text=text) for text in self._splitter.split(part.text, self._max)]
 
-class _Chunker(HybridChunker):
-    """HybridChunker that cuts long texts with our splitter."""
+    def merge(self, parts: Sequence[Part]) -> Iterator[Part]:
+        """Neighbours under the same headings, joined as long as they fit."""
+        costs = [self._counter.cost(part.text) for part in parts]
 
-    splitter: TextSplitter
+        def joined(start: int, end: int) -> Part:
+            run = parts[start:end]
+            items = [item for part in run for item in part.items]
+            return Part("\n".join(part.text for part in run), run[0].headings, items)
 
-    def _split_by_doc_items(self, doc_chunk: DocChunk, doc_serializer: BaseDocSerializer) -> list[DocChunk]:
-        # docling_core puts every item on a line of its own even if all fit: a paragraph with a link in it would become
-        # three lines. Only long lists gain from it: their pieces keep the boxes of their own items.
-        fits = self.tokenizer.count_tokens(self.contextualize(doc_chunk)) <= self.max_tokens
-        if fits or not any(isinstance(item, ListItem) for item in doc_chunk.meta.doc_items):
-            return [doc_chunk]
-        return super()._split_by_doc_items(doc_chunk, doc_serializer)
+        start = 0
+        while start < len(parts):
+            first = parts[start]
+            above = self._cost(first) - costs[start]
+            end, estimate = start + 1, costs[start]
+            while end < len(parts) and parts[end].headings == first.headings:
+                estimate += costs[end] + self._line_break
+                if estimate + above > self._max:
+                    cost = self._cost(joined(start, end + 1))
+                    if cost > self._max:
+                        break
+                    estimate = cost - above
+                end += 1
+            while end > start + 1 and not self._fits(joined(start, end)):
+                end -= 1
+            yield joined(start, end) if end > start + 1 else first
+            start = end
 
-    def segment(self, doc_chunk: DocChunk, available_length: int, doc_serializer: BaseDocSerializer) -> list[str]:
-        return self.splitter.split(doc_chunk.text, available_length)
+    def _cost(self, part: Part) -> int:
+        """The tokens of the part below its headings."""
+        return self._counter.cost(embedded_text(part.headings, part.text))
 
-    def contextualize(self, chunk: BaseChunk) -> str:
-        # The same text as docling_core's, without dumping the chunk's metadata to JSON first.
-        return embedded_text(cast(DocChunk, chunk).meta.headings or (), chunk.text)
-
-
-class _Serializer(ChunkingDocSerializer):
-    """Items as Markdown, tables too; pictures by caption, description and the texts inside them."""
-
-    table_serializer: BaseTableSerializer = MarkdownTableSerializer()
-    params: MarkdownParams = ChunkingDocSerializer.model_fields["params"].default.model_copy(
-        update={"layers": LAYERS, "traverse_pictures": True, "compact_tables": True}
-    )
-
-
-class _SerializerProvider(ChunkingSerializerProvider):
-    """Gives our serializer to docling_core."""
-
-    def get_serializer(self, doc: DoclingDocument, **kwargs: Any) -> BaseDocSerializer:
-        return _Serializer(doc=doc)
+    def _fits(self, part: Part) -> bool:
+        return self._cost(part) <= self._max

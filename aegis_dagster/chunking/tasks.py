@@ -4,12 +4,12 @@ The task itself imports everything heavy, so that importing this module costs no
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aegis_dagster.chunking.passages import fit_headings, to_chunks
+from aegis_dagster.chunking.passages import Passage, Place, fit_headings, to_chunks
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
 from aegis_dagster.domain.coverage import Coverage, text_coverage
@@ -66,6 +66,66 @@ def chunk_document(
 def _chunk(
     content: str | bytes, source: tuple[Sequence[Piece], Sequence[LeftOut]], payload: dict[str, Any]
 ) -> dict[str, Any]:
+    from aegis_dagster.chunking.languages import languages_of
+
+    options = payload["options"]
+    counter = TokenCounter(load_tokenizer(Path(options["tokenizer"])))
+    above, max_tokens = _above(payload.get("context", ""), counter, int(options["max_tokens"]))
+    read = _read_simple(content, payload, counter, max_tokens) or _read(content, payload, counter, max_tokens)
+    below = (replace(each, headings=(*above, *each.headings)) for each in read.passages)
+    chunks = to_chunks(below, read.locate, counter, int(options["max_tokens"]))
+    pieces, left_out = source
+    texts = list(_texts(chunks, read.headings))
+    # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
+    coverage = _lesser(text_coverage(pieces, texts, left_out), text_coverage(read.pieces, texts))
+    report = {
+        "chunks": len(chunks),
+        "coverage": round(coverage.share, 4),
+        "losses": coverage.losses,
+        "missing": [{"place": item.place, "text": item.text} for item in coverage.missing],
+        "missing_sample": coverage.missing[0].text if coverage.missing else "",
+        "chunker": "plain" if payload["plain"] else "hybrid",
+        "warnings": read.warnings,
+        "tokens": sum(chunk.token_count for chunk in chunks),
+        LANGUAGES: languages_of(chunk.text for chunk in chunks),
+    }
+    out_dir = Path(payload["out_dir"])
+    (out_dir / "document.md").write_text(read.markdown, "utf-8")
+    (out_dir / "chunks.json").write_text(json.dumps([chunk.to_json() for chunk in chunks], ensure_ascii=False), "utf-8")
+    (out_dir / "report.json").write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A parsed document as the chunks need it."""
+
+    markdown: str
+    pieces: list[Piece]  # all its text
+    headings: list[str]
+    passages: Iterable[Passage]
+    locate: Callable[[Iterable[str]], Place]
+    warnings: list[str]
+
+
+def _read_simple(content: str | bytes, payload: dict[str, Any], counter: TokenCounter, max_tokens: int) -> _Read | None:
+    """The document without docling_core; None if it must read it, or if headings are to be shortened."""
+    if payload["plain"] or payload["descriptions"]:
+        return None
+    from aegis_dagster.chunking.hybrid import hybrid_passages
+    from aegis_dagster.chunking.simple import read_simple
+
+    document = read_simple(content)
+    room = _room_for_headings(payload)
+    if document is None or any(counter.cost("\n".join(path)) > room for path in document.heading_paths()):
+        return None
+    merge = bool(payload["options"]["merge_peers"])
+    passages = hybrid_passages(document.parts(), counter, max_tokens=max_tokens, merge_peers=merge)
+    nowhere = Place((), (), ())  # it has neither pages nor pictures
+    return _Read(document.markdown(), document.pieces(), document.headings(), passages, lambda _: nowhere, [])
+
+
+def _read(content: str | bytes, payload: dict[str, Any], counter: TokenCounter, max_tokens: int) -> _Read:
     from aegis_dagster.chunking.documents import (
         PlaceFinder,
         attach_descriptions,
@@ -75,51 +135,30 @@ def _chunk(
         shorten_headings,
         to_markdown,
     )
-    from aegis_dagster.chunking.languages import languages_of
 
-    options = payload["options"]
-    max_tokens = int(options["max_tokens"])
-    counter = TokenCounter(load_tokenizer(Path(options["tokenizer"])))
     try:
         document = load_document(content)
     except ValueError as error:
         raise _unreadable() from error
     warnings = attach_descriptions(document, payload["descriptions"])
-    markdown, own_text, headings = to_markdown(document), document_pieces(document), heading_texts(document)
-    warnings += shorten_headings(document, counter, max_tokens // 2)
-
-    above, max_tokens = _above(payload.get("context", ""), counter, max_tokens)
-
+    markdown, pieces, headings = to_markdown(document), document_pieces(document), heading_texts(document)
+    warnings += shorten_headings(document, counter, _room_for_headings(payload))
     if payload["plain"]:
         from aegis_dagster.chunking.plain import plain_passages
 
         passages = plain_passages(document, counter, max_tokens=max_tokens)
     else:
         from aegis_dagster.chunking.hybrid import hybrid_passages
+        from aegis_dagster.chunking.parts import parts_of
 
-        passages = hybrid_passages(document, counter, max_tokens=max_tokens, merge_peers=bool(options["merge_peers"]))
-    below = (replace(each, headings=(*above, *each.headings)) for each in passages)
-    chunks = to_chunks(below, PlaceFinder(document), counter, int(options["max_tokens"]))
-    pieces, left_out = source
-    texts = list(_texts(chunks, headings))
-    # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
-    coverage = _lesser(text_coverage(pieces, texts, left_out), text_coverage(own_text, texts))
-    report = {
-        "chunks": len(chunks),
-        "coverage": round(coverage.share, 4),
-        "losses": coverage.losses,
-        "missing": [{"place": item.place, "text": item.text} for item in coverage.missing],
-        "missing_sample": coverage.missing[0].text if coverage.missing else "",
-        "chunker": "plain" if payload["plain"] else "hybrid",
-        "warnings": warnings,
-        "tokens": sum(chunk.token_count for chunk in chunks),
-        LANGUAGES: languages_of(chunk.text for chunk in chunks),
-    }
-    out_dir = Path(payload["out_dir"])
-    (out_dir / "document.md").write_text(markdown, "utf-8")
-    (out_dir / "chunks.json").write_text(json.dumps([chunk.to_json() for chunk in chunks], ensure_ascii=False), "utf-8")
-    (out_dir / "report.json").write_text(json.dumps(report, ensure_ascii=False), "utf-8")
-    return report
+        merge = bool(payload["options"]["merge_peers"])
+        passages = hybrid_passages(parts_of(document), counter, max_tokens=max_tokens, merge_peers=merge)
+    return _Read(markdown, pieces, headings, passages, PlaceFinder(document), warnings)
+
+
+def _room_for_headings(payload: dict[str, Any]) -> int:
+    """How many tokens a path of headings may take."""
+    return int(payload["options"]["max_tokens"]) // 2
 
 
 def _unreadable() -> DocumentError:

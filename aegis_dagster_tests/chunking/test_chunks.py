@@ -295,7 +295,7 @@ def test_the_worker_loads_neither_torch_nor_transformers_to_chunk() -> None:
     script = (
         "import sys, aegis_dagster.chunking.tasks as tasks\n"
         "print(sorted({'docling_core'} & set(sys.modules)))\n"
-        "import aegis_dagster.chunking.hybrid, aegis_dagster.chunking.plain\n"
+        "import aegis_dagster.chunking.parts, aegis_dagster.chunking.plain\n"
         "print(sorted({'torch', 'transformers', 'semchunk', 'docling', 'tiktoken'} & set(sys.modules)))\n"
     )
     loaded = subprocess.run([sys.executable, "-c", script], check=True, timeout=120, capture_output=True, text=True)

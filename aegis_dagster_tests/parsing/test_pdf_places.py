@@ -18,6 +18,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Table, TableStyle
 
 from aegis_dagster.chunking.hybrid import hybrid_passages
+from aegis_dagster.chunking.parts import parts_of
 from aegis_dagster.chunking.passages import Passage
 from aegis_dagster.domain.left_out import Reason, count_by_reason
 from aegis_dagster.parsing.pdf.added_texts import add_notes, unread_fields
@@ -38,7 +39,7 @@ def read(data: bytes) -> Parsed:
 
 
 def passages(parsed: Parsed) -> list[Passage]:
-    return list(hybrid_passages(parsed.document, token_counter(), max_tokens=220, merge_peers=True))
+    return list(hybrid_passages(parts_of(parsed.document), token_counter(), max_tokens=220, merge_peers=True))
 
 
 def lines(data: bytes) -> list[str]:
