@@ -256,6 +256,10 @@ class Artifacts(Protocol):
 
     def delete(self, stage: Stage, fingerprint: str) -> None: ...
 
+    def withdraw(self, stage: Stage, fingerprint: str) -> None: ...
+
+    def remove_withdrawn(self) -> None: ...
+
 
 class EmbeddingCache(Protocol):
     """Vectors by model and text hash; outlives the vector store."""

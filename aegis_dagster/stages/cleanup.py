@@ -7,7 +7,7 @@ from aegis_dagster.ports import Artifacts, Catalog, DocumentList
 from aegis_dagster.stages.context import Workbench
 
 _REMOVED_AT_ONCE = 200  # documents; one transaction over thousands would block other writers for too long
-_SWEPT_AT_ONCE = 100  # artifacts: their folders are deleted while other writers wait
+_SWEPT_AT_ONCE = 200  # artifacts, likewise
 
 
 async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
@@ -37,4 +37,8 @@ def sweep_artifacts(catalog: Catalog, artifacts: Artifacts, only: Stage | None =
     """Delete the artifacts (of one stage) that no document uses any more. Returns how many."""
     garbage = [artifact for artifact in catalog.garbage() if only in (None, artifact[0])]
     parts = [garbage[start : start + _SWEPT_AT_ONCE] for start in range(0, len(garbage), _SWEPT_AT_ONCE)]
-    return sum(catalog.sweep(part, artifacts.delete) for part in parts)
+    swept = 0
+    for part in parts:
+        swept += catalog.sweep(part, artifacts.withdraw)
+        artifacts.remove_withdrawn()
+    return swept

@@ -9,13 +9,11 @@ until `aegis audit --repair` writes it. `<root>/shared/` holds the pictures that
 
 import errno
 import hashlib
-import json
 import os
 import shutil
-import stat
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,15 +21,23 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
+from aegis_dagster.stores.artifact_files import (
+    CHECKSUMS,
+    Checksums,
+    NoFileError,
+    as_text,
+    checksums_in,
+    contents,
+    difference,
+    measured,
+    unreadable,
+)
 from aegis_dagster.stores.faults import Place, service_error
 from aegis_dagster.stores.shared_pictures import SharedPictures
 
 _ABANDONED_SECONDS = 86_400.0  # no result takes this long to make
 _UNFINISHED, _MOVING = "staging", "moving"
 _OF_WORKERS = (Stage.PARSE, Stage.CHUNK)  # whose results workers write
-
-MANIFEST = "manifest.json"  # the only file that differs between equal results, in its "seconds"
-CHECKSUMS = "checksums.json"  # {relative path: [size in bytes, SHA-256]}
 
 
 class FolderArtifacts:
@@ -42,6 +48,7 @@ class FolderArtifacts:
         self._clock = clock
         self._owner = new_owner()
         self._pictures = SharedPictures(root)
+        self._withdrawn: list[Path] = []
 
     def path(self, stage: Stage, fingerprint: str) -> Path:
         """The folder of an artifact; it need not exist."""
@@ -80,9 +87,9 @@ class FolderArtifacts:
             if begun != folder:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 begun.rename(folder)
-            _refuse_links(folder)
-            self._pictures.share(folder)
-            _write_checksums(folder)
+            checksums = _measured_safely(folder)
+            self._pictures.share(folder, {name: str(content_hash) for name, (_, content_hash) in checksums.items()})
+            (folder / CHECKSUMS).write_text(as_text(checksums), "utf-8")
             target = self.path(stage, fingerprint)
             target.parent.mkdir(parents=True, exist_ok=True)
             if replace:
@@ -95,10 +102,10 @@ class FolderArtifacts:
                     raise
         except OSError as error:
             raise self._fault(error) from error
-        finally:
-            self._pictures.forget(folder)
+        finally:  # published, neither is there any more
             for place in {begun, folder}:
-                shutil.rmtree(place, ignore_errors=True)
+                if os.path.lexists(place):
+                    self._remove(place)
 
     def damage(self, stage: Stage, fingerprint: str) -> str | None:
         """What is wrong with an artifact's files; None: nothing. Reads all of them. Raises ServiceError.
@@ -106,14 +113,14 @@ class FolderArtifacts:
         Without checksums, JSON that cannot be read is all that is noticed.
         """
         folder = self.path(stage, fingerprint)
-        if not folder.is_dir():
-            return "it is gone"
         try:
-            written = _checksums_in(folder)
-            return _unreadable(folder) if written is None else _difference(written, _measured(folder))
+            written = checksums_in(folder)
+            return unreadable(folder) if written is None else difference(written, measured(folder))
         except ValueError:
             return f"{CHECKSUMS} cannot be read"
-        except FileNotFoundError:  # deleted or replaced meanwhile
+        except NoFileError as error:
+            return f"{error} is no file"
+        except (FileNotFoundError, NotADirectoryError):  # perhaps deleted or replaced meanwhile
             return "it is gone"
         except OSError as error:
             raise self._fault(error) from error
@@ -125,20 +132,37 @@ class FolderArtifacts:
     def write_checksums(self, stage: Stage, fingerprint: str) -> None:
         """Take the files of an artifact of an older version for right. Raises ServiceError."""
         try:
-            _write_checksums(self.path(stage, fingerprint))
+            folder = self.path(stage, fingerprint)
+            unfinished = folder / f".{CHECKSUMS}-{uuid.uuid4().hex}"
+            unfinished.write_text(as_text(measured(folder)), "utf-8")
+            unfinished.rename(folder / CHECKSUMS)
         except OSError as error:
             raise self._fault(error) from error
 
     def delete(self, stage: Stage, fingerprint: str) -> None:
-        """Delete an artifact. It is renamed first, so that it disappears for every reader at once."""
+        """Delete an artifact."""
+        self.withdraw(stage, fingerprint)
+        self.remove_withdrawn()
+
+    def withdraw(self, stage: Stage, fingerprint: str) -> None:
+        """Let an artifact disappear for every reader at once, by a rename; `remove_withdrawn` deletes its files.
+
+        If this process is killed before, `clean_staging` of another one does.
+        """
         folder = self.path(stage, fingerprint)
         if not folder.is_dir():
             return
         trash = self._own(_MOVING) / f"trash-{uuid.uuid4().hex}"
         trash.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(trash)
-        self._pictures.forget(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just done so
+            folder.rename(trash)
+            self._withdrawn.append(trash)
+
+    def remove_withdrawn(self) -> None:
+        """Delete the files of the artifacts that this object withdrew."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        for folder in withdrawn:
+            self._remove(folder)
 
     def clean_staging(self) -> None:
         """Remove unfinished results of killed processes; those of other hosts once they are older than a day."""
@@ -177,9 +201,13 @@ class FolderArtifacts:
         for stage in Stage:
             for folder in sorted((self.root / stage).glob("*/*")):
                 hasher.update(f"{stage} {folder.name}\n".encode())
-                for name, content_hash in _contents(folder):
+                for name, content_hash in contents(folder):
                     hasher.update(f"{name} {content_hash}\n".encode())
         return hasher.hexdigest()
+
+    def _remove(self, folder: Path) -> None:
+        self._pictures.forget(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _own(self, place: str) -> Path:
         return self.root / place / self._owner
@@ -191,83 +219,18 @@ class FolderArtifacts:
         )
 
 
-def _refuse_links(folder: Path) -> None:
-    """Raises DocumentError for anything but folders and files: a link would lead us out, a pipe would hold us up."""
-    entries = [folder] + [Path(base, name) for base, *names in os.walk(folder) for name in (*names[0], *names[1])]
-    if all(stat.S_ISREG(mode) or stat.S_ISDIR(mode) for mode in (entry.lstat().st_mode for entry in entries)):
-        return
-    remedy = "take the document out: it may have taken over its worker."
-    raise DocumentError(
-        FailureCode.WORKER_CRASHED, "The worker's result holds something else than files.", remedy=remedy
-    )
+def _measured_safely(folder: Path) -> Checksums:
+    """The checksums of a worker's result.
 
-
-def _write_checksums(folder: Path) -> None:
-    unfinished = folder / f".{CHECKSUMS}-{uuid.uuid4().hex}"
-    written = json.dumps(_measured(folder), indent=0, sort_keys=True)
-    unfinished.write_text(written, "utf-8")
-    unfinished.rename(folder / CHECKSUMS)
-
-
-def _checksums_in(folder: Path) -> dict[str, list[int | str]] | None:
-    """The checksums that were written; None: an older version made the artifact. Raises ValueError, OSError."""
-    file = folder / CHECKSUMS
-    if not file.exists():
-        return None
-    written: dict[str, list[int | str]] = json.loads(file.read_bytes())
-    if not isinstance(written, dict):
-        raise ValueError(CHECKSUMS)
-    return written
-
-
-def _measured(folder: Path) -> dict[str, list[int | str]]:
-    return {name: [path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in _files(folder)}
-
-
-def _difference(written: dict[str, list[int | str]], found: dict[str, list[int | str]]) -> str | None:
-    for name in sorted(written.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if name not in written:
-            return f"{name} does not belong to it"
-        if written[name] != found[name]:
-            return f"{name} has changed since it was written"
-    return None
-
-
-def _unreadable(folder: Path) -> str | None:
-    """The first file of JSON that is none."""
-    for name, path in _files(folder):
-        if path.suffix == ".json":
-            try:
-                json.loads(path.read_bytes())
-            except ValueError:
-                return f"{name} cannot be read"
-    return None
-
-
-def _without_seconds(data: bytes) -> bytes:
+    Raises DocumentError for anything but folders and files: a link would lead us out, a pipe would hold us up.
+    """
     try:
-        values = json.loads(data)
-    except ValueError:  # damaged: hashed as it is
-        return data
-    values.pop("seconds", None)
-    return json.dumps(values, sort_keys=True).encode()
-
-
-def _contents(folder: Path) -> Iterator[tuple[str, str]]:
-    for name, path in _files(folder):
-        data = path.read_bytes()
-        if path.name == MANIFEST:
-            data = _without_seconds(data)
-        yield name, hashlib.sha256(data).hexdigest()
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder but the checksums and hidden ones, by its relative path, in a fixed order."""
-    for base, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(base) / file
-            if file != CHECKSUMS and not file.startswith("."):
-                yield str(path.relative_to(folder)), path
+        if folder.is_symlink():
+            raise NoFileError(folder)
+        return measured(folder)
+    except NoFileError as error:
+        raise DocumentError(
+            FailureCode.WORKER_CRASHED,
+            "The worker's result holds something else than files.",
+            remedy="take the document out: it may have taken over its worker.",
+        ) from error

@@ -11,6 +11,7 @@ import filecmp
 import hashlib
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 _PICTURES = "pictures"  # in an artifact
@@ -22,13 +23,19 @@ class SharedPictures:
     def __init__(self, root: Path) -> None:
         self._folder = root / "shared"
 
-    def share(self, artifact: Path) -> None:
-        """Let an artifact that is not published yet use the shared files instead of its own."""
+    def share(self, artifact: Path, hashes: Mapping[str, str]) -> None:
+        """Let an artifact that is not published yet use the shared files instead of its own.
+
+        hashes: the SHA-256 of each of its files, by its path in the artifact.
+        """
         known: dict[int, Path] = {}  # by inode: within a document equal pictures are one file already
         for own in _pictures_of(artifact):
+            name = f"{_PICTURES}/{own.name}"
+            if name not in hashes:  # a hidden file or a folder: a worker may have made it, and nobody reads it
+                continue
             inode = own.stat().st_ino
             if inode not in known:
-                known[inode] = self._shared(own)
+                known[inode] = self._shared(own, hashes[name])
             if not known[inode].exists():  # no hard links here, or another process has just removed it
                 continue
             with contextlib.suppress(OSError):  # too many links to one file: this one stays a copy
@@ -41,7 +48,7 @@ class SharedPictures:
             with contextlib.suppress(OSError):
                 found = own.stat()
                 if found.st_nlink > 1 and found.st_ino not in shared:
-                    shared[found.st_ino] = self._path(own)
+                    shared[found.st_ino] = self._path(_hash_of(own))
                 own.unlink()
         for file in shared.values():
             _remove_unused(file)
@@ -56,9 +63,9 @@ class SharedPictures:
         for file in self._folder.glob("*/*"):
             _remove_unused(file)
 
-    def _shared(self, own: Path) -> Path:
+    def _shared(self, own: Path, content_hash: str) -> Path:
         """The shared file with the content of a picture; it is missing where there are no hard links."""
-        shared = self._path(own)
+        shared = self._path(content_hash)
         with contextlib.suppress(OSError):
             shared.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -68,10 +75,13 @@ class SharedPictures:
                     _link_over(own, shared)
         return shared
 
-    def _path(self, picture: Path) -> Path:
-        with picture.open("rb") as content:
-            name = hashlib.file_digest(content, "sha256").hexdigest()
-        return self._folder / name[:2] / name
+    def _path(self, content_hash: str) -> Path:
+        return self._folder / content_hash[:2] / content_hash
+
+
+def _hash_of(picture: Path) -> str:
+    with picture.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _pictures_of(artifact: Path) -> list[Path]:

@@ -18,6 +18,17 @@ from aegis_dagster.errors import FailureCode
 from aegis_dagster.ports import Clock
 from aegis_dagster.process_identity import is_dead, new_owner
 from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, stage_states
+from aegis_dagster.stores.catalog.statements import (
+    FINISH,
+    HELD,
+    HELD_UNTIL_COMMIT,
+    RELEASE,
+    STATE_COLUMNS,
+    STATES,
+    STATES_TO_CLAIM,
+    SWEPT,
+    USING,
+)
 from aegis_dagster.stores.catalog.totals import StageTotals
 from aegis_dagster.stores.database import exclusive, object_in, read, write
 from aegis_dagster.stores.merging import merging
@@ -27,16 +38,6 @@ FACTS = "what a stage recorded about a document"
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
 STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
-# The columns of a state, in the order of `state_of`.
-STATE_COLUMNS = (
-    *("status", "fingerprint", "attempts", "error_code", "error_message", "error_remedy", "retryable"),
-    *("started_ms", "finished_ms", "facts"),
-)
-# Of one state; executed with the columns to be set.
-_FINISH = sa.update(stage_states).where(
-    stage_states.c.document_id == sa.bindparam("of"), stage_states.c.stage == sa.bindparam("at")
-)
-_USED = sa.select(stage_states.c.stage, stage_states.c.fingerprint)
 _REMOVED = "removed"  # fingerprint of a published stage while its data is removed; matches no document
 
 
@@ -67,7 +68,7 @@ class Catalog:
         outdated: list[tuple[Stage, str]] = []
         with exclusive(self.engine) as connection:
             for part in slices(wanted):
-                rows = self._claim_rows(connection, stage, part, lock=True)
+                rows = _rows(connection, STATES_TO_CLAIM, stage, part)
                 for document_id in part:
                     revision, fingerprint = wanted[document_id]
                     row = rows.get(document_id)
@@ -90,7 +91,7 @@ class Catalog:
         held: set[DocumentId] = set()
         with read(self.engine) as connection:
             for part in slices(ids):
-                rows = self._claim_rows(connection, stage, part, lock=False)
+                rows = _rows(connection, STATES, stage, part)
                 held.update(document_id for document_id, row in rows.items() if self._held(row))
         return held
 
@@ -107,32 +108,22 @@ class Catalog:
         """Record the outcomes of claimed documents: (fingerprint, outcome). For a lost lease nothing is recorded."""
         totals = StageTotals(stage)
         with write(self.engine) as connection:
-            held = self._held_now(
-                connection, stage, {name: planned for name, (planned, _) in outcomes.items()}, lock=True
-            )
+            planned = {document_id: fingerprint for document_id, (fingerprint, _) in outcomes.items()}
+            held = self._holds(connection, HELD_UNTIL_COMMIT, stage, planned)
             rows = []
             for document_id in sorted(held):
                 outcome = outcomes[document_id][1]
                 totals.add(outcome)
                 rows.append({"of": document_id, "at": stage, **_ended(outcome), "finished_ms": self._now_ms()})
             if rows:
-                connection.execute(_FINISH, rows)
+                connection.execute(FINISH, rows)
             totals.write(connection)
 
     def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
         """Release claimed documents without an outcome: the step stops, and a later run processes them."""
         with write(self.engine) as connection:
             for part in slices(ids):
-                connection.execute(
-                    sa.update(stage_states)
-                    .where(*self._mine(stage, part))
-                    .values(
-                        status=Status.PENDING,
-                        lease_owner=None,
-                        lease_expires_ms=None,
-                        attempts=stage_states.c.attempts - 1,
-                    )
-                )
+                connection.execute(RELEASE, {"ids": part, "at": stage, "owner": self._owner})
 
     def claim_deleted(self, *, limit: int) -> list[DocumentId]:
         """Claim deleted documents that no process works on, so that their data can be removed.
@@ -181,7 +172,7 @@ class Catalog:
     def still_held(self, stage: Stage, wanted: Mapping[DocumentId, str]) -> set[DocumentId]:
         """Which of these claims, by document and fingerprint, this owner still holds."""
         with read(self.engine) as connection:
-            return self._held_now(connection, stage, wanted, lock=False)
+            return self._holds(connection, HELD, stage, wanted)
 
     def garbage(self) -> list[tuple[Stage, str]]:
         """Artifacts that a document stopped using; `sweep` deletes those that no other document uses."""
@@ -194,54 +185,33 @@ class Catalog:
         This is one write transaction: a claim of the same fingerprint is either committed before, and the artifact
         stays, or begins after, and finds it gone.
         """
-        table, keys = artifact_garbage, [{"at": stage, "named": fingerprint} for stage, fingerprint in artifacts]
+        keys = [{"at": stage, "named": fingerprint} for stage, fingerprint in artifacts]
         with exclusive(self.engine) as connection:
             used = {
                 (Stage(row.stage), row.fingerprint)
                 for part in slices([fingerprint for _, fingerprint in artifacts])
-                for row in connection.execute(_USED.where(stage_states.c.fingerprint.in_(part)))
+                for row in connection.execute(USING, {"fingerprints": part})
             }
             unused = [artifact for artifact in artifacts if artifact not in used]
             for stage, fingerprint in unused:
                 delete(stage, fingerprint)
-            named = (table.c.stage == sa.bindparam("at"), table.c.fingerprint == sa.bindparam("named"))
-            connection.execute(sa.delete(table).where(*named), keys)
+            connection.execute(SWEPT, keys)
         return len(unused)
-
-    def _claim_rows(
-        self, connection: Connection, stage: Stage, ids: Sequence[DocumentId], *, lock: bool
-    ) -> dict[DocumentId, Row[Any]]:
-        """The documents with their states. lock: no other transaction removes a document before the end of this."""
-        join = documents.outerjoin(
-            stage_states, sa.and_(stage_states.c.document_id == documents.c.id, stage_states.c.stage == stage)
-        )
-        columns = [stage_states.c[name] for name in (*STATE_COLUMNS, "lease_owner", "lease_expires_ms")]
-        query = sa.select(documents.c.id, documents.c.revision, documents.c.deleted, *columns).select_from(join)
-        query = query.where(documents.c.id.in_(ids)).order_by(documents.c.id)
-        query = query.with_for_update(read=True, key_share=True, of=documents) if lock else query
-        return {row.id: row for row in connection.execute(query)}
 
     def _held(self, row: Row[Any]) -> bool:
         if row.lease_owner is None or row.lease_owner == self._owner:
             return False
         return bool(row.lease_expires_ms > self._now_ms()) and not is_dead(row.lease_owner)
 
-    def _mine(self, stage: Stage, ids: Sequence[DocumentId]) -> tuple[sa.ColumnElement[bool], ...]:
-        """Which states this owner holds."""
-        s = stage_states.c
-        return s.document_id.in_(ids), s.stage == stage, s.lease_owner == self._owner
-
-    def _held_now(
-        self, connection: Connection, stage: Stage, wanted: Mapping[DocumentId, str], *, lock: bool
+    def _holds(
+        self, connection: Connection, held: sa.Select[Any], stage: Stage, wanted: Mapping[DocumentId, str]
     ) -> set[DocumentId]:
-        """Which claims this owner holds. lock: until the end of the transaction, which writes."""
-        held: set[DocumentId] = set()
+        """Which of these claims, by document and fingerprint, this owner holds."""
+        found: set[DocumentId] = set()
         for part in slices(wanted):
-            query = sa.select(stage_states.c.document_id, stage_states.c.fingerprint).where(*self._mine(stage, part))
-            query = query.order_by(stage_states.c.document_id).with_for_update() if lock else query
-            rows = connection.execute(query)
-            held.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
-        return held
+            rows = connection.execute(held, {"ids": part, "at": stage, "owner": self._owner})
+            found.update(row.document_id for row in rows if wanted[row.document_id] == row.fingerprint)
+        return found
 
     def _take(self, connection: Connection, stage: Stage, claimed: Mapping[DocumentId, tuple[str, int]]) -> None:
         """Hold these documents for work under a fingerprint, at an attempt."""
@@ -266,6 +236,12 @@ class Catalog:
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
+
+
+def _rows(
+    connection: Connection, states: sa.Select[Any], stage: Stage, ids: Sequence[DocumentId]
+) -> dict[DocumentId, Row[Any]]:
+    return {row.id: row for row in connection.execute(states, {"ids": ids, "at": stage})}
 
 
 def discard(connection: Connection, artifacts: Iterable[tuple[Stage, str]]) -> None:

@@ -12,8 +12,9 @@ from aegis_dagster.domain.fingerprints import Identities, wanted_fingerprints
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import CUT_AT, UPSTREAM_FAILED, Document, Stage, Status
 from aegis_dagster.errors import FailureCode
-from aegis_dagster.stores.catalog.claims import STATE_COLUMNS, slices, state_of
+from aegis_dagster.stores.catalog.claims import slices, state_of
 from aegis_dagster.stores.catalog.schema import documents, stage_states
+from aegis_dagster.stores.catalog.statements import STATE_COLUMNS
 from aegis_dagster.stores.database import read
 
 _AT_ONCE = 1000  # rows per fetch; the rows of 100,000 documents are never in memory together
