@@ -59,3 +59,18 @@ def worker_environment(folder: Path) -> dict[str, str]:
         "ORT_DISABLE_TELEMETRY": "1",
         "PATH": "",  # docling looks for LibreOffice in it
     }
+
+
+def take_environment(environment: dict[str, str]) -> None:
+    """Make this the environment of this process, which was forked."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def template_environment() -> dict[str, str]:
+    """The environment of the process that workers are forked from: that of a worker, and no library starts a thread."""
+    return {
+        **worker_environment(Path("/nonexistent")),  # it writes nothing
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",  # that of the allocator in pyarrow, which pandas loads
+    }

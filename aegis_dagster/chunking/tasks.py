@@ -18,6 +18,16 @@ from aegis_dagster.domain.left_out import LeftOut, Piece, from_json
 from aegis_dagster.errors import DocumentError, FailureCode
 
 
+def load(options: dict[str, Any]) -> None:
+    """Load what every document needs, in the process from which workers are forked. `options`: those of the task."""
+    import aegis_dagster.chunking.documents
+    import aegis_dagster.chunking.hybrid  # noqa: F401
+    from aegis_dagster.chunking.languages import languages_of
+
+    load_tokenizer(Path(options["tokenizer"]))
+    languages_of(["The identifier of languages reads its model when it is first asked."])
+
+
 def chunk_task(payload: dict[str, Any]) -> dict[str, Any]:
     """Cut one parsed document into chunks.
 

@@ -224,11 +224,12 @@ def _run_jobs(
     from aegis_dagster.cli.dagster_runs import run_collection
     from aegis_dagster.defs.ingestion.config import IngestOptions, force_choice
 
-    for collection, patterns in work.items():
-        options = IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
-        failure = run_collection(project, collection, options, done)
-        if failure:
-            done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
+    with project.workers_kept():
+        for collection, patterns in work.items():
+            options = IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
+            failure = run_collection(project, collection, options, done)
+            if failure:
+                done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 
 
 def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:

@@ -6,10 +6,11 @@ The layers above (`defs/`, `cli/`, `pipeline/`) take what they need from here an
 import logging
 import shlex
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import Engine
 
@@ -52,6 +53,7 @@ from aegis_dagster.stores.evidence.store import EvidenceStore
 from aegis_dagster.stores.ledger.reports import LedgerReports
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.workers.pool import WorkerPool
+from aegis_dagster.workers.processes import template_kept
 
 logger = logging.getLogger(__name__)
 
@@ -269,6 +271,11 @@ class Project:
             closing.push_async_callback(pool.close)
             yield self._bench(self._tasks or pool, models, progress or Silent())
 
+    @staticmethod
+    def workers_kept() -> AbstractContextManager[None]:
+        """Within the block, what workers load is loaded once in this process, for each workbench of every project."""
+        return template_kept()
+
     def _pool(self) -> WorkerPool:
         parse = self.settings.parse
         return WorkerPool(
@@ -277,6 +284,7 @@ class Project:
             temporary=self.settings.home / "workers",
             writable=[self.artifacts.root / "staging"],
             office=self.office,
+            load={"chunk": self._chunk_payload},
         )
 
     def _ocr(self, pool: TaskRunner) -> OcrDescriber:
@@ -328,12 +336,17 @@ class Project:
                 "mail": asdict(self.settings.mail.limits),
                 "read_hidden": parse.read_hidden,
             },
-            chunk_payload={
-                "max_tokens": chunk.max_tokens,
-                "merge_peers": chunk.merge_peers,
-                "tokenizer": str(tokenizer_file(self.settings.model_cache)),
-            },
+            chunk_payload=self._chunk_payload,
         )
+
+    @property
+    def _chunk_payload(self) -> dict[str, Any]:
+        chunk = self.settings.chunk
+        return {
+            "max_tokens": chunk.max_tokens,
+            "merge_peers": chunk.merge_peers,
+            "tokenizer": str(tokenizer_file(self.settings.model_cache)),
+        }
 
 
 def open_to_others(home: Path) -> str:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import dagster as dg
 from pydantic import Field
@@ -76,6 +76,12 @@ class ProjectResource(_HomeResource):
     seconds_before_retry: float = Field(
         default=10.0, description="How long a step waits before it tries again when a service is broken."
     )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        """For all steps of a run that one process takes, workers load what they need once."""
+        with Project.workers_kept():
+            yield self
 
     def open(self) -> Project:
         """The project of these settings. Raises ConfigurationError."""

@@ -1,9 +1,10 @@
 """The worker process: runs one task at a time and answers on a pipe.
 
-Started as `python -m aegis_dagster.workers.child '{"memory_mb": ..., "writable": [...], "office": ...}'`; it confines
-itself before anything else, but for the process that starts LibreOffice, where that is installed. Requests and answers
-are JSON lines on the original stdin and stdout; whatever a library prints goes to stderr. When the parent is gone,
-stdin ends and the process exits at once, whatever it is doing.
+Forked by the template (`template.py`); where that cannot be, started as `python -m aegis_dagster.workers.child
+'{"memory_mb": ..., "writable": [...], "office": ...}'`. It confines itself before anything else, but for the process
+that starts LibreOffice, where that is installed. Requests and answers are JSON lines on the
+original stdin and stdout; whatever a library prints goes to stderr. When the parent is gone, stdin ends and the process
+exits at once, whatever it is doing.
 """
 
 import ctypes
@@ -11,23 +12,25 @@ import errno
 import importlib
 import json
 import os
-import queue
+import select
 import sys
 import tempfile
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NoReturn
 
 from aegis_dagster.errors import AegisError, DocumentError, FailureCode, ServiceError
 from aegis_dagster.office import Office, use
+from aegis_dagster.workers import kernel
 from aegis_dagster.workers.confinement import confine, end_group
 from aegis_dagster.workers.office_process import start as start_office
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not the document's fault
 _SAID = 4000  # characters of what a library said, for the log
 _M_MMAP_THRESHOLD = -3  # malloc.h
+_GROWN = 32 << 20  # bytes
 _READ = "check that the file is still there and readable; `aegis retry` tries again."
 
 TASKS = {
@@ -40,7 +43,11 @@ TASKS = {
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    given = json.loads(sys.argv[1])
+    work(json.loads(sys.argv[1]))
+
+
+def work(given: dict[str, Any]) -> NoReturn:
+    """Confine this process, which has one thread, as it is told; then answer requests until stdin ends."""
     if office := given.pop("office", None):
         # Before the walls: a worker starts no program, so the process that does is started now.
         installed = Office(office["program"], office["version"], frozenset(office["formats"]))
@@ -48,17 +55,19 @@ def main() -> None:
     confine(**given)
     # Each large block apart from the heap, where OCR leaves holes: 130 MB less at its highest, for more CPU seconds.
     _libc("mallopt", _M_MMAP_THRESHOLD, 1 << 20)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    requests, answers = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the output of a library must not get into the protocol
-    requests: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
-    while True:
-        request = json.loads(requests.get())
-        json.dump(answer(request), answers, ensure_ascii=True)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    trimmed = 0
+    for request in requests:
+        json.dump(answer(json.loads(request)), answers, ensure_ascii=True)
         answers.write("\n")
         answers.flush()
         # glibc keeps 200 MB after a scan, and a worker that seems too large is replaced.
-        _libc("malloc_trim", 0)
+        if kernel.resident_bytes(os.getpid()) > trimmed + _GROWN:
+            _libc("malloc_trim", 0)
+            trimmed = kernel.resident_bytes(os.getpid())
+    end_group()
 
 
 def _libc(function: str, *arguments: int) -> None:
@@ -68,9 +77,11 @@ def _libc(function: str, *arguments: int) -> None:
         getattr(libc, function)(*arguments)
 
 
-def _read(stream: IO[str], requests: "queue.Queue[str]") -> None:
-    for line in stream:
-        requests.put(line)
+def _end_with_parent() -> None:
+    """Wait until nobody can write to stdin any more, and end the process in the middle of its task."""
+    ends = select.poll()
+    ends.register(0, 0)  # no event but the end
+    ends.poll()
     end_group()
 
 

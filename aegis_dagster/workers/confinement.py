@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import NoReturn
 
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.workers import kernel
@@ -104,7 +105,7 @@ def walls_here() -> list[Wall]:
         raise ServiceError(f"A worker process cannot be started: {error}", remedy="free memory; try again.") from error
 
 
-def end_group() -> None:
+def end_group() -> NoReturn:
     """End this process and all that it has started."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.workers.confinement import Wall, walls_here
 from aegis_dagster.workers.pool import WorkerPool
 from aegis_dagster_tests.support.waiting import until
+from aegis_dagster_tests.support.worker_processes import templates, workers
 
 SECRETS = (
     "DASHSCOPE_API_KEY",
@@ -37,11 +38,6 @@ SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "GOOGLE_APPLICATION_CREDENTIALS",
 )
-
-
-def workers() -> list[psutil.Process]:
-    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in living if "aegis_dagster.workers.child" in child.cmdline()]
 
 
 async def working(pool: WorkerPool, folder: Path) -> tuple[psutil.Process, "asyncio.Task[dict[str, Any]]"]:
@@ -75,9 +71,8 @@ async def test_a_worker_has_no_secret_a_group_of_its_own_and_limits(
     worker, task = await working(made, tmp_path)
     (folder,) = (tmp_path / "workers").iterdir()
     try:
-        environment = worker.environ()
-        assert "the secret" not in environment.values()
-        assert (environment["HOME"], environment["TMPDIR"], environment["PATH"]) == (str(folder), str(folder), "")
+        for process in (worker, *templates()):
+            assert "the secret" not in process.environ().values()
         assert folder.stat().st_mode & 0o777 == 0o700
         assert os.getsid(worker.pid) == os.getpgid(worker.pid) == worker.pid
         await asyncio.to_thread(until, lambda: resource.prlimit(worker.pid, resource.RLIMIT_CORE) == (0, 0))
@@ -90,6 +85,35 @@ async def test_a_worker_has_no_secret_a_group_of_its_own_and_limits(
     with pytest.raises(ServiceError):
         await task
     assert list((tmp_path / "workers").iterdir()) == []
+
+
+SEES = """
+import json, os, tempfile
+with open(tempfile.gettempdir() + "/seen", "w") as file:
+    json.dump(dict(os.environ), file)
+raise ImportError
+"""
+
+
+async def test_what_a_worker_runs_sees_its_own_folder_and_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "PIL").mkdir()
+    (tmp_path / "PIL" / "__init__.py").write_text(SEES)
+    for name in SECRETS:
+        monkeypatch.setenv(name, "the secret")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    made = pool(tmp_path)
+    try:
+        with pytest.raises(DocumentError):
+            await made.run("picture_facts", {"paths": [str(tmp_path)]}, timeout_seconds=100)
+        (folder,) = (tmp_path / "workers").iterdir()
+        seen = json.loads((folder / "seen").read_text())
+        assert seen == worker_environment(folder)
+        assert (seen["HOME"], seen["TMPDIR"], seen["PATH"]) == (str(folder), str(folder), "")
+        assert (folder / "seen").stat().st_mode & 0o777 == 0o600
+    finally:
+        await made.close()
 
 
 def test_the_environment_of_a_worker_names_what_it_keeps_and_nothing_else(
@@ -215,7 +239,7 @@ def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> No
     )
     run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
     folder = tmp_path / "workers"
-    until(lambda: psutil.Process(run.pid).children())
+    until(lambda: workers(run.pid))
     run.kill()
     run.wait()
     (folder / "a file of somebody else").touch()
@@ -288,14 +312,18 @@ async def test_the_workers_of_a_project_write_to_its_home_only(tmp_path: Path, m
     home = tmp_path / "home"
     monkeypatch.setenv("AEGIS_HOME", str(home))
     monkeypatch.setenv("AEGIS_ROOT", str(tmp_path))
+    file = tmp_path / "a.txt"
+    file.write_text("Words.")
+    places = [home / "artifacts" / "staging" / "a", home / "artifacts" / "a", home / "workers" / "a", tmp_path / "a"]
+    written = []
     async with Project(load_settings()).workbench() as bench:
-        facts = await bench.tasks.run("picture_facts", {"paths": []}, timeout_seconds=100)
-        (worker,) = workers()
-        confinement = json.loads(worker.cmdline()[-1])
-        (folder,) = (home / "workers").iterdir()
-    assert facts == {"facts": []}
-    assert confinement["writable"] == [str(folder), str(home / "artifacts" / "staging")]
-    assert list((home / "workers").iterdir()) == []
+        for place in places:
+            place.mkdir(parents=True)
+            with suppress(DocumentError, ServiceError):
+                await bench.tasks.run("parse", {**parsing(file, place), "suffix": ".txt"}, timeout_seconds=100)
+        written = [place for place in places if any(place.iterdir())]
+    assert written == (places[:1] if Wall.FILES in walls_here() else places)
+    assert list((home / "workers").iterdir()) == [home / "workers" / "a"]
 
 
 PUTS_INTO_ITS_RESULT = """

@@ -16,6 +16,9 @@ import pytest
 
 from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.workers.pool import WorkerPool
+from aegis_dagster.workers.processes import template_kept
+from aegis_dagster_tests.support.worker_processes import templates
+from aegis_dagster_tests.support.worker_processes import workers as children
 
 
 @asynccontextmanager
@@ -49,9 +52,12 @@ def hanging(folder: Path) -> tuple[str, dict[str, Any]]:
     return "picture_facts", {"paths": [str(pipe)]}
 
 
-def children() -> list[psutil.Process]:
-    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in living if "aegis_dagster.workers.child" in child.cmdline()]
+def is_gone(process: psutil.Process) -> bool:
+    """Whether it has ended with all of its threads: the last one closes its line."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def failure_of(awaitable: Awaitable[object]) -> DocumentError:
@@ -164,6 +170,7 @@ async def test_a_worker_that_is_starting_ends_with_its_task_or_its_pool(how: str
         ended = (await asyncio.gather(asked, return_exceptions=True))[0]
         assert isinstance(ended, ServiceError if how == "closed" else asyncio.CancelledError)
         assert not children()
+    assert not templates()
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -174,9 +181,63 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         "asyncio.run(pool.run(*json.loads(sys.argv[1]), timeout_seconds=60))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, json.dumps(hanging(tmp_path))])
-    asyncio.run(until(lambda: psutil.Process(parent.pid).children()))
-    worker = psutil.Process(parent.pid).children()[0]
+    asyncio.run(until(lambda: children(parent.pid)))
+    started = [*children(parent.pid), *templates(parent.pid)]
     parent.kill()
     parent.wait()
-    worker.wait(timeout=20)
-    assert not worker.is_running()
+    assert len(started) == 2
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert left == []
+
+
+async def test_two_pools_of_a_run_fork_their_workers_from_one_process(tmp_path: Path) -> None:
+    found = []
+    with template_kept():
+        for _ in range(2):
+            async with pool(workers=2) as workers:
+                asked = [workers.run("parse", request(tmp_path), timeout_seconds=60) for _ in range(4)]
+                await asyncio.gather(*asked)
+                found.append((templates(), children()))
+            assert children() == []
+    assert [len(forked) for _, forked in found] == [2, 2]
+    assert found[0][0] == found[1][0] and len(found[0][0]) == 1
+    assert templates() == []
+
+
+async def test_a_template_that_is_lost_is_replaced_and_takes_its_workers_with_it(tmp_path: Path) -> None:
+    async with pool() as workers:
+        await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        (template,), (idle,) = templates(), children()
+        template.kill()
+        await until(lambda: is_gone(idle))
+        await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        assert templates() != [template] and len(templates()) == len(children()) == 1
+        doomed = asyncio.ensure_future(failure_of(workers.run(*hanging(tmp_path), timeout_seconds=60)))
+        await asyncio.sleep(0.5)
+        (template,), (busy,) = templates(), children()
+        template.kill()
+        assert (await doomed).code is FailureCode.WORKER_CRASHED
+        await until(lambda: is_gone(busy))
+        assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["characters"] > 0
+    assert templates() == children() == []
+
+
+async def test_a_worker_that_ended_while_nobody_asked_it_costs_no_document(tmp_path: Path) -> None:
+    async with pool() as workers:
+        await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        (idle,) = children()
+        idle.kill()
+        await until(lambda: is_gone(idle))
+        assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["characters"] > 0
+
+
+async def test_where_the_template_has_threads_each_worker_is_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import threading; threading.Timer(60, print).start()")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    async with pool(workers=2) as workers:
+        asked = [workers.run("parse", request(tmp_path), timeout_seconds=60) for _ in range(4)]
+        assert all(manifest["characters"] > 0 for manifest in await asyncio.gather(*asked))
+        assert templates() == [] and len(children()) == 2
+    assert children() == []

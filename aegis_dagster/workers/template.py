@@ -1,0 +1,117 @@
+"""The template process: it has loaded what tasks need, and forks a worker whenever it is told to.
+
+It never sees a document, has one thread, and ends with its parent. Requests come as JSON on a socket:
+
+- `{"fork": what the worker is given, "environment": {...}, "load": {task: options}}`, with the three descriptors of its
+  line, answers `{"pid": ...}`, or `{"pid": null}` where forking is not safe;
+- `{"end": pid, "seconds": ...}` waits so long for a worker, then kills it and what it started, and answers
+  `{"code": its exit code}`.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from aegis_dagster.environment import take_environment
+from aegis_dagster.workers import kernel
+from aegis_dagster.workers.child import TASKS, work
+
+MOST_BYTES = 128 * 1024  # of one request
+_POLL_SECONDS = 0.005
+
+
+def main() -> None:
+    """Fork and end workers until the parent is gone."""
+    line = socket.socket(fileno=int(sys.argv[1]))
+    workers: set[int] = set()
+    loaded: set[str] = set()
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(line, MOST_BYTES, 3)
+        if not data:
+            break
+        request = json.loads(data)
+        if "fork" in request:
+            _load(request["load"], loaded)
+            worker = _fork(line, request, descriptors) if _has_one_thread() else None
+            workers |= {worker} if worker is not None else set()
+            answer = {"pid": worker}
+        else:
+            workers.discard(request["end"])
+            answer = {"code": _end(request["end"], request["seconds"])}
+        for descriptor in descriptors:
+            os.close(descriptor)
+        line.send(json.dumps(answer).encode())
+    for worker in workers:
+        _end(worker, 0)
+
+
+def _load(wanted: dict[str, Any], loaded: set[str]) -> None:
+    """Load what tasks need, each once. What cannot be loaded fails again in the worker, which says why."""
+    missing = wanted.keys() - loaded
+    for task in missing:
+        with contextlib.suppress(Exception):
+            importlib.import_module(TASKS[task].partition(":")[0]).load(wanted[task])
+    loaded |= missing
+    if missing:
+        gc.collect()
+        gc.freeze()  # a collection would write to pages that the workers share
+
+
+def _has_one_thread() -> bool:
+    """A fork takes no other thread along, and what that one held stays locked."""
+    return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def _fork(line: socket.socket, request: dict[str, Any], descriptors: list[int]) -> int:
+    template = os.getpid()
+    worker = os.fork()
+    if worker:
+        return worker
+    try:
+        line.close()
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.setsid()  # a group of its own: what it starts is killed with it
+        with contextlib.suppress(OSError):
+            kernel.die_with_parent()
+        if os.getppid() == template:  # else it was killed before the kernel was told
+            take_environment(request["environment"])
+            tempfile.tempdir = None  # that of the template
+            work(request["fork"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _end(worker: int, seconds: float) -> int:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ended, status = os.waitpid(worker, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_POLL_SECONDS)
+    _kill(worker)
+    return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+
+
+def _kill(worker: int) -> None:
+    try:
+        os.killpg(worker, signal.SIGKILL)
+    except ProcessLookupError:  # it has not made its group yet
+        os.kill(worker, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
