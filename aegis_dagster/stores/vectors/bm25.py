@@ -53,12 +53,12 @@ def question_terms(text: str) -> SparseTerms:
 
 def _vector(weights: dict[str, float]) -> SparseTerms:
     """Terms by their numbers. Of two terms with the same number (1 in 4 billion) the larger weight is kept."""
-    numbered: dict[int, float] = {}
-    for term, weight in weights.items():
-        number = _number(term)
-        numbered[number] = max(weight, numbered.get(number, 0.0))
+    numbered = dict(zip(map(_number, weights), weights.values(), strict=True))
+    if len(numbered) < len(weights):
+        for term, weight in weights.items():
+            numbered[_number(term)] = max(weight, numbered[_number(term)])
     indices = sorted(numbered)
-    return SparseTerms(tuple(indices), tuple(numbered[index] for index in indices))
+    return SparseTerms(tuple(indices), tuple(map(numbered.__getitem__, indices)))
 
 
 @lru_cache(maxsize=1 << 16)

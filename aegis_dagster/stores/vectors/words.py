@@ -1,9 +1,10 @@
 """The terms of a text in any script, for BM25: a question and a passage that mean the same word give the same term."""
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import regex
 from py_rust_stemmers import SnowballStemmer
@@ -36,6 +37,8 @@ _WORD = rf"[[\w\p{{M}}]--[{_UNSPACED}]]"  # marks belong to words: vowels of Dev
 _TOKEN = regex.compile(
     rf"(?P<unspaced>[{_UNSPACED}][{_UNSPACED}\p{{M}}]*)|{_WORD}+(?:[.\-]{_WORD}+)*(?:\+\+|\#)?", regex.V1
 )
+# What _TOKEN finds in ASCII text, in a fifth of the time.
+_ASCII_TOKEN = re.compile(r"\w+(?:[.\-]\w+)*(?:\+\+|\#)?", re.ASCII)
 # The parts of a compound: words of one case, words that begin with a capital, numbers.
 _PARTS = regex.compile(r"\p{Lu}+(?!\p{Ll})|\p{Lu}?[[\p{L}\p{M}]--\p{Lu}]+|\d+", regex.V1)
 _DOTTED = regex.compile(r"\d+(?:[.\-]\d+)+")  # the number in `v2.10.3-rc1`
@@ -66,7 +69,7 @@ def question_words(text: str) -> list[str]:
 
     A compound counts both whole and in parts, so that `asyncio.run` is found by its full name and by either word.
     """
-    return list(_terms(_normalised(text)))
+    return _terms(_normalised(text))
 
 
 def passage_words(text: str) -> tuple[list[str], list[str]]:
@@ -76,18 +79,22 @@ def passage_words(text: str) -> tuple[list[str], list[str]]:
     `Kündigungsfristverlängerung`. English writes them apart, so its words have no such parts.
     """
     plain = _normalised(text)
-    terms = list(_terms(plain))
-    others = _IDEOGRAPH.findall(plain)
-    if sum(term in _ENGLISH_ONLY for term in terms) < _ENGLISH_SHARE * len(terms):
+    terms = _terms(plain)
+    others = [] if plain.isascii() else _IDEOGRAPH.findall(plain)
+    if sum(map(_ENGLISH_ONLY.__contains__, terms)) < _ENGLISH_SHARE * len(terms):
         others += [part for term in terms for part in _ends(term)]
     return terms, others
 
 
-def _terms(plain: str) -> Iterator[str]:
-    for token in _TOKEN.finditer(plain):
-        yield from _pairs(token[0]) if token["unspaced"] else _compound(token[0])
-    for number in _GROUPED.findall(plain):
-        yield number.replace(" ", "").casefold()
+def _terms(plain: str) -> list[str]:
+    tokens: Iterable[Iterable[str]]
+    if plain.isascii():
+        tokens = map(_compound, _ASCII_TOKEN.findall(plain))
+    else:
+        found = _TOKEN.finditer(plain)
+        tokens = (_pairs(token[0]) if token["unspaced"] else _compound(token[0]) for token in found)
+    numbers = [number.replace(" ", "").casefold() for number in _GROUPED.findall(plain)]
+    return [*chain.from_iterable(tokens), *numbers]
 
 
 def _normalised(text: str) -> str:
@@ -103,7 +110,7 @@ def _normalised(text: str) -> str:
     return plain
 
 
-def _pairs(run: str) -> Iterator[str]:
+def _pairs(run: str) -> Iterable[str]:
     return map("".join, pairwise(run)) if len(run) > 1 else iter(run)
 
 

@@ -150,6 +150,20 @@ def test_what_only_helps_to_find_a_word_makes_no_passage_longer() -> None:
     assert weight_of("pump", "pump of the and in or to be") == weight_of("pump", "pump")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C++, C# and f#_# meet a.b-c.d, a..b, -x- and __init__.",
+        "pep-0484 v2.10.3-rc1 HTTPServer camelCase 0x1F 1_000 x+++ ##",
+        "GB29 NWBK 6016 1331 9268 19; 030 1234 5678; 1 000 000",
+        "".join(map(chr, range(128))),
+    ],
+)
+def test_plain_text_has_the_same_terms_beside_other_letters(text: str) -> None:
+    beside = question_terms("é").indices
+    assert set(question_terms(f"{text} é").indices) == set(question_terms(text).indices) | set(beside)
+
+
 def test_an_endless_word_costs_no_more_than_its_length() -> None:
     assert len(passage_terms("ж" * 100_000).indices) == 1
     assert len(passage_terms("a\u0301" * 50_000).indices) == 1
