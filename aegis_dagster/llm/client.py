@@ -13,7 +13,7 @@ from aegis_dagster.domain.llm import LLMTask
 from aegis_dagster.llm.answer import Answer
 from aegis_dagster.llm.answer_bodies import read_response
 from aegis_dagster.llm.error_mapping import broken
-from aegis_dagster.llm.litellm_chat import chat, hooks, litellm_is_loaded, load_litellm
+from aegis_dagster.llm.litellm_chat import chat, litellm_is_loaded, load_litellm, post
 from aegis_dagster.llm.provider_words import fit_to_tell
 from aegis_dagster.llm.providers import Model, Provider
 from aegis_dagster.llm.retry_policy import CallFailed, ErrorType
@@ -103,7 +103,6 @@ def new_connection(connect_seconds: float, *, direct: bool = False) -> "httpx.As
         verify=_tls(),
         timeout=limits,
         limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS),
-        event_hooks=hooks(limits),
         trust_env=not direct,
     )
 
@@ -124,9 +123,7 @@ async def _embedding(
     connection: "httpx.AsyncClient", provider: Provider, model: Model, task: LLMTask
 ) -> "httpx.Response":
     # Not through litellm: it takes seconds to import and makes an object of every number, only to discard it.
-    url = f"{provider.base_url.rstrip('/')}/embeddings"
-    key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
-    return await connection.post(url, headers=key, json=embedding_body(model, task))
+    return await post(connection, provider, "embeddings", embedding_body(model, task))
 
 
 def chat_body(provider: Provider, model: Model, task: LLMTask) -> dict[str, Any]:
@@ -152,8 +149,8 @@ def embedding_body(model: Model, task: LLMTask) -> dict[str, Any]:
     `dimensions` is sent only if the model's parameters contain {"send_dimensions": True}: many models reject it.
     """
     wanted = (task.dimensions or model.dimensions) if model.parameters.get(SEND_DIMENSIONS) else None
-    body = {"dimensions": wanted, **_own(model)}
-    given = {"model": model.name, "input": list(task.texts), "encoding_format": "float"}
+    body = {"dimensions": wanted, "encoding_format": "float", **_own(model)}  # both encodings are read
+    given = {"model": model.name, "input": list(task.texts)}
     return {**{name: value for name, value in body.items() if value is not None}, **given}
 
 

@@ -1,12 +1,17 @@
-"""A chat through litellm, without its logging and retries; the provider's response is returned unchanged."""
+"""A chat through litellm, without its logging and retries; the request is sent by us and read as it came.
+
+litellm takes the place of its client (`client=`) from its caller. Ours sends what litellm gives it over the connection
+of the call, and hands an empty answer back: openai's own client types each request and answer for more CPU than all
+the rest of the call, and what it makes of an answer nobody reads.
+"""
 
 import importlib
 import logging
 import warnings
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.llm.providers import Provider
@@ -18,64 +23,76 @@ if TYPE_CHECKING:
 _SILENT = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _NO_DEBUG = ("openai", "httpx", "httpcore")
 
-# Set around each chat. The hook runs in the caller's context, so concurrent chats do not mix.
-_came: ContextVar["list[httpx.Response]"] = ContextVar("aegis_llm_came")
-
 
 async def chat(
     connection: "httpx.AsyncClient", provider: Provider, model: str, body: Mapping[str, Any]
 ) -> "httpx.Response":
-    """The provider's response, also an error response. Raises httpx's exceptions; CallFailed if litellm itself refuses.
-
-    connection: a client made with `hooks`.
-    """
-    import openai
-
-    litellm, key = load_litellm(), provider.api_key or "none"
+    """The provider's response, also an error response. Raises httpx's exceptions; CallFailed if litellm refuses."""
+    litellm = load_litellm()
     given = {name: value for name, value in body.items() if name != "messages"}
-    came: list[httpx.Response] = []
-    token = _came.set(came)
+    client = _Client(connection, provider)
     try:
         # `custom_openai` is the same API and code as `openai`, without the rules for the names of OpenAI's models.
         # Everything but the messages goes into `extra_body`, which is sent unchanged: litellm rejects some arguments
-        # by a model's name, whoever serves the model.
-        await litellm.acompletion(
+        # by a model's name, whoever serves the model. `acompletion=True` gives the coroutine that `litellm.acompletion`
+        # makes in a thread, and awaits between work of its caches, callbacks and budgets.
+        await litellm.completion(
+            acompletion=True,
             model=f"custom_openai/{model}",
             messages=body["messages"],
             extra_body=given,
             api_base=provider.base_url,
-            api_key=key,
-            client=openai.AsyncOpenAI(base_url=provider.base_url, api_key=key, http_client=connection, max_retries=0),
+            api_key=provider.api_key or "none",
+            client=client,
             num_retries=0,
             max_retries=0,
             litellm_logging_obj=_no_log(model),
         )
-    except Exception as error:  # whatever litellm makes of an answer: we read it as it came
-        if not came:
-            raise (_cause(error) if isinstance(error, openai.OpenAIError) else error) from None
-    finally:
-        _came.reset(token)
-    return came[0]
+    except Exception as error:
+        if client.came is None:
+            what = f"litellm refused the request ({type(error).__name__})."
+            raise CallFailed(ErrorType.BAD_REQUEST, what) from None
+    if client.came is None:
+        raise CallFailed(ErrorType.BAD_REQUEST, "litellm did not send the request.")
+    if isinstance(client.came, Exception):
+        raise client.came
+    return client.came
 
 
-def hooks(limits: "httpx.Timeout") -> dict[str, list[Any]]:
-    """Hooks for the connections: they undo what litellm adds to a request, and keep the response as received.
+async def post(
+    connection: "httpx.AsyncClient", provider: Provider, path: str, body: Mapping[str, Any]
+) -> "httpx.Response":
+    """The provider's response to a request of ours."""
+    key = {"Authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
+    return await connection.post(f"{provider.base_url.rstrip('/')}/{path}", headers=key, json=body)
 
-    limits: our timeouts, instead of litellm's.
-    """
 
-    async def of_request(request: "httpx.Request") -> None:
-        request.extensions["timeout"] = limits.as_dict()
-        for name in ("OpenAI-Organization", "OpenAI-Project"):  # from the environment, for any provider
-            request.headers.pop(name, None)
+class _Client:
+    """What litellm uses of openai's client, for one call."""
 
-    async def of_response(response: "httpx.Response") -> None:
-        came = _came.get(None)
-        if came is not None:
-            await response.aread()
-            came.append(response)
+    def __init__(self, connection: "httpx.AsyncClient", provider: Provider) -> None:
+        self.came: httpx.Response | Exception | None = None
+        self.api_key = ""  # these two are for litellm's log
+        self._base_url = SimpleNamespace(_uri_reference="")
+        self.chat = SimpleNamespace(completions=SimpleNamespace(with_raw_response=self))
+        self._connection = connection
+        self._provider = provider
 
-    return {"request": [of_request], "response": [of_response]}
+    async def create(
+        self, *, model: str, messages: list[Any], extra_body: Mapping[str, Any], **_: object
+    ) -> SimpleNamespace:
+        """Send the request. An error is kept, too: litellm would make another one of it."""
+        body = {"model": model, "messages": messages, **extra_body}
+        try:
+            self.came = await post(self._connection, self._provider, "chat/completions", body)
+        except Exception as error:
+            self.came = error
+        return SimpleNamespace(headers={}, parse=lambda: SimpleNamespace(model_dump=_no_answer))
+
+
+def _no_answer() -> dict[str, Any]:
+    message = {"role": "assistant", "content": ""}
+    return {"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
 
 
 def litellm_is_loaded() -> bool:
@@ -132,17 +149,3 @@ def _silence() -> None:
         logger.propagate = False
     for name in _NO_DEBUG:  # these log whole requests at DEBUG
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _cause(error: Exception) -> Exception:
-    """The original error: litellm reports any connection failure as a 500 that wraps httpx's exception."""
-    import httpx
-    import openai
-
-    within: BaseException | None = error
-    while within is not None:
-        if isinstance(within, httpx.HTTPError | httpx.InvalidURL):
-            return within
-        within = within.__cause__ or within.__context__
-    kind = ErrorType.BAD_REQUEST if isinstance(error, openai.BadRequestError) else ErrorType.BAD_RESPONSE
-    return CallFailed(kind, f"litellm refused the request ({type(error).__name__}).")

@@ -144,6 +144,14 @@ async def test_texts_come_back_as_vectors_in_their_order(wire: Wire, server: LLM
     assert record.body == {"model": "scripted", "input": ["b b", "a", "c c c"], "encoding_format": "float"}
 
 
+async def test_a_model_may_be_asked_for_vectors_as_base64(wire: Wire, server: LLMServer) -> None:
+    model = Model("scripted", frozenset(), dimensions=8, parameters={"encoding_format": "base64"})
+    answer = await wire.call(provider(server), model, EMBEDDING)
+    expected = [vector(text, 8) for text in EMBEDDING.texts]
+    assert [pytest.approx(each, abs=1e-7) for each in expected] == list(answer.vectors)
+    assert server.records()[0].body["encoding_format"] == "base64"
+
+
 async def test_dimensions_are_sent_to_models_that_take_them(wire: Wire, server: LLMServer) -> None:
     model = Model("scripted", frozenset(), dimensions=32, parameters={"send_dimensions": True})
     answer = await wire.call(provider(server), model, EMBEDDING)
