@@ -7,7 +7,7 @@ items, and neighbours under the same headings are joined while they fit. Of ever
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from aegis_dagster.chunking.passages import Passage, embedded_text
+from aegis_dagster.chunking.passages import Passage
 from aegis_dagster.chunking.splitting import TextSplitter
 from aegis_dagster.chunking.tokens import TokenCounter
 
@@ -108,6 +108,10 @@ class _Rules:
             items = [item for part in run for item in part.items]
             return Part("\n".join(part.text for part in run), run[0].headings, items)
 
+        def cost_of(start: int, end: int) -> int:
+            run = parts[start:end]
+            return self._counter.cost_of_lines([*run[0].headings, *(part.text for part in run)])
+
         start = 0
         while start < len(parts):
             first = parts[start]
@@ -116,19 +120,19 @@ class _Rules:
             while end < len(parts) and parts[end].headings == first.headings:
                 estimate += costs[end] + self._line_break
                 if estimate + above > self._max:
-                    cost = self._cost(joined(start, end + 1))
+                    cost = cost_of(start, end + 1)
                     if cost > self._max:
                         break
                     estimate = cost - above
                 end += 1
-            while end > start + 1 and not self._fits(joined(start, end)):
+            while end > start + 1 and cost_of(start, end) > self._max:
                 end -= 1
             yield joined(start, end) if end > start + 1 else first
             start = end
 
     def _cost(self, part: Part) -> int:
         """The tokens of the part below its headings."""
-        return self._counter.cost(embedded_text(part.headings, part.text))
+        return self._counter.cost_of_lines([*part.headings, part.text])
 
     def _fits(self, part: Part) -> bool:
         return self._cost(part) <= self._max

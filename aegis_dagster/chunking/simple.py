@@ -15,6 +15,7 @@ from aegis_dagster.domain.left_out import Piece
 
 _OF_DOCUMENT = {"schema_name", "version", "name", "origin", "furniture", "body", "groups", "texts"}
 _OF_NODE = {"self_ref", "parent", "children", "content_layer", "label"}
+_OF_GROUP = _OF_NODE | {"name"}
 _OF_TEXT = _OF_NODE | {"orig", "text", "formatting", "hyperlink"}
 _OF_LABEL = {
     "title": _OF_TEXT,
@@ -26,6 +27,7 @@ _OF_LABEL = {
 }
 _GROUPS = {"list": "list", "inline": "inline"} | dict.fromkeys(("unspecified", "chapter", "section", "sheet"), "group")
 _LAYERS = {"body": True, "notes": True, "furniture": False, "background": False, "invisible": False}
+_NOTHING: tuple[Any, ...] = (None, [], {}, "")
 _DEEPEST = 30  # what is nested deeper is left to docling_core, which refuses it at some depth
 
 
@@ -96,7 +98,7 @@ def _nodes(values: Mapping[str, Any]) -> dict[str, Node] | None:
     nodes = {name: Node(name, "group", shown=True) for name in ("#/body", "#/furniture")}
     for number, entry in enumerate(values["groups"]):
         kind = _GROUPS.get(entry["label"])
-        if kind is None or not _holds_only(entry, _OF_NODE | {"name"}):
+        if kind is None or not _holds_only(entry, _OF_GROUP):
             return None
         pointer = f"#/groups/{number}"
         nodes[pointer] = Node(pointer, kind, _LAYERS[entry["content_layer"]])
@@ -149,7 +151,7 @@ def _connect(nodes: Mapping[str, Node], values: Mapping[str, Any]) -> bool:
 
 def _holds_only(entry: Mapping[str, Any], names: set[str]) -> bool:
     """Whether nothing but these fields says anything."""
-    return entry.keys() <= names or {name for name, value in entry.items() if value or value == 0} <= names
+    return all(entry[name] in _NOTHING for name in entry.keys() - names)
 
 
 def _depth(node: Node) -> int:

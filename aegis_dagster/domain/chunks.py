@@ -34,7 +34,16 @@ class Chunk:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in field order."""
-        return asdict(self)
+        return {
+            "ordinal": self.ordinal,
+            "text": self.text,
+            "embedded_text": self.embedded_text,
+            "headings": self.headings,
+            "pages": self.pages,
+            "boxes": [asdict(box) for box in self.boxes],
+            "pictures": self.pictures,
+            "token_count": self.token_count,
+        }
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Chunk":
