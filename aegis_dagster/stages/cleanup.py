@@ -6,8 +6,8 @@ from aegis_dagster.domain.stages import Stage
 from aegis_dagster.ports import Artifacts, Catalog, DocumentList
 from aegis_dagster.stages.context import Workbench
 
-_REMOVED_AT_ONCE = 200  # documents; one transaction over thousands would block other writers for too long
-_SWEPT_AT_ONCE = 200  # artifacts, likewise
+_REMOVED_AT_ONCE = 1000  # documents: the vector store is opened for each thousand
+_AT_ONCE = 200  # documents or artifacts; one transaction over thousands would block other writers for too long
 
 
 async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
@@ -24,8 +24,10 @@ async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
     while gone := bench.catalog.claim_deleted(limit=_REMOVED_AT_ONCE):
         try:
             await asyncio.to_thread(bench.vectors.delete_documents, gone)
-            await asyncio.to_thread(bench.evidence.delete_documents, gone)
-            documents.forget(gone)
+            for start in range(0, len(gone), _AT_ONCE):
+                part = gone[start : start + _AT_ONCE]
+                await asyncio.to_thread(bench.evidence.delete_documents, part)
+                documents.forget(part)
         finally:  # for documents that came back meanwhile, or all of them if a store is broken
             for stage in (Stage.EMBED, Stage.GRAPH):
                 bench.catalog.release(stage, gone)
@@ -36,7 +38,7 @@ async def tidy_up(documents: DocumentList, bench: Workbench) -> int:
 def sweep_artifacts(catalog: Catalog, artifacts: Artifacts, only: Stage | None = None) -> int:
     """Delete the artifacts (of one stage) that no document uses any more. Returns how many."""
     garbage = [artifact for artifact in catalog.garbage() if only in (None, artifact[0])]
-    parts = [garbage[start : start + _SWEPT_AT_ONCE] for start in range(0, len(garbage), _SWEPT_AT_ONCE)]
+    parts = [garbage[start : start + _AT_ONCE] for start in range(0, len(garbage), _AT_ONCE)]
     swept = 0
     for part in parts:
         swept += catalog.sweep(part, artifacts.withdraw)

@@ -63,6 +63,7 @@ class StageOptions:
     chunk_timeout_seconds: float
     min_coverage: float
     embed_window_chunks: int  # chunks held in memory as one batch, and sorted by length to embed them
+    planned_at_once: int = 5000  # documents whose states are in memory: those of 100,000 are half a gigabyte
     graph_batch_documents: int = 32
     calls_at_once: int = 8  # concurrent model calls; the gateway limits each provider further
     min_side_pixels: int = 48

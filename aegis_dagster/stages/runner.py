@@ -123,13 +123,19 @@ async def _run(
     first = True
     async with _leases_renewed(bench):
         while remaining:
-            todo, blocked = _plan(stage, remaining, bench, force)
-            if first:
-                report.blocked = blocked
-                report.up_to_date = len(documents) - len(todo) - blocked
-                bench.progress.start(stage, len(todo))
-                first = False
-            missed = set(await pass_over(todo, report)) if todo else set()
+            missed: set[DocumentId] = set()
+            for start in range(0, len(remaining), bench.options.planned_at_once):
+                part = remaining[start : start + bench.options.planned_at_once]
+                todo, blocked = _plan(stage, part, bench, force)
+                if first:
+                    report.blocked += blocked
+                    report.up_to_date += len(part) - len(todo) - blocked
+                    if start == 0:  # those of later parts that need nothing count as they are found
+                        bench.progress.start(stage, len(todo) + len(documents) - len(part))
+                    else:
+                        bench.progress.advance(stage, len(part) - len(todo))
+                missed.update(await pass_over(todo, report) if todo else ())
+            first = False
             # Not claimed: another process holds it (wait, then check again) or has just released it (check again), or
             # it changed (the next listing handles it).
             held = bench.catalog.held_by_others(stage, missed)
