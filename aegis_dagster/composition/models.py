@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
@@ -21,6 +22,7 @@ from aegis_dagster.extraction.by_model import ModelExtractor
 from aegis_dagster.extraction.statistical import StatisticalExtractor
 from aegis_dagster.llm.client import Wire
 from aegis_dagster.llm.gateway import Gateway, GatewayOptions
+from aegis_dagster.llm.litellm_chat import begin_loading
 from aegis_dagster.llm.price_slips import REMEDY, slips
 from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, tier
 from aegis_dagster.llm.prices import PriceList
@@ -120,6 +122,12 @@ class Models:
         return ModelExtractor(
             self.gateway, classification=classification, quality=graph.quality, max_tokens=graph.max_answer_tokens
         )
+
+    def expect_chats(self, collection: str) -> None:
+        """Begin to load what a chat needs, which takes seconds, if a model will read the collection's documents."""
+        with suppress(ConfigurationError):  # the graph stage raises it
+            if self._settings.policy(collection).graph and isinstance(self.extractor(collection), ModelExtractor):
+                begin_loading()
 
     @cached_property
     def embedding_shape(self) -> tuple[str, int]:

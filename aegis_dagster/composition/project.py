@@ -304,6 +304,7 @@ class Project:
             switch_vectors=self.switch_vectors,
             evidence=self.evidence,
             extractor=cache(models.extractor),
+            expect_chats=cache(models.expect_chats),
             embedding_cache=EmbeddingCache(self.engine),
             picture_cache=PictureCache(self.engine),
             extraction_cache=ExtractionCache(self.engine),

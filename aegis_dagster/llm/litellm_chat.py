@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,12 @@ def _no_answer() -> dict[str, Any]:
 def litellm_is_loaded() -> bool:
     """Whether a chat can be sent without importing litellm first."""
     return bool(load_litellm.cache_info().currsize)
+
+
+@cache
+def begin_loading() -> None:
+    """Import litellm in a thread, while other work goes on."""
+    Thread(target=load_litellm, name="litellm", daemon=True).start()
 
 
 @cache

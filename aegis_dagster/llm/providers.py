@@ -20,7 +20,7 @@ class Model:
     picture_tokens: int = PICTURE_TOKENS  # most input tokens for one picture
     max_input_tokens: int | None = None  # known input limit; None: unknown
     dimensions: int | None = None  # of an embedding; sent if the model supports several
-    texts_per_call: int = 10  # of an embedding
+    texts_per_call: int = 32  # of an embedding
     parameters: Mapping[str, Any] = field(default_factory=dict)  # sent with requests, e.g. {"enable_thinking": False}
 
 

@@ -25,7 +25,9 @@ class ModelSettings(Section):
     )
     max_input_tokens: int | None = Field(default=None, ge=1, description="Longer texts are cut off before embedding.")
     dimensions: int | None = Field(default=None, ge=1, description="Length of its vectors; embedding models need it.")
-    texts_per_call: int = Field(default=10, ge=1, description="Texts per embedding call.")
+    texts_per_call: int = Field(
+        default=32, ge=1, description="Texts per embedding call; if a provider refuses so many, half of them."
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
         description="Parameters added to every call, e.g. `{enable_thinking: false}`; `{temperature: null}` removes one.",
@@ -142,8 +144,8 @@ DEFAULT_PROVIDERS: dict[str, dict[str, Any]] = {
         "models": {
             "qwen2.5vl:7b": _model(TaskType.IMAGE_DESCRIPTION),
             "qwen3:8b": _model(*_TEXT, parameters={"reasoning_effort": "none"}),
-            "nomic-embed-text": _model(TaskType.EMBEDDING, dimensions=768, max_input_tokens=2048, texts_per_call=32),
-            "bge-m3": _model(TaskType.EMBEDDING, dimensions=1024, max_input_tokens=8192, texts_per_call=32),
+            "nomic-embed-text": _model(TaskType.EMBEDDING, dimensions=768, max_input_tokens=2048),
+            "bge-m3": _model(TaskType.EMBEDDING, dimensions=1024, max_input_tokens=8192),
         },
     },
     "dashscope": {
@@ -155,7 +157,7 @@ DEFAULT_PROVIDERS: dict[str, dict[str, Any]] = {
             "qwen3-vl-plus": _model(TaskType.IMAGE_DESCRIPTION, quality=Quality.HIGH, parameters=_NO_THINKING),
             "qwen-flash": _model(*_TEXT, parameters=_NO_THINKING),
             "qwen-plus": _model(*_TEXT, quality=Quality.HIGH, parameters=_NO_THINKING),
-            "text-embedding-v4": _model(TaskType.EMBEDDING, dimensions=1024, max_input_tokens=8192),
+            "text-embedding-v4": _model(TaskType.EMBEDDING, dimensions=1024, max_input_tokens=8192, texts_per_call=10),
         },
     },
     "openai": {

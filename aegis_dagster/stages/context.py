@@ -88,6 +88,7 @@ class Workbench:
     switch_vectors: Callable[[], bool]  # makes readers use a new model's vectors once every document has them
     evidence: EvidenceStore
     extractor: Callable[[CollectionName], EvidenceExtractor]
+    expect_chats: Callable[[CollectionName], None]  # a new document: a model that reads it is made ready meanwhile
     embedding_cache: EmbeddingCache
     picture_cache: PictureCache
     extraction_cache: ExtractionCache

@@ -26,6 +26,7 @@ class Embedding:
         self._report = report
         self.vectors: dict[str, Vectors] = {}
         self.refused: dict[str, DocumentError] = {}  # texts that the model rejects, by hash
+        self._most = bench.embedder.texts_per_call  # in one call; fewer once the model has rejected as many
         self._label = CHUNKS
         self.waits: Deferred | None = None  # if set, texts with neither vector nor error must wait
 
@@ -56,8 +57,11 @@ class Embedding:
             bench.progress.finish(self._label)
 
     async def _part(self, texts: Mapping[str, str], asked_for: AskedFor) -> None:
-        """One call. If the model rejects it, the texts are sent one by one, and only the rejected ones fail."""
+        """One call. If the model rejects it, each half is sent, and so on; only the rejected texts fail."""
         if isinstance(self.waits, BudgetExhausted):  # the next texts would be refused as well
+            return
+        if len(texts) > self._most:
+            await self._halves(texts, asked_for)
             return
         try:
             rows = await self._bench.embedder.embed(list(texts.values()), asked_for)
@@ -80,8 +84,14 @@ class Embedding:
             self.refused.update(dict.fromkeys(texts, error))
             self._report.work["chunks_refused"] += 1
         else:
-            for key, text in texts.items():
-                await self._part({key: text}, asked_for)
+            await self._halves(texts, asked_for)
+            if all(key in self.vectors for key in texts):  # there were only too many of them
+                self._most = min(self._most, (len(texts) + 1) // 2)
+
+    async def _halves(self, texts: Mapping[str, str], asked_for: AskedFor) -> None:
+        keys, half = list(texts), len(texts) // 2
+        for part in (keys[:half], keys[half:]):
+            await self._part({key: texts[key] for key in part}, asked_for)
 
 
 async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force: bool = False) -> StageReport:

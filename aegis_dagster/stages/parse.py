@@ -25,6 +25,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
 async def _parse(work: Work, bench: Workbench) -> None:
     document = work.document
+    bench.expect_chats(document.collection)
     with ExitStack() as until_parsed:
         path = await asyncio.to_thread(until_parsed.enter_context, bench.source(document))  # may download
         folder = until_parsed.enter_context(

@@ -9,6 +9,7 @@ from aegis_dagster_tests.support.projects import make_project
 
 PRICE = {"input": "1", "output": "2"}
 SEEING, READING, EMBEDDING = "sees", "reads", "embeds"
+TEXTS_PER_CALL = 10  # of the embedding model
 
 
 def llm_settings(server: LLMServer, *, limit_usd: str = "100", **section: Any) -> dict[str, Any]:
@@ -16,7 +17,12 @@ def llm_settings(server: LLMServer, *, limit_usd: str = "100", **section: Any) -
     models = {
         SEEING: {"tasks": ["image_description"]},
         READING: {"tasks": ["entity_extraction", "summary"]},
-        EMBEDDING: {"tasks": ["embedding"], "dimensions": 8, "max_input_tokens": 512},
+        EMBEDDING: {
+            "tasks": ["embedding"],
+            "dimensions": 8,
+            "max_input_tokens": 512,
+            "texts_per_call": TEXTS_PER_CALL,
+        },
     }
     return {
         "tiers": ["openai"],
