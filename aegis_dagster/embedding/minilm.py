@@ -36,7 +36,7 @@ class MiniLmEmbedder:
     dimensions: int = DIMENSIONS
     max_tokens: int = MAX_TOKENS
     texts_per_call: int = 128
-    calls_at_once: int = 1  # one call uses all cores
+    calls_at_once: int = 2  # their inferences share the cores: none waits for the last one of a call
 
     def __init__(self, model_dir: Path, *, batch_size: int, threads: int) -> None:
         """`model_dir`: from `ensure_model`. `batch_size`: texts per inference.
@@ -46,7 +46,7 @@ class MiniLmEmbedder:
         """
         self._model_dir = model_dir
         self._batch_size = batch_size
-        self._threads = threads or os.cpu_count() or 1
+        self._side_by_side = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="inference")
         self._opening = Lock()
         self._loaded: _Loaded | None = None
 
@@ -72,10 +72,9 @@ class MiniLmEmbedder:
         # memory reaches its peak at once.
         order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
         batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        with ThreadPoolExecutor(min(self._threads, len(batches))) as side_by_side:
-            runs = side_by_side.map(lambda batch: _run(loaded.session, [tokens[index] for index in batch]), batches)
-            for batch, rows in zip(batches, runs, strict=True):
-                vectors[batch] = rows
+        runs = self._side_by_side.map(lambda batch: _run(loaded.session, [tokens[index] for index in batch]), batches)
+        for batch, rows in zip(batches, runs, strict=True):
+            vectors[batch] = rows
         return vectors
 
     def _open(self) -> _Loaded:
