@@ -14,7 +14,7 @@ from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
 from aegis_dagster.defs.visible_logs import guard_logs
-from aegis_dagster.environment import keep_files_private
+from aegis_dagster.environment import collect_garbage_rarely, keep_files_private
 
 
 def build_definitions(
@@ -45,6 +45,7 @@ def build_definitions(
     )
 
 
+collect_garbage_rarely()
 keep_files_private()  # in the processes of Dagster that load this: code location, runs, steps
 guard_logs()
 defs = build_definitions()

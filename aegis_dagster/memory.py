@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import psutil
-
 from aegis_dagster.errors import ServiceError
 
 
 def free_memory_mb() -> float:
     """MiB that new work could use without swapping."""
+    import psutil
+
     return float(psutil.virtual_memory().available) / 2**20
 
 
@@ -79,6 +79,8 @@ def _sample(peaks: Peaks, ended: threading.Event) -> None:
 
 def _resident_bytes() -> dict[int, int]:
     """Resident memory by process id. A process that ends meanwhile is left out."""
+    import psutil
+
     own = psutil.Process()
     found: dict[int, int] = {}
     processes = [own]

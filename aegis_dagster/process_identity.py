@@ -14,8 +14,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 _OWNER = re.compile(r"(?P<host>[^|]+)\|(?P<pid>[1-9]\d{0,8})\|(?P<began>[0-9a-f-]{36}:\d+|\d+\.\d\d)\|[^|]+")
 _IN_PATHS = "~"  # LibreOffice takes a `|` in a path for the end of it
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: a new id after each boot
@@ -33,6 +31,8 @@ def owner_seen(pid: int, seen: float) -> str | None:
 
     seen: seconds since 1970-01-01 UTC. A process that started later has reused the id.
     """
+    import psutil
+
     try:
         began = None if psutil.Process(pid).create_time() > seen + 1 else _began(pid)
     except psutil.NoSuchProcess:
@@ -91,6 +91,8 @@ def _boot_id() -> str:
 
 
 def _began_by_the_clock(pid: int) -> str | None:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"

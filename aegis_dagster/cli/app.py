@@ -1,6 +1,5 @@
 """The commands of `aegis` and their options."""
 
-import asyncio
 import os
 import signal
 import threading
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegis_dagster.cli import alerts, caches, document_view, money, monitoring, upkeep, views
+from aegis_dagster.cli import alerts, caches, money, monitoring, upkeep
 from aegis_dagster.cli.options import Json, Paths
 from aegis_dagster.cli.output import (
     EXIT_FAILED_DOCUMENTS,
@@ -25,7 +24,6 @@ from aegis_dagster.cli.output import (
 from aegis_dagster.cli.terminal import VisibleGroup, escape, guard_streams
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.environment import keep_files_private
-from aegis_dagster.stages.concurrency import UNDER_WAY
 
 if TYPE_CHECKING:
     from aegis_dagster.cli.ingestion import Ingestion
@@ -59,6 +57,8 @@ def _end_at_interrupt() -> None:
     paid again: it is waited for.
     """
     signal.sigwait({signal.SIGINT})
+    from aegis_dagster.stages.concurrency import UNDER_WAY
+
     UNDER_WAY.close()
     if UNDER_WAY.items:
         err.print("\nFinishing what models are computing; nothing new is begun. Ctrl-C again ends at once.")
@@ -136,6 +136,8 @@ def retry(
 
 def _finish(project: "Project", done: "Ingestion", as_json: bool) -> None:
     """Print the summary of an ingestion and exit with the code of its worst result."""
+    from aegis_dagster.cli import views
+
     summary = done.summary(project)
     if as_json:
         print_json(summary)
@@ -160,6 +162,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how many documents have which status, by collection and stage."""
+    from aegis_dagster.cli import views
     from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
@@ -179,6 +182,9 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the passages that answer a question."""
+    import asyncio
+
+    from aegis_dagster.cli import views
     from aegis_dagster.composition.project import open_project
     from aegis_dagster.search import find_passages
 
@@ -203,6 +209,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what was extracted from a document: text, chunks, pictures."""
+    from aegis_dagster.cli import document_view
     from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):
@@ -223,6 +230,7 @@ def graph(
     as_json: Json = False,
 ) -> None:
     """Show an entity, its neighbours, and the passages they come from."""
+    from aegis_dagster.cli import views
     from aegis_dagster.composition.project import open_project
 
     with errors_shown(as_json):

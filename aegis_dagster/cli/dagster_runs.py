@@ -7,7 +7,6 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.markdown import unescaped
 from aegis_dagster.process_identity import new_owner
-from aegis_dagster.stores.ledger.audit import LedgerAudit
 
 _OPENING_SECONDS = 60.0  # opening takes one or two
 
@@ -46,13 +44,8 @@ def run_collection(
     return None if result.success else _why_failed(result)
 
 
-def run_cost_checks(project: Project, since: datetime) -> list[str]:
-    """Run the cost checks if a model was asked at or after `since`, or documents wait.
-
-    Returns the failures, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...", or why the run failed.
-    """
-    if not LedgerAudit(project.engine).asked_since(since) and not project.reports.put_off():
-        return []
+def run_cost_checks(project: Project) -> list[str]:
+    """Run the cost checks. Returns the failures, worst first, or why the run failed."""
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("check_budgets")
     with _instance(project.settings.dagster_home) as instance:
         result = _run(job, instance, _SILENT)

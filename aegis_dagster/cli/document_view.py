@@ -7,6 +7,7 @@ from typing import Any
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
+from aegis_dagster.cli.views import by_reason, missing_line
 from aegis_dagster.composition.damage import folder_to_read
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.chunks import locate
@@ -104,13 +105,3 @@ def _print_missing(facts: Mapping[str, Any]) -> None:
             out.print(f"      and {more} more")
     if facts.get(LEFT_OUT):
         out.print(f"    left out on purpose: {by_reason(facts[LEFT_OUT])}")
-
-
-def missing_line(item: Mapping[str, str]) -> str:
-    """A missing passage with its place."""
-    return f"{escape(item['place'])}: “{escape(item['text'])}”"
-
-
-def by_reason(left_out: Mapping[str, int]) -> str:
-    """How many texts are left out for each reason."""
-    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.items())

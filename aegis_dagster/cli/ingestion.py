@@ -135,7 +135,7 @@ def ingest(
         err.print(f"[yellow]warning:[/] {escape(told)}")
     for scope in scopes:
         _bring_up(project, scope, done, confirm_deletions, force_from)
-    _check_costs(project, since, done)
+    done.failed_checks = failed_cost_checks(project, since)
     return done
 
 
@@ -152,7 +152,7 @@ def retry(project: Project, documents: Sequence[Document], progress: Progress) -
         group.setdefault(document.collection, []).append(document.id)
     for force_from, by_collection in groups.items():
         _run_jobs(project, by_collection, done, force_from)
-    _check_costs(project, since, done)
+    done.failed_checks = failed_cost_checks(project, since)
     return done
 
 
@@ -232,13 +232,20 @@ def _run_jobs(
                 done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 
 
-def _check_costs(project: Project, since: datetime, done: Ingestion) -> None:
-    """Run the cost checks if a model could have been asked."""
+def failed_cost_checks(project: Project, since: datetime) -> list[str]:
+    """The failures of the cost checks, worst first: "error: openai_under_limit: openai: 20.00 USD spent ...".
+
+    They run only if a model was asked at or after `since`, or documents wait: Dagster takes over a second to import.
+    """
     if not project.choices.providers:
-        return
+        return []
+    from aegis_dagster.stores.ledger.audit import LedgerAudit
+
+    if not LedgerAudit(project.engine).asked_since(since) and not project.reports.put_off():
+        return []
     from aegis_dagster.cli.dagster_runs import run_cost_checks
 
-    done.failed_checks = run_cost_checks(project, since)
+    return run_cost_checks(project)
 
 
 def _scope(project: Project, path: Path) -> str:

@@ -7,17 +7,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aegis_dagster.cli.terminal import VisibleConsole, escape, escape_lines
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.domain.visible import visible, visible_json
 from aegis_dagster.errors import AegisError, ServiceError
-from aegis_dagster.ports import Progress as Reported
-from aegis_dagster.progress import LoggedProgress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from aegis_dagster.ports import Progress
 
 EXIT_FAILED_DOCUMENTS = 1
 EXIT_OPERATOR = 2  # the user must fix something
@@ -82,9 +84,11 @@ def disk_errors_told() -> Iterator[None]:
 
 
 @contextmanager
-def progress_shown() -> Iterator[Reported]:
+def progress_shown() -> Iterator["Progress"]:
     """Show bars on a terminal; elsewhere a line on stderr every ten seconds."""
     if not err.is_terminal:
+        from aegis_dagster.progress import LoggedProgress
+
         yield LoggedProgress(lambda line: err.print(escape(line)))
         return
     with Bars() as bars:
@@ -95,6 +99,8 @@ class Bars:
     """Progress bars on stderr, one per stage. Implements `ports.Progress`."""
 
     def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=err, transient=False)
         self._tasks: dict[str, TaskID] = {}

@@ -1,21 +1,24 @@
 """The views of the commands: values for `--json`, tables and text for people."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from aegis_dagster.cli.document_view import by_reason, missing_line
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape, escape_lines
-from aegis_dagster.composition.project import Project
-from aegis_dagster.domain.chunks import LocatedChunk
 from aegis_dagster.domain.identifiers import ChunkId
 from aegis_dagster.domain.stages import Document, Stage, Status
-from aegis_dagster.search import PassageHit, passages_of
-from aegis_dagster.stores.evidence.queries import Sourced
+
+if TYPE_CHECKING:
+    from aegis_dagster.composition.project import Project
+    from aegis_dagster.domain.chunks import LocatedChunk
+    from aegis_dagster.search import PassageHit
+    from aegis_dagster.stores.evidence.queries import Sourced
 
 _PASSAGE_CHARACTERS = 400
 _SHOWN_STATUSES = (Status.DONE, Status.FAILED, Status.SKIPPED, Status.DEFERRED, Status.PENDING)
@@ -132,6 +135,8 @@ def print_hits(hits: Sequence[PassageHit]) -> None:
 
 def graph_values(project: Project, name: str, limit: int) -> dict[str, Any]:
     """An entity, its neighbours, and the passages that mention it. Raises UnknownDocument with suggestions."""
+    from aegis_dagster.search import passages_of
+
     entity = project.graph.find_entity(name)
     places = project.graph.passages(entity, limit)
     near = project.graph.neighbours(entity, limit)
@@ -275,3 +280,13 @@ def _shortened(text: str) -> str:
 def _found(coverage: float) -> str:
     """A share in percent, which says 100 only where it is all."""
     return f"{min(coverage, 0.999) if coverage < 1 else coverage:.1%}"
+
+
+def missing_line(item: Mapping[str, str]) -> str:
+    """A missing passage with its place."""
+    return f"{escape(item['place'])}: “{escape(item['text'])}”"
+
+
+def by_reason(left_out: Mapping[str, int]) -> str:
+    """How many texts are left out for each reason."""
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.items())

@@ -237,7 +237,7 @@ class CallEstimates:
 
     def _route(self, task: LLMTask) -> _Route:
         """The first model that may answer and has budget left; if none has, the first."""
-        able = self._project.choices.gateway.candidates(task)
+        able = self._project.choices.asked.candidates(task)
         chosen = next((one for one in able if self.left(one.provider) != 0), able[0])
         free = self._providers[chosen.provider].free
         price = FREE if free else self._asking.prices.price(chosen.provider, chosen.model)

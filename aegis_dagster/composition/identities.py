@@ -1,7 +1,10 @@
 """What the results of each stage depend on besides their inputs: settings, models and versions, as strings."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from aegis_dagster.chunking import CHUNKER_VERSION
-from aegis_dagster.composition.models import Models
 from aegis_dagster.domain.attachments import MAIL_SUFFIXES
 from aegis_dagster.domain.fingerprints import CollectionRules, Identities
 from aegis_dagster.domain.identifiers import CollectionName
@@ -10,28 +13,37 @@ from aegis_dagster.domain.llm import Classification
 from aegis_dagster.domain.money import nano_usd
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
-from aegis_dagster.office import Office
-from aegis_dagster.parsing.formats import SUPPORTED
 from aegis_dagster.parsing.identity import parse_identity
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.pins import pinned
-from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import CollectionPolicy
 from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
+
+if TYPE_CHECKING:
+    from aegis_dagster.composition.models import Models
+    from aegis_dagster.office import Office
+    from aegis_dagster.settings import Settings
 
 PARSE_VERSION = "1"
 ENRICH_VERSION = "1"
 EMBED_VERSION = "1"
 
 
-def identities_of(
-    settings: Settings, choices: Models, pdf_route: str, ocr: OcrDescriber, office: Office | None
-) -> Identities:
+class _NoWorkers:
+    """Stands in for the workers of OCR, which is only named here. Implements `ports.TaskRunner`."""
+
+    async def run(self, task: str, payload: dict[str, Any], *, timeout_seconds: float) -> dict[str, Any]:
+        """Raises AssertionError."""
+        raise AssertionError("Nothing is run to name it.")
+
+
+def identities_of(settings: Settings, choices: Models, pdf_route: str, office: Office | None) -> Identities:
     """The identities under these settings.
 
-    choices: names the models; ocr: describes pictures where no model does; office: converts old office files. Where it
-    is installed later, those files alone are parsed again; where the limits of attachments change, mails alone.
+    choices: names the models; office: converts old office files. Where it is installed later, those files alone are
+    parsed again; where the limits of attachments change, mails alone.
     """
+    ocr = OcrDescriber(_NoWorkers(), timeout_seconds=0)
 
     def by_model(stage: Stage, classification: Classification) -> str:
         """The identity of a stage whose model depends on who may see the content."""
@@ -69,6 +81,8 @@ def identities_of(
 def _by_suffix(settings: Settings, office: Office | None) -> dict[str, str]:
     found: dict[str, str] = {}
     if office is not None:
+        from aegis_dagster.parsing.formats import SUPPORTED
+
         converted = [suffix for suffix, kind in SUPPORTED.items() if kind in office.formats]
         found = dict.fromkeys(converted, f"LibreOffice {office.version}")
     if limits := settings.mail.other_limits:  # only mails depend on them

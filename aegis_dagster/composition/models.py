@@ -1,5 +1,7 @@
 """Builds everything that calls models: gateway, ledger, describers, extractors and embedders."""
 
+from __future__ import annotations
+
 import logging
 import re
 from collections.abc import Mapping
@@ -7,34 +9,43 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import Engine
-
-from aegis_dagster.domain.accounts import AccountLimits
-from aegis_dagster.domain.llm import Classification, LLMTask, TaskType
-from aegis_dagster.domain.money import nano_usd
-from aegis_dagster.domain.prices import Price, Tier
-from aegis_dagster.embedding.by_provider import ProviderEmbedder
-from aegis_dagster.embedding.minilm import MiniLmEmbedder
+from aegis_dagster.domain.llm import Classification, LLMResponse, LLMTask, TaskType
+from aegis_dagster.domain.routing import Candidate, candidates
 from aegis_dagster.embedding.model_files import MODEL, ensure_model
 from aegis_dagster.errors import ConfigurationError
-from aegis_dagster.extraction.by_model import ModelExtractor
-from aegis_dagster.extraction.statistical import StatisticalExtractor
-from aegis_dagster.llm.client import Wire
-from aegis_dagster.llm.gateway import Gateway, GatewayOptions
-from aegis_dagster.llm.litellm_chat import begin_loading
-from aegis_dagster.llm.price_slips import REMEDY, slips
-from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS, tier
-from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
-from aegis_dagster.pictures.vision import VisionDescriber
-from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, PictureDescriber
 from aegis_dagster.settings import Settings, provider_access
-from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
-from aegis_dagster.stores.ledger.ledger import Ledger
-from aegis_dagster.stores.vectors.points import model_in, physical_name
+
+if TYPE_CHECKING:  # what calls models is imported when it is built: most commands only name them
+    from sqlalchemy.engine import Engine
+
+    from aegis_dagster.domain.accounts import AccountLimits
+    from aegis_dagster.domain.prices import Price, Tier
+    from aegis_dagster.embedding.by_provider import ProviderEmbedder
+    from aegis_dagster.embedding.minilm import MiniLmEmbedder
+    from aegis_dagster.llm.gateway import Gateway
+    from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, ModelGateway, PictureDescriber
+    from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
+    from aegis_dagster.stores.ledger.ledger import Ledger
 
 log = logging.getLogger(__name__)
+
+
+class _Named:
+    """Stands in for the gateway where models are named and not called. Implements `ports.ModelGateway`."""
+
+    def __init__(self, providers: list[Provider]) -> None:
+        self._tiers = [provider.tier() for provider in providers]
+
+    def candidates(self, task: LLMTask) -> list[Candidate]:
+        """As those of the gateway."""
+        return candidates(task, self._tiers)
+
+    async def ask(self, task: LLMTask) -> LLMResponse:
+        """Raises AssertionError."""
+        raise AssertionError("These models are only named.")
 
 
 class Models:
@@ -48,13 +59,18 @@ class Models:
         run_id: str,
         *,
         patience_seconds: float | None = None,
+        only_named: bool = False,
     ) -> None:
-        """patience_seconds: try each provider once and no longer than this; None: as the settings say."""
+        """patience_seconds: try each provider once and no longer than this; None: as the settings say.
+
+        only_named: what is built here has its name and its prices, and calls nothing.
+        """
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._clock = clock
         self._run_id = run_id
         self._engine = engine
+        self._only_named = only_named
 
     @cached_property
     def providers(self) -> list[Provider]:
@@ -67,11 +83,18 @@ class Models:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger that accounts for the calls."""
+        from aegis_dagster.stores.ledger.ledger import Ledger
+
         return Ledger(self._engine, self._clock, account_limits(self._settings))
 
     @cached_property
     def gateway(self) -> Gateway:
         """The only way to a model."""
+        from aegis_dagster.llm.client import Wire
+        from aegis_dagster.llm.gateway import Gateway, GatewayOptions
+        from aegis_dagster.llm.price_slips import REMEDY, slips
+        from aegis_dagster.llm.prices import PriceList
+
         llm, own = self._settings.llm, own_prices(self._settings)
         for slip in slips(own):
             log.warning("%s Remedy: %s", slip, REMEDY)
@@ -90,6 +113,11 @@ class Models:
             ),
         )
 
+    @cached_property
+    def asked(self) -> ModelGateway:
+        """The gateway, or what names its models."""
+        return _Named(self.providers) if self._only_named else self.gateway
+
     def describer(self, collection: str, ocr: PictureDescriber) -> PictureDescriber:
         """The describer for a collection's pictures. Raises as `describer_of` and `classification`."""
         return self.describer_of(self.classification(collection), ocr)
@@ -99,8 +127,10 @@ class Models:
         enrich = self._settings.enrich
         if not self._by_model(enrich.describer, TaskType.IMAGE_DESCRIPTION, classification):
             return ocr
+        from aegis_dagster.pictures.vision import VisionDescriber
+
         return VisionDescriber(
-            self.gateway,
+            self.asked,
             ocr,
             classification=classification,
             quality=enrich.quality,
@@ -116,15 +146,22 @@ class Models:
         """The extractor for the chunks. Raises ConfigurationError if a model is wanted but none may see them."""
         graph = self._settings.graph
         if not self._by_model(graph.extractor, TaskType.ENTITY_EXTRACTION, classification):
+            from aegis_dagster.extraction.statistical import StatisticalExtractor
+
             return StatisticalExtractor(
                 max_entities=graph.max_entities_per_chunk, max_relations=graph.max_relations_per_chunk
             )
+        from aegis_dagster.extraction.by_model import ModelExtractor
+
         return ModelExtractor(
-            self.gateway, classification=classification, quality=graph.quality, max_tokens=graph.max_answer_tokens
+            self.asked, classification=classification, quality=graph.quality, max_tokens=graph.max_answer_tokens
         )
 
     def expect_chats(self, collection: str) -> None:
         """Begin to load what a chat needs, which takes seconds, if a model will read the collection's documents."""
+        from aegis_dagster.extraction.by_model import ModelExtractor
+        from aegis_dagster.llm.litellm_chat import begin_loading
+
         with suppress(ConfigurationError):  # the graph stage raises it
             if self._settings.policy(collection).graph and isinstance(self.extractor(collection), ModelExtractor):
                 begin_loading()
@@ -132,6 +169,8 @@ class Models:
     @cached_property
     def embedding_shape(self) -> tuple[str, int]:
         """Name of the embedding model and length of its vectors, without building it. Raises as `embedder`."""
+        from aegis_dagster.embedding.minilm import MiniLmEmbedder
+
         if self._settings.embed.model == MODEL:
             return MiniLmEmbedder.model, MiniLmEmbedder.dimensions
         return self.embedder.model, self.embedder.dimensions
@@ -162,6 +201,9 @@ class Models:
 
         Raises ConfigurationError: it is not configured, or must not see the questions.
         """
+        from aegis_dagster.embedding.minilm import MiniLmEmbedder
+        from aegis_dagster.stores.vectors.points import model_in, physical_name
+
         if physical_name(alias, MiniLmEmbedder.model) == collection:
             return self._minilm()
         length = re.search(r"_(\d+)$", collection)
@@ -186,13 +228,17 @@ class Models:
         )
 
     def _minilm(self) -> MiniLmEmbedder:
+        from aegis_dagster.embedding.minilm import MiniLmEmbedder
+
         embed = self._settings.embed
         folder = ensure_model(self._settings.model_cache)  # exported at the first use
         return MiniLmEmbedder(folder, batch_size=embed.batch_size, threads=embed.threads)
 
     def _by_provider(self, provider: Provider, model: Model) -> ProviderEmbedder:
+        from aegis_dagster.embedding.by_provider import ProviderEmbedder
+
         return ProviderEmbedder(
-            self.gateway,
+            self.asked,
             provider.name,
             model.name,
             dimensions=model.dimensions or 0,
@@ -216,7 +262,7 @@ class Models:
 
     def _by_model(self, choice: str, task_type: TaskType, classification: Classification) -> bool:
         task = LLMTask(task_type, classification=classification)
-        able = bool(self.providers) and bool(self.gateway.candidates(task))
+        able = bool(self.providers) and bool(self.asked.candidates(task))
         if choice == "model" and not able:
             local = " that is local" if classification is Classification.CONFIDENTIAL else ""
             raise ConfigurationError(
@@ -262,6 +308,9 @@ def configured_providers(settings: Settings) -> list[Provider]:
 
 def account_limits(settings: Settings) -> AccountLimits:
     """The budgets in the settings, in nano-USD. A free provider is unlimited."""
+    from aegis_dagster.domain.accounts import AccountLimits
+    from aegis_dagster.domain.money import nano_usd
+
     llm = settings.llm
     budgets = llm.budgets
     return AccountLimits(
@@ -289,6 +338,10 @@ def own_prices(settings: Settings) -> Mapping[tuple[str, str], Price]:
 
 
 def _price(price: PriceSettings) -> Price:
+    from aegis_dagster.domain.money import nano_usd
+    from aegis_dagster.domain.prices import Price
+    from aegis_dagster.llm.price_table import tier
+
     def of(rates: RateSettings) -> Tier:
         return tier(
             rates.input,
@@ -312,6 +365,8 @@ def _price(price: PriceSettings) -> Price:
 def _picture_tokens(provider: str, model: str, values: ModelSettings) -> int:
     if values.picture_tokens is not None:
         return values.picture_tokens
+    from aegis_dagster.llm.price_table import MOST_PICTURE_TOKENS
+
     return MOST_PICTURE_TOKENS.get((provider, model), PICTURE_TOKENS)
 
 

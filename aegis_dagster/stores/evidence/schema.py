@@ -92,10 +92,10 @@ relations = sa.Table(
     sa.Column("published_hash", sa.Text, nullable=False, default=UNPUBLISHED),
 )
 
-# The outbox: these indexes contain only rows whose present state a view does not hold.
+# The outbox: these indexes contain only rows whose present state a view does not hold, as their migration says; said
+# here, it would load the dialect of another database.
 for _table in (entities, relations):
-    _pending = _table.c.published_hash != _table.c.hash
-    sa.Index(f"ix_{_table.name}_outbox", _table.c.key, sqlite_where=_pending, postgresql_where=_pending)
+    sa.Index(f"ix_{_table.name}_outbox", _table.c.key)
 
 extraction_cache = sa.Table(
     "extraction_cache",

@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
-from aegis_dagster.stores.vectors.words import STOP_WORDS, passage_words, question_words
-
 # Saturation and length normalisation: the defaults of Lucene, Elasticsearch and Qdrant's own Bm25.
 K1 = 1.2
 B = 0.75
@@ -34,6 +32,8 @@ def passage_terms(text: str) -> SparseTerms:
 
     What only helps to find a word (function words, parts of words) does not count for the passage's length.
     """
+    from aegis_dagster.stores.vectors.words import STOP_WORDS, passage_words
+
     terms, others = passage_words(text)
     counts = Counter(terms)
     length = sum(count for term, count in counts.items() if term not in STOP_WORDS)
@@ -47,6 +47,8 @@ def question_terms(text: str) -> SparseTerms:
 
     Function words are left out unless it has nothing else: "who" and "IT" are also names.
     """
+    from aegis_dagster.stores.vectors.words import STOP_WORDS, question_words
+
     asked = dict.fromkeys(question_words(text), 1.0)
     return _vector({term: weight for term, weight in asked.items() if term not in STOP_WORDS} or asked)
 

@@ -12,15 +12,18 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from threading import RLock
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import AegisError, ServiceError, StoreBusy
 from aegis_dagster.ports import SearchHit, VectorPoint, Vectors
 from aegis_dagster.stores.vectors.engines import Engine, EngineBusy, EngineFolder, StoredPoint, fault
 from aegis_dagster.stores.vectors.points import asked_of, physical_name
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class QdrantStore:
@@ -41,11 +44,16 @@ class QdrantStore:
         self._dimensions = dimensions
         self._collection = physical_name(alias, model)
         self._timeout = lock_timeout_seconds
-        # Threads that share the store may acquire it in one thread and release it in another.
-        self._lock = FileLock(f"{folder.path}.lock", thread_local=False)
         self._guard = RLock()  # engines are not thread-safe
         self._engine: Engine | None = None
         self._users = 0
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        from filelock import FileLock  # most commands only look whether the folder is there
+
+        # Threads that share the store may acquire it in one thread and release it in another.
+        return FileLock(f"{self._path}.lock", thread_local=False)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -197,6 +205,8 @@ class QdrantStore:
             engine.sync(self._collection)
 
     def _open(self) -> None:
+        from filelock import Timeout
+
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=self._timeout)

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from aegis_dagster.cli.dagster_runs import run_cost_checks
+from aegis_dagster.cli.ingestion import failed_cost_checks
 from aegis_dagster.composition.models import account_limits
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
@@ -235,18 +235,18 @@ def test_sensor_and_schedule_start_as_they_should() -> None:
 
 def test_the_command_line_checks_after_calls_and_only_then(project: Project) -> None:
     before = project.clock.now()
-    assert run_cost_checks(project, before) == []
+    assert failed_cost_checks(project, before) == []
     assert not project.settings.dagster_home.exists()  # nothing was run
     pay(project, usd="0.01")
-    assert run_cost_checks(project, before) == []
+    assert failed_cost_checks(project, before) == []
     assert project.settings.dagster_home.exists()
     pay(project, usd="19.99")
-    told = run_cost_checks(project, before)
+    told = failed_cost_checks(project, before)
     assert [line.split(": ")[:2] for line in told] == [
         ["error", "openai_under_limit"],
         ["warning", "openai_under_soft_threshold"],
     ]
-    assert run_cost_checks(project, project.clock.now() + timedelta(seconds=1)) == []
+    assert failed_cost_checks(project, project.clock.now() + timedelta(seconds=1)) == []
 
 
 def test_the_ledger_resource_reads_the_home_it_is_given(project: Project, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from aegis_dagster.cli.dagster_runs import run_cost_checks
+from aegis_dagster.cli.ingestion import failed_cost_checks
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.resources import LlmResource
 from aegis_dagster.domain.accounts import AccountKey, AccountKind
@@ -102,7 +102,7 @@ def test_documents_that_wait_for_money_are_shown_until_there_is_some(
     assert (said["documents_deferred"], said["documents_done"], said["calls"]) == (2, 0, 0)
     (reason, *_) = said["deferred_because"]
     assert "Too little money is left for provider openai" in reason and "`aegis budget raise openai USD`" in reason
-    told = run_cost_checks(project, began)
+    told = failed_cost_checks(project, began)
     assert [line.split(": ")[:2] for line in told] == [["error", "openai_under_limit"]]
     assert "2 documents wait for money: `aegis budget raise openai USD`" in told[0]
 
@@ -111,7 +111,7 @@ def test_documents_that_wait_for_money_are_shown_until_there_is_some(
     result = run(instance)
     assert metadata(result, "knowledge_graph")["documents_done"] == 2
     assert metadata(result, "knowledge_graph")["documents_deferred"] == 0
-    assert run_cost_checks(project, began) == []
+    assert failed_cost_checks(project, began) == []
 
 
 def test_chunks_that_no_model_could_read_warn_until_it_can(
