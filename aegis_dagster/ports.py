@@ -107,6 +107,7 @@ class Extraction:
     evidence: ChunkEvidence
     extracted_by: str  # key of the cache
     cut: bool = False  # the model's answers were cut: this is a part, and not kept in the cache
+    free: bool = False  # found without a model: it may be found again
 
 
 class EvidenceExtractor(Protocol):

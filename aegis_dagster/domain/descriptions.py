@@ -34,6 +34,9 @@ class Statement:
 
 def description_of(said: Iterable[Said]) -> str:
     """The chosen texts, one below the other."""
+    said = list(said)
+    if not said:  # as of everything that was found without a model
+        return ""
     return _SEPARATOR.join(statement.text for statement in statements_of(said))
 
 

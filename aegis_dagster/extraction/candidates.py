@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from aegis_dagster.extraction.segments import Segment, SegmentKind
@@ -30,29 +30,29 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word between two breaks."""
+    """A word between two breaks, without a genitive's s."""
 
     text: str
     initial: bool  # first in its segment or cell, where a capital means nothing
-
-    @property
-    def capital(self) -> bool:
-        return self.text[0].isupper()
-
-    @property
-    def distinct(self) -> bool:
-        """Has an unexpected capital: GIL, CPython, iPhone."""
-        return bool(_INNER_CAPITAL.search(self.text))
+    lower: str
+    named: bool  # may be a name or a part of one: has a capital, or an unexpected one, and is no function word
+    capital: bool  # its first letter
+    distinct: bool  # has an unexpected capital: GIL, CPython, iPhone
+    parts: bool  # parts two phrases
 
 
 _TOKEN = re.compile(
-    r"(?P<literal>``[^`\n]{1,80}``|`[^`\n]{1,80}`)"
+    # Most words: what the next groups would try in vain.
+    r"(?P<plain>[A-Za-z]++(?=[\s,;:)]|\Z)|[A-Za-z]{2,}+(?=\.(?:\s|\Z)))"
+    r"|(?P<literal>``[^`\n]{1,80}``|`[^`\n]{1,80}`)"
     r"|(?P<path>(?:[\w.~-]*+[/\\]){2,}[\w.-]*|--?[a-z][\w-]*(?==))"
     r"|(?P<identifier>[^\W\d]\w*(?:\.[^\W\d]\w*)+(?:\(\))?|[^\W\d]\w*\(\)|_*[^\W\d_]+\d*(?:_[^\W_]+)+_*|__[a-z]\w*__)"
     r"|(?P<word>(?:[A-Z]\.){2,}|[A-Z]\.(?=\s?[A-Z])|[^\W\d_][^\W_]*(?:['’&-][^\W_]+|\+\+)*)"
     r"|(?P<number>\d[\w.,:%-]*)"
     r"|(?P<break>\S)"
 )
+_WORDS = frozenset({"plain", "word"})  # groups
+_NAMING = _WORDS | {"literal", "identifier"}
 _IDENTIFIER = re.compile(r"_{0,2}[A-Za-z]\w*(?:\.[A-Za-z_]\w*)*(?:\(\))?$")
 _CAMEL = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 _INNER_CAPITAL = re.compile(r"[^\W_][A-Z]")
@@ -109,7 +109,7 @@ def candidates(chunk: Sequence[Segment]) -> list[list[Candidate]]:
         for words in run
         if not isinstance(words, Candidate)
         for word in words
-        if word.capital and not word.initial and word.text.lower() not in stop_words().function
+        if word.named and word.capital and not word.initial
     }
     found: list[list[Candidate]] = []
     for segment, run in zip(chunk, runs, strict=True):
@@ -130,8 +130,8 @@ def _runs(segment: Segment) -> Iterator[list[_Word] | Candidate]:
     initial = segment.kind is not SegmentKind.ROW
     for token in _TOKEN.finditer(segment.text):
         text, group = token[0], token.lastgroup
-        if group == "word" and not (code and _CAMEL.fullmatch(text)):
-            words.append(_Word(_without_genitive(text), initial))
+        if group in _WORDS and not (code and _CAMEL.fullmatch(text)):
+            words.append(_word(text, initial))
             initial = False
             continue
         if group == "number" and words and _is_series(words[-1].text, text):
@@ -139,7 +139,7 @@ def _runs(segment: Segment) -> Iterator[list[_Word] | Candidate]:
         if words:
             yield words
             words = []
-        if group in ("literal", "identifier", "word") and (name := _identifier(text.strip("`"))):
+        if group in _NAMING and (name := _identifier(text.strip("`"))):
             yield Candidate(name, NameKind.IDENTIFIER, 1)
         initial = text == ":" or (initial and group == "break")
     if words:
@@ -148,6 +148,15 @@ def _runs(segment: Segment) -> Iterator[list[_Word] | Candidate]:
 
 def _is_series(word: str, number: str) -> bool:
     return bool(_ACRONYM.match(word) and _SERIES_NUMBER.match(number)) and word.lower() not in stop_words().function
+
+
+@lru_cache(maxsize=1 << 15)  # a text uses few words often
+def _word(text: str, initial: bool) -> _Word:
+    stop, text = stop_words(), text[:-2] if text.endswith(("'s", "’s")) else text
+    lower, capital, distinct = text.lower(), text[0].isupper(), bool(_INNER_CAPITAL.search(text))
+    named = (capital or distinct) and lower not in stop.function
+    parts = lower in stop.function or lower in stop.common or len(lower) < _MIN_CHARACTERS or lower.endswith("ly")
+    return _Word(text, initial, lower, named, capital, distinct, parts)
 
 
 def _identifier(text: str) -> str | None:
@@ -163,25 +172,25 @@ def _identifier(text: str) -> str | None:
 
 def _names_in(words: Sequence[_Word], known: set[str], *, heading: bool) -> Iterator[Candidate]:
     """The names and phrases in one run of words."""
-    stop = stop_words()
     phrase: list[tuple[str, bool]] = []  # a displayed word, and whether it is part of a proper name
     position = 0
     while position < len(words):
-        length = _name_length(words, position, known, heading=heading)
+        word = words[position]
+        length = _name_length(words, position, known, heading=heading) if word.named else 0
         if length:
             name = [word.text for word in words[position : position + length]]
             yield from _proper(name)
             phrase += [(text, True) for text in name]
             position += length
             continue
-        text = words[position].text.lower()
-        if text in stop.function or text in stop.common or len(text) < _MIN_CHARACTERS or text.endswith("ly"):
+        if not word.parts:
+            phrase.append((word.lower, False))
+        elif phrase:
             yield from _phrase(phrase)
             phrase = []
-        else:
-            phrase.append((text, False))
         position += 1
-    yield from _phrase(phrase)
+    if phrase:
+        yield from _phrase(phrase)
 
 
 def _name_length(words: Sequence[_Word], start: int, known: set[str], *, heading: bool) -> int:
@@ -207,17 +216,13 @@ def _begins_name(words: Sequence[_Word], start: int, known: set[str], *, heading
     if word.distinct or not word.initial or word.text in known:
         return True
     following = next((other for other in words[start + 1 :] if other.text not in _PARTICLES), None)
-    text = word.text.lower()
+    text = word.lower
     doubtful = text.endswith(_VERBAL) or (text in stop_words().common and text not in _NAME_STARTS)
     return following is not None and not doubtful and _continues_name(following, known, heading=heading)
 
 
 def _continues_name(word: _Word, known: set[str], *, heading: bool) -> bool:
-    if not word.capital and not word.distinct:
-        return False
-    if word.text.lower() in stop_words().function:
-        return False
-    return not heading or word.text in known or (word.distinct and not word.text.isupper())
+    return word.named and (not heading or word.text in known or (word.distinct and not word.text.isupper()))
 
 
 def _proper(name: list[str]) -> Iterator[Candidate]:
@@ -240,7 +245,7 @@ def _phrase(words: Sequence[tuple[str, bool]]) -> Iterator[Candidate]:
 
     Proper names are found before; a word beside a name of several words is usually its verb.
     """
-    if not words or len(words) > _MAX_PHRASE_WORDS or sum(proper for _, proper in words) > 1:
+    if len(words) > _MAX_PHRASE_WORDS or sum(proper for _, proper in words) > 1:
         return
     if len(words) == 1 and (words[0][1] or _singular(words[0][0]) in stop_words().alone):
         return
@@ -265,7 +270,3 @@ def _singular(word: str) -> str:
     if word.endswith(("ss", "us", "is", "os", "as", "ics", "ses", "xes", "zes", "ches", "shes")):
         return word
     return word[:-1]
-
-
-def _without_genitive(text: str) -> str:
-    return text[:-2] if text.endswith(("'s", "’s")) else text

@@ -23,20 +23,20 @@ class Segment:
     text: str
 
 
-# Removed or replaced before the text is split, in this order.
+# Removed or replaced before the text is split, in this order; looked for only where one of the signs is in the text.
 _MARKUP = (
-    (re.compile(r"<!--.*?-->", re.DOTALL), " "),
-    (re.compile(r":(pep|rfc|issue):`~?(\d+)[^`]*`"), lambda found: f"{found[1].upper()} {found[2]}"),
-    (re.compile(r":(?:ref|doc|term|abbr|dfn):`~?([^`<>]+?)(?:\s*<[^<>`]*>)?`"), r"\1"),
-    (re.compile(r":[a-zA-Z][\w:.-]{0,30}:`[~!]?([^`<>]+?)(?:\s*<[^<>`]*>)?`"), r"``\1``"),
-    (re.compile(r"`([^`<>]+?)\s*<[^<>`]*>`_{0,2}"), r"\1"),
-    (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)"), r"\1"),
-    (re.compile(r"(?:https?|ftp)://[^\s<>`\"'|)\]]+|\bwww\.[^\s<>|)\]]+"), " "),
-    (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+"), " "),
-    (re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>"), " "),
-    (re.compile(r"\s?\[(?:\d+|#[\w-]*|\*)\]_?"), " "),
-    (re.compile(r"(?<![\w`])`([^`\n]+)`_{1,2}"), r"\1"),
-    (re.compile(r"(?<![*\w])\*{1,2}(?=\S)([^*\n]+?)(?<=\S)\*{1,2}(?![*\w])"), r"\1"),
+    (("<!--",), re.compile(r"<!--.*?-->", re.DOTALL), " "),
+    ((":`",), re.compile(r":(pep|rfc|issue):`~?(\d+)[^`]*`"), lambda found: f"{found[1].upper()} {found[2]}"),
+    ((":`",), re.compile(r":(?:ref|doc|term|abbr|dfn):`~?([^`<>]+?)(?:\s*<[^<>`]*>)?`"), r"\1"),
+    ((":`",), re.compile(r":[a-zA-Z][\w:.-]{0,30}:`[~!]?([^`<>]+?)(?:\s*<[^<>`]*>)?`"), r"``\1``"),
+    ((">`",), re.compile(r"`([^`<>]+?)\s*<[^<>`]*>`_{0,2}"), r"\1"),
+    (("](",), re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)"), r"\1"),
+    (("://", "www."), re.compile(r"(?:https?|ftp)://[^\s<>`\"'|)\]]+|\bwww\.[^\s<>|)\]]+"), " "),
+    (("@",), re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+"), " "),
+    (("<",), re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>"), " "),
+    (("[",), re.compile(r"\s?\[(?:\d+|#[\w-]*|\*)\]_?"), " "),
+    (("`_",), re.compile(r"(?<![\w`])`([^`\n]+)`_{1,2}"), r"\1"),
+    (("*",), re.compile(r"(?<![*\w])\*{1,2}(?=\S)([^*\n]+?)(?<=\S)\*{1,2}(?![*\w])"), r"\1"),
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _RULER = re.compile(r"\s*([=~^*#+.\-_:|\"'`\s])*$")  # underlines of headings, rules of tables
@@ -57,8 +57,9 @@ _HEADING_MAX_CHARACTERS = 80
 
 def segments(text: str) -> Iterator[Segment]:
     """The segments of a chunk in reading order, without markup, links and rules."""
-    for pattern, replacement in _MARKUP:
-        text = pattern.sub(replacement, text)
+    for signs, pattern, replacement in _MARKUP:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(replacement, text)
     paragraph: list[str] = []
     lines = text.splitlines()
     fenced = False

@@ -33,18 +33,20 @@ _NEXT_SEGMENT = 0.5
 class _Found:
     """All occurrences of one name in a chunk."""
 
+    key: str
     candidate: Candidate  # the first one
-    position: int  # of the first one
     segments: list[int] = field(default_factory=list)  # one entry per occurrence
     in_prose: bool = False
+    score: float = 0.0  # how relevant it is to the chunk; 0: not at all
 
-    def score(self) -> float:
-        """How relevant it is to the chunk; 0: not at all."""
+    def weigh(self) -> float:
+        """Set the score from all occurrences."""
         occurrences = min(len(self.segments), _MAX_OCCURRENCES)
         weight = _WEIGHT[self.candidate.kind]
         if self.candidate.kind is NameKind.PHRASE and self.candidate.words == 1:
             weight = _SINGLE_WORD_WEIGHT if occurrences > 1 else 0.0
-        return weight * (1.0 if self.in_prose else _CODE_SHARE) * (1 + (occurrences - 1) / 2)
+        self.score = weight * (1.0 if self.in_prose else _CODE_SHARE) * (1 + (occurrences - 1) / 2)
+        return self.score
 
 
 class StatisticalExtractor:
@@ -58,7 +60,7 @@ class StatisticalExtractor:
 
     async def extract(self, text: str, asked_for: AskedFor) -> Extraction:
         """The same as `find`. It is free, so no account is charged."""
-        return Extraction(self.find(text), self.name)
+        return Extraction(self.find(text), self.name, free=True)
 
     def find(self, text: str) -> ChunkEvidence:
         """At most `max_entities` mentions and `max_relations` relations, the strongest first.
@@ -68,21 +70,22 @@ class StatisticalExtractor:
         """
         chosen = self._chosen(text)
         mentions = tuple(Mention(one.candidate.name, one.candidate.kind) for one in chosen)
-        return ChunkEvidence(mentions, tuple(_relations(chosen)[: self._max_relations]))
+        return ChunkEvidence(mentions, tuple(_relations(chosen, self._max_relations)))
 
     def _chosen(self, text: str) -> list[_Found]:
         chunk = list(segments(text))
         found: dict[str, _Found] = {}
-        position = 0
         for number, names in enumerate(candidates(chunk)):
+            in_prose = chunk[number].kind is not SegmentKind.CODE
             for candidate in names:
-                one = found.setdefault(entity_key(candidate.name), _Found(candidate, position))
+                key = entity_key(candidate.name)
+                one = found.get(key)
+                if one is None:
+                    one = found[key] = _Found(key, candidate)
                 one.segments.append(number)
-                one.in_prose = one.in_prose or chunk[number].kind is not SegmentKind.CODE
-                position += 1
-        ranked = sorted(
-            (one for one in found.values() if one.score() > 0), key=lambda one: (-one.score(), one.position)
-        )
+                one.in_prose = one.in_prose or in_prose
+        relevant = [one for one in found.values() if one.weigh() > 0]
+        ranked = sorted(relevant, key=lambda one: -one.score)  # equal ones stay in the order of their first occurrence
         chosen: list[_Found] = []
         for one in ranked:
             if len(chosen) == self._max_entities:
@@ -101,8 +104,8 @@ def _is_part(one: _Found, chosen: Sequence[_Found]) -> bool:
     return any(mine in other or other in mine for other in phrases)
 
 
-def _relations(chosen: Sequence[_Found]) -> list[RelationEvidence]:
-    """Pairs that occur together, by descending weight, then by the rank of their entities."""
+def _relations(chosen: Sequence[_Found], most: int) -> list[RelationEvidence]:
+    """Pairs that occur together, by descending weight, then by the rank of their entities; not more than `most`."""
     where: defaultdict[int, set[int]] = defaultdict(set)
     for rank, one in enumerate(chosen):
         for segment in one.segments:
@@ -115,10 +118,10 @@ def _relations(chosen: Sequence[_Found]) -> list[RelationEvidence]:
             for other in where.get(segment + 1, ()):
                 if other != rank:
                     together[min(rank, other), max(rank, other)] += _NEXT_SEGMENT
-    ordered = sorted(together, key=lambda pair: (-together[pair], pair))
+    ordered = sorted(together, key=lambda pair: (-together[pair], pair))[:most]
     return [_relation(chosen[first], chosen[second], together[first, second]) for first, second in ordered]
 
 
 def _relation(one: _Found, other: _Found, weight: float) -> RelationEvidence:
-    source, target = sorted((one.candidate.name, other.candidate.name), key=entity_key)
-    return RelationEvidence(source, target, _KEYWORDS, "", weight)
+    source, target = (one, other) if one.key <= other.key else (other, one)
+    return RelationEvidence(source.candidate.name, target.candidate.name, _KEYWORDS, "", weight)

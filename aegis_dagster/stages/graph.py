@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from aegis_dagster.domain.answers import cut_before_the_first_record
@@ -49,6 +49,7 @@ class Reading:
         self._found: dict[_Key, ChunkEvidence] = {}
         self._refused: dict[_Key, Deferred | DocumentError] = {}
         self._cut: set[_Key] = set()  # found in part
+        self._unsaved: defaultdict[str, dict[str, ChunkEvidence]] = defaultdict(dict)  # by extractor and hash
         self._most_tokens = bench.identities.answer_tokens.get(Stage.GRAPH, 0)
         self._broke: BudgetExhausted | None = None
 
@@ -100,13 +101,20 @@ class Reading:
             if done.cut:
                 self._cut.add(key)
                 self._remember_cut(key, done.evidence)
-            else:
+            elif done.free:
+                self._unsaved[done.extracted_by][key[1]] = done.evidence
+            else:  # paid for: no kill may lose it
                 self._bench.extraction_cache.put(done.extracted_by, {key[1]: done.evidence})
             self._report.work["chunks_extracted"] += 1
 
         if missing:
             self._bench.progress.start(label, len(missing))
-            await each(missing, one, at_once=self._bench.options.calls_at_once)
+            try:
+                await each(missing, one, at_once=self._bench.options.calls_at_once)
+            finally:
+                for extractor, evidence in self._unsaved.items():
+                    self._bench.extraction_cache.put(extractor, evidence)
+                self._unsaved.clear()
             self._bench.progress.finish(label)
 
     def outcome(

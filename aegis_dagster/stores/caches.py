@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,8 +150,10 @@ def _key(extractor: str, text_hash: str) -> str:
 def _to_json(evidence: ChunkEvidence, **more: int) -> str:
     return json.dumps(
         {
-            "mentions": [astuple(mention) for mention in evidence.mentions],
-            "relations": [astuple(relation) for relation in evidence.relations],
+            "mentions": [(each.name, each.type, each.description) for each in evidence.mentions],
+            "relations": [
+                (each.source, each.target, each.keywords, each.description, each.weight) for each in evidence.relations
+            ],
             **more,
         },
         separators=(",", ":"),

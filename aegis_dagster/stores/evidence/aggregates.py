@@ -17,7 +17,7 @@ from aegis_dagster.domain.aggregation import (
     aggregate_relation,
 )
 from aegis_dagster.domain.descriptions import Said
-from aegis_dagster.stores.database import upsert
+from aegis_dagster.stores.database import upsert, write_rows
 from aegis_dagster.stores.evidence.schema import (
     GONE,
     OUTDATED,
@@ -31,6 +31,9 @@ from aegis_dagster.stores.evidence.schema import (
 SLICE = 500  # keys in one statement; SQLite allows 32,766 variables
 
 
+Rows = list[dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class AggregateKind:
     """A table of evidence and the table aggregated from it."""
@@ -38,6 +41,7 @@ class AggregateKind:
     evidence: sa.Table
     aggregates: sa.Table
     compute: Callable[[Connection, Sequence[str]], dict[str, Entity] | dict[str, Relation]]
+    compute_one: Callable[[str, Rows], Entity | Relation]  # from all rows of evidence about a key
 
 
 def slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -67,24 +71,52 @@ def computed_relations(connection: Connection, keys: Sequence[str]) -> dict[str,
     return {key: aggregate_relation(key, groups[key], said[key], documents[key]) for key in groups}
 
 
-ENTITIES = AggregateKind(entity_mentions, entities, computed_entities)
-RELATIONS = AggregateKind(relation_evidence, relations, computed_relations)
+def _entity(key: str, rows: Rows) -> Entity:
+    groups = [MentionGroup(row["name"], row["type"], 1, row["chunk_mark"]) for row in rows]
+    return aggregate_entity(key, groups, *_said_in(rows))
+
+
+def _relation(key: str, rows: Rows) -> Relation:
+    groups = [RelationGroup(row["keywords"], 1, row["chunk_mark"], row["weight_milli"]) for row in rows]
+    return aggregate_relation(key, groups, *_said_in(rows))
+
+
+def _said_in(rows: Rows) -> tuple[list[Said], int]:
+    """What the documents say, and how many they are."""
+    said = [Said(row["document_id"], row["description"]) for row in rows if row["description"]]
+    return said, len({row["document_id"] for row in rows})
+
+
+ENTITIES = AggregateKind(entity_mentions, entities, computed_entities, _entity)
+RELATIONS = AggregateKind(relation_evidence, relations, computed_relations, _relation)
 KINDS = (ENTITIES, RELATIONS)
 
 
-def refresh(connection: Connection, kind: AggregateKind, keys: Iterable[str]) -> None:
-    """Make the aggregates of these keys equal to their evidence. Writes only rows that differ."""
+def refresh(
+    connection: Connection, kind: AggregateKind, keys: Iterable[str], inserted: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Make the aggregates of these keys equal to their evidence. Writes only rows that differ.
+
+    inserted: evidence that this transaction has inserted. A key without an aggregate has no other evidence, so that is
+    not read again; in a first ingestion these are most.
+    """
     table = kind.aggregates
-    for part in slices(sorted(set(keys))):
-        wanted = kind.compute(connection, part)
+    new: defaultdict[str, Rows] = defaultdict(list)
+    for row in inserted:
+        new[row["key"]].append(row)
+    for part in slices(sorted({*keys, *new})):
         query = sa.select(table.c.key, table.c.hash).where(table.c.key.in_(part))
         stored: dict[str, str] = {row.key: row.hash for row in connection.execute(query)}
+        known = [key for key in part if key in stored or key not in new]
+        wanted: dict[str, Any] = dict(kind.compute(connection, known)) if known else {}
+        wanted.update({key: kind.compute_one(key, new[key]) for key in part if key not in stored and key in new})
         rows = [aggregate_row(value) for value in wanted.values()]
         changed = [row for row in rows if stored.get(row["key"]) != row["hash"]]
         if changed:
             insert = upsert(connection, table)
             replaced = {name: insert.excluded[name] for name in changed[0] if name != "key"}
-            connection.execute(insert.on_conflict_do_update(index_elements=[table.c.key], set_=replaced), changed)
+            changed = [{**row, "published_hash": UNPUBLISHED} for row in changed]  # of a new one; others keep theirs
+            write_rows(connection, insert.on_conflict_do_update(index_elements=[table.c.key], set_=replaced), changed)
         gone = [key for key, present in stored.items() if key not in wanted and present != GONE]
         if gone:
             _remove(connection, table, gone)

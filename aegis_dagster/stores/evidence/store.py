@@ -5,7 +5,7 @@ on the documents' present evidence, never on the order in which documents were a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from operator import itemgetter
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from aegis_dagster.domain.aggregation import CanonicalEvidence, canonical_evidence, chunk_mark
 from aegis_dagster.domain.evidence import DocumentEvidence
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
-from aegis_dagster.stores.database import read, upsert, write
-from aegis_dagster.stores.evidence.aggregates import KINDS, refresh, refresh_outdated, slices
+from aegis_dagster.stores.database import read, upsert, write, write_rows
+from aegis_dagster.stores.evidence.aggregates import KINDS, Rows, refresh, refresh_outdated, slices
 from aegis_dagster.stores.evidence.audit import evidence_digest, evidence_mismatches
 from aegis_dagster.stores.evidence.schema import (
     entity_mentions,
@@ -55,7 +55,7 @@ class EvidenceStore:
             touched = _delete_chunks(connection, outdated)
             inserted = _insert_chunks(connection, {chunk: wanted[chunk] for chunk in written}, hashes)
             for kind, old, new in zip(KINDS, touched, inserted, strict=True):
-                refresh(connection, kind, [*old, *new])
+                refresh(connection, kind, old, new)
             self._refresh_outdated(connection)
             _record_documents(connection, batch)
 
@@ -137,11 +137,11 @@ def _insert_chunks(
     connection: Connection,
     chunks: Mapping[ChunkId, tuple[DocumentId, CanonicalEvidence]],
     hashes: Mapping[ChunkId, str],
-) -> tuple[set[str], set[str]]:
-    """Insert chunks and their records; returns the keys of entities and relations that gained evidence."""
-    rows: list[dict[str, Any]] = []
-    mentions: list[dict[str, Any]] = []
-    related: list[dict[str, Any]] = []
+) -> tuple[Rows, Rows]:
+    """Insert chunks and their records; returns the rows of mentions and of relations."""
+    rows: Rows = []
+    mentions: Rows = []
+    related: Rows = []
     for chunk, (document, evidence) in chunks.items():
         rows.append({"chunk_id": chunk, "document_id": document, "hash": hashes[chunk]})
         place = {"chunk_id": chunk, "document_id": document, "chunk_mark": chunk_mark(chunk)}
@@ -161,8 +161,8 @@ def _insert_chunks(
         ]
     for table, values in ((evidence_chunks, rows), (entity_mentions, mentions), (relation_evidence, related)):
         if values:
-            connection.execute(sa.insert(table), values)
-    return {row["key"] for row in mentions}, {row["key"] for row in related}
+            write_rows(connection, sa.insert(table), sorted(values, key=itemgetter(*table.primary_key.columns.keys())))
+    return mentions, related
 
 
 def _record_documents(connection: Connection, batch: Sequence[DocumentEvidence]) -> None:
