@@ -15,7 +15,6 @@ from docling_core.types.doc.document import DoclingDocument
 from docling_core.types.doc.items.text import ListItem, SectionHeaderItem, TitleItem
 from docling_core.types.doc.labels import DocItemLabel
 from hypothesis import given, settings
-from scripts.benchmark_ingestion import write_files
 
 from aegis_dagster.chunking.documents import document_pieces, heading_texts, load_document, to_markdown, walk
 from aegis_dagster.chunking.hybrid import Part
@@ -26,6 +25,7 @@ from aegis_dagster_tests.support.chunked_documents import empty_document, prov, 
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import PEPS, SAMPLES
 from aegis_dagster_tests.support.simple_documents import simple_documents
+from scripts.benchmark_phases.files import write_files
 
 
 def written(document: DoclingDocument) -> str:

@@ -18,7 +18,8 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import ParseSettings
-from aegis_dagster.stores.artifacts import CHECKSUMS, FolderArtifacts
+from aegis_dagster.stores.artifact_files import CHECKSUMS
+from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster_tests.parsing.conftest import Parsed, parse_path
 
@@ -160,7 +161,8 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.settings import Settings
 from aegis_dagster.settings.stages import ParseSettings
-from aegis_dagster.stores.artifacts import CHECKSUMS, FolderArtifacts
+from aegis_dagster.stores.artifact_files import CHECKSUMS
+from aegis_dagster.stores.artifacts import FolderArtifacts
 from aegis_dagster.stores.clock import SystemClock
 artifacts = FolderArtifacts(Path(sys.argv[1]), SystemClock())
 print("ready", flush=True)

@@ -3,6 +3,8 @@
 They run for every batch of documents, and are built once: SQLAlchemy takes longer to build one than to run it.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from aegis_dagster.domain.stages import Status
@@ -14,7 +16,8 @@ STATE_COLUMNS = (
     *("started_ms", "finished_ms", "facts"),
 )
 _S = stage_states.c
-_IDS, _AT = sa.bindparam("ids", expanding=True), sa.bindparam("at")
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_AT: sa.BindParameter[Any] = sa.bindparam("at")
 _MINE = (_S.document_id.in_(_IDS), _S.stage == _AT, _S.lease_owner == sa.bindparam("owner"))
 STATES = (
     sa.select(documents.c.id, documents.c.revision, documents.c.deleted)
