@@ -32,6 +32,7 @@ _READ = _READ_FILE | 1 << 3  # and list folders
 _CHANGES = sum(1 << bit for bit in range(4, 13)) | _WRITE_FILE  # remove and make entries of every kind
 _NO_TCP, _SCOPES = 0b11, 0b11  # neither bind nor connect; neither abstract sockets nor signals to others
 _DEVICES = ("null", "nvidia*", "dri/*", "kfd")  # in /dev: written to by libraries, those of GPUs among them
+_OWN_THREADS = "/proc/self/task"
 
 # linux/seccomp.h and linux/filter.h
 _ALLOW, _ERRNO, _END_THREAD, _FILTER = 0x7FFF0000, 0x00050000, 0, 2
@@ -119,6 +120,8 @@ def restrict_files(writable: Sequence[str], readable: Sequence[str] = ()) -> Non
             _allow(rules, folder, handled)
         for device in (found for pattern in _DEVICES for found in Path("/dev").glob(pattern)) if writable else ():
             _allow(rules, str(device), _WRITE_FILE)
+        if has_nvidia() and writable:  # CUDA gives its threads names, and does not start where it cannot
+            _allow(rules, _OWN_THREADS, (_WRITE_FILE | _TRUNCATE) & handled)
         for place in readable:
             if Path(place).exists():
                 _allow(rules, place, _READ if Path(place).is_dir() else _READ_FILE)
@@ -127,17 +130,26 @@ def restrict_files(writable: Sequence[str], readable: Sequence[str] = ()) -> Non
         os.close(rules)
 
 
-def refuse_calls(*, of_program: bool = False) -> None:
+def has_nvidia() -> bool:
+    """Whether the machine has a card of NVIDIA."""
+    return any(Path("/dev").glob("nvidia*"))
+
+
+def refuse_calls(*, of_program: bool = False, local_socket: bool = False) -> None:
     """No sockets, no programs, no processes (threads are none), no look into the memory of others.
 
-    of_program: the process is to become another program, which may open a socket of this machine: it can connect it to
-    nothing, and to bind it does nothing. LibreOffice does so, to be found by its next start; the thread that waits for
-    that ends, as it would keep the program from ending for seconds.
+    local_socket: it may open a socket of this machine, connect it to nothing, and to bind it does nothing. CUDA opens
+    one, and does not start without.
+
+    of_program: the process is to become another program, which may open such a socket. LibreOffice does so, to be
+    found by its next start; the thread that waits for that ends, as it would keep the program from ending for seconds.
     """
     calls = _MACHINES.get(platform.machine())
     if calls is None:
         raise OSError(errno.ENOSYS, "The numbers of this machine's calls are not known")
-    refused = (*calls.refused, *_EVERYWHERE, *((calls.connect,) if of_program else (calls.execve, calls.socket)))
+    local_socket = local_socket or of_program
+    refused = (*calls.refused, *_EVERYWHERE, calls.connect if local_socket else calls.socket)
+    refused += () if of_program else (calls.execve,)
     steps = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, calls.mark),
@@ -151,9 +163,10 @@ def refuse_calls(*, of_program: bool = False) -> None:
     for call in refused:
         steps += [(_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     if of_program:
+        steps += [(_EQUAL, 0, 1, calls.accept), (_RETURN, 0, 0, _END_THREAD)]
+    if local_socket:
         for call in calls.served:
             steps += [(_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO)]
-        steps += [(_EQUAL, 0, 1, calls.accept), (_RETURN, 0, 0, _END_THREAD)]
         steps += [
             (_EQUAL, 0, 4, calls.socket),
             (_LOAD, 0, 0, _FIRST_ARGUMENT),
