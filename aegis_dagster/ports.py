@@ -95,6 +95,11 @@ class Embedder(Protocol):
     texts_per_call: int  # texts per call, the most that are lost when a process is killed
     calls_at_once: int  # useful number of concurrent calls of `embed`
 
+    @property
+    def device(self) -> str:
+        """Where the texts so far were embedded, as torch writes it; "" by a provider."""
+        ...
+
     async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
         """One normalised row per text, in the order given. Raises Deferred, DocumentError or ServiceError."""
         ...

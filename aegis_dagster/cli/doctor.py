@@ -22,7 +22,9 @@ from aegis_dagster.cli.doctor_models import (
 )
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
+from aegis_dagster.composition.minilm import device_of
 from aegis_dagster.composition.project import Project, open_to_others
+from aegis_dagster.device import onnx_card
 from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.office import MODULES
@@ -35,6 +37,7 @@ _LOCAL_POINTS = {"edge": 200_000, "client": 30_000}  # beyond it a cold search t
 _NAMED = 50  # collections whose policies are shown
 _QUICKLY_READ_MB = 500  # a larger database is left to `aegis audit`
 _LOCAL_QDRANT = "Qdrant in a folder stands in for a Qdrant server."
+_MOVE_TO_CARD = "For an NVIDIA card pip install 'aegis_dagster[gpu]' (docs/guides/GPU.md)."
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
 
@@ -56,13 +59,11 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("artifacts", lambda project: tried("artifacts", lambda: _artifacts(project))),
         ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
         ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project))),
+        ("device", _device),
         ("parsing", _parsing),
         ("old office files", _office),
         ("workers", lambda _: tried("workers", _workers)),
-        (
-            "OCR",
-            lambda _: _modules("OCR", ("rapidocr", "onnxruntime"), "ingestion", "rapidocr reads scans and pictures"),
-        ),
+        ("OCR", _ocr),
         ("picture descriptions", pictures_finding),
         ("embedding", embedding_finding),
         ("graph extraction", graph_finding),
@@ -183,6 +184,21 @@ def _parsing(project: Project) -> Finding:
     if project.pdf_route == "models":
         return _modules("parsing", ("docling", "torch", "docling_ibm_models"), "docling-models", state)
     return _modules("parsing", ("docling", "pdfplumber"), "ingestion", state, move_up)
+
+
+def _device(project: Project) -> Finding:
+    """Where models compute. Loads torch where it is installed and a card is there."""
+    found = device_of(project.settings)
+    if found.card:
+        return Finding("device", True, str(found), "")
+    return Finding("device", True, f"{found}{f': {found.why}' if found.why else ''}", _MOVE_TO_CARD)
+
+
+def _ocr(project: Project) -> Finding:
+    modules = ("rapidocr", "onnxruntime")
+    card = onnx_card(project.settings.device) if importlib.util.find_spec("onnxruntime") else None
+    where = "the CPU: onnxruntime here computes on no card" if card is None else f"cuda:{card}"
+    return _modules("OCR", modules, "ingestion", f"rapidocr reads scans and pictures on {where}")
 
 
 def _office(project: Project) -> Finding:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aegis_dagster.domain.llm import Classification, LLMResponse, LLMTask, TaskType
 from aegis_dagster.domain.routing import Candidate, candidates
-from aegis_dagster.embedding.model_files import MODEL, ensure_model
+from aegis_dagster.embedding.model_files import MODEL
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
 from aegis_dagster.settings import Settings, provider_access
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # what calls models is imported when it is built: most comman
     from aegis_dagster.domain.accounts import AccountLimits
     from aegis_dagster.domain.prices import Price, Tier
     from aegis_dagster.embedding.by_provider import ProviderEmbedder
-    from aegis_dagster.embedding.minilm import MiniLmEmbedder
     from aegis_dagster.llm.gateway import Gateway
     from aegis_dagster.ports import Clock, Embedder, EvidenceExtractor, ModelGateway, PictureDescriber
     from aegis_dagster.settings.llm import ModelSettings, PriceSettings, ProviderSettings, RateSettings
@@ -169,10 +168,10 @@ class Models:
     @cached_property
     def embedding_shape(self) -> tuple[str, int]:
         """Name of the embedding model and length of its vectors, without building it. Raises as `embedder`."""
-        from aegis_dagster.embedding.minilm import MiniLmEmbedder
+        from aegis_dagster.embedding.minilm import DIMENSIONS, IDENTITIES
 
         if self._settings.embed.model == MODEL:
-            return MiniLmEmbedder.model, MiniLmEmbedder.dimensions
+            return IDENTITIES[self._settings.embed.precision], DIMENSIONS
         return self.embedder.model, self.embedder.dimensions
 
     @property
@@ -186,7 +185,9 @@ class Models:
         """The embedding model. Raises ConfigurationError if it is not configured, or a collection must not use it."""
         name = self._settings.embed.model
         if name == MODEL:
-            return self._minilm()
+            from aegis_dagster.composition.minilm import minilm_for_documents
+
+            return minilm_for_documents(self._settings)
         provider, model = self._embedding_model(name)
         confidential = self._settings.confidential
         if confidential and not provider.local:
@@ -201,11 +202,12 @@ class Models:
 
         Raises ConfigurationError: it is not configured, or must not see the questions.
         """
-        from aegis_dagster.embedding.minilm import MiniLmEmbedder
+        from aegis_dagster.composition.minilm import minilm_for_questions
+        from aegis_dagster.embedding.minilm import IDENTITIES
         from aegis_dagster.stores.vectors.points import model_in, physical_name
 
-        if physical_name(alias, MiniLmEmbedder.model) == collection:
-            return self._minilm()
+        if collection in (physical_name(alias, model) for model in IDENTITIES.values()):
+            return minilm_for_questions(self._settings)  # whatever device made the stored vectors
         length = re.search(r"_(\d+)$", collection)
         dimensions = int(length[1]) if length else 0
         confidential = self._settings.confidential
@@ -226,13 +228,6 @@ class Models:
             remedy="configure its provider again, or run `aegis ingest` until every document is embedded by the model "
             "in embed.model.",
         )
-
-    def _minilm(self) -> MiniLmEmbedder:
-        from aegis_dagster.embedding.minilm import MiniLmEmbedder
-
-        embed = self._settings.embed
-        folder = ensure_model(self._settings.model_cache)  # exported at the first use
-        return MiniLmEmbedder(folder, batch_size=embed.batch_size, threads=embed.threads)
 
     def _by_provider(self, provider: Provider, model: Model) -> ProviderEmbedder:
         from aegis_dagster.embedding.by_provider import ProviderEmbedder

@@ -331,7 +331,7 @@ class Project:
         from aegis_dagster.stages.context import Workbench
         from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
 
-        ocr = OcrDescriber(pool, timeout_seconds=self.settings.parse.timeout_seconds)
+        ocr = OcrDescriber(pool, self.settings.parse.timeout_seconds, self.settings.device)
         return Workbench(
             catalog=self.catalog,
             states=self.states,
@@ -375,6 +375,7 @@ class Project:
                 "max_picture_megabytes": parse.max_picture_megabytes,
                 "pdf_route": self.pdf_route,
                 "docling_models": str(self.settings.docling_models_dir),
+                "device": self.settings.device,
                 "ocr": parse.ocr,
                 "mail": asdict(self.settings.mail.limits),
                 "read_hidden": parse.read_hidden,

@@ -1,1 +1,1 @@
-"""Adapters that turn texts into vectors: MiniLM with onnxruntime, or a provider's model."""
+"""Adapters that turn texts into vectors: MiniLM on a CPU or a card, or a provider's model."""

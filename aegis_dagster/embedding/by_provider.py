@@ -20,6 +20,7 @@ _FEWEST_BYTES_OF_A_TOKEN = 1
 class ProviderEmbedder:
     """Turns texts into vectors by one model of one provider. Implements `ports.Embedder`."""
 
+    device: str = ""
     calls_at_once: int = 64  # the gateway limits the calls to each provider further
 
     def __init__(

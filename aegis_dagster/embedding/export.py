@@ -36,7 +36,9 @@ def export_minilm(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         complete = Path(scratch) / target.name
         complete.mkdir()
-        model = _model(json.loads((source / "config.json").read_text("utf-8")), _weights(source / "model.safetensors"))
+        model = _model(
+            json.loads((source / "config.json").read_text("utf-8")), read_weights(source / "model.safetensors")
+        )
         onnx.save(model, str(complete / MODEL_FILE))
         shutil.copyfile(source / TOKENIZER_FILE, complete / TOKENIZER_FILE)
         complete.chmod(0o755)  # a cache may serve several users, and a model is no secret
@@ -45,7 +47,7 @@ def export_minilm(target: Path) -> None:
         complete.rename(target)
 
 
-def _weights(file: Path) -> "Weights":
+def read_weights(file: Path) -> "Weights":
     """The float32 arrays of a safetensors file, which holds the length of a JSON header, the header and the numbers."""
     import numpy as np
 

@@ -14,11 +14,13 @@ from typing import Any
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.embedding.export import MODEL_FILE, TOKENIZER_FILE
 from aegis_dagster.embedding.model_files import EXPORT_VERSION, MODEL
+from aegis_dagster.embedding.tokens import MAX_TOKENS, open_tokenizer, padded, token_ids
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.ports import Vectors
 
 DIMENSIONS = 384
-MAX_TOKENS = 256  # with [CLS] and [SEP]; sentence_bert_config.json of the model
+# The model's name with the version of its vectors, which are the same on every device, by precision.
+IDENTITIES = {"fp32": f"{MODEL}/onnx-{EXPORT_VERSION}", "fp16": f"{MODEL}/fp16-{EXPORT_VERSION}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class _Loaded:
 class MiniLmEmbedder:
     """Implements ports.Embedder. The model is opened at the first text; `embed_now` may be called by many threads."""
 
-    model: str = f"{MODEL}/onnx-{EXPORT_VERSION}"
+    model: str = IDENTITIES["fp32"]
+    device: str = "cpu"
     dimensions: int = DIMENSIONS
     max_tokens: int = MAX_TOKENS
     texts_per_call: int = 128
@@ -65,9 +68,7 @@ class MiniLmEmbedder:
         if not texts:
             return vectors
         loaded = self._open()
-        # The tokenizer refuses a lone surrogate (from a broken document): it becomes a question mark.
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        tokens = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(clean)]
+        tokens = token_ids(loaded.tokenizer, texts)
         # Texts of similar length share an inference, so that little of it is padding; the longest come first, so that
         # memory reaches its peak at once.
         order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
@@ -86,7 +87,6 @@ class MiniLmEmbedder:
 
 def _load(model_dir: Path) -> _Loaded:
     import onnxruntime
-    from tokenizers import Tokenizer
 
     if not (model_dir / MODEL_FILE).is_file():
         raise ConfigurationError(
@@ -98,21 +98,14 @@ def _load(model_dir: Path) -> _Loaded:
     # Shapes differ between inferences: a memory plan of the last one does not fit the next.
     options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(str(model_dir / MODEL_FILE), options, providers=["CPUExecutionProvider"])
-    tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    return _Loaded(session, tokenizer)
+    return _Loaded(session, open_tokenizer(model_dir / TOKENIZER_FILE))
 
 
 def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Vectors:
     """One inference over texts as token ids, padded to the longest."""
     import numpy as np
 
-    shape = (len(tokens), max(len(ids) for ids in tokens))
-    input_ids = np.zeros(shape, dtype=np.int64)  # 0 is [PAD]
-    attention_mask = np.zeros(shape, dtype=np.int64)
-    for row, ids in enumerate(tokens):
-        input_ids[row, : len(ids)] = ids
-        attention_mask[row, : len(ids)] = 1
-    result: Vectors = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+    ids, lengths = padded(tokens)
+    mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+    result: Vectors = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
     return result

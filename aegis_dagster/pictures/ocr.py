@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.device import ocr_engine
 from aegis_dagster.domain.llm import AskedFor
 from aegis_dagster.pictures.pixels import open_rgb
 from aegis_dagster.pins import pinned
@@ -20,8 +21,10 @@ class OcrDescriber:
     name: str = f"ocr/rapidocr-{pinned('rapidocr')}"
     accepted: tuple[str, ...] = (name,)
 
-    def __init__(self, runner: TaskRunner, timeout_seconds: float) -> None:
+    def __init__(self, runner: TaskRunner, timeout_seconds: float, device: str = "auto") -> None:
+        """device: of the settings."""
         self._runner = runner
+        self._device = device
         self._timeout_seconds = timeout_seconds
 
     async def describe(self, picture: Path, asked_for: AskedFor) -> PictureDescription:
@@ -29,7 +32,8 @@ class OcrDescriber:
 
         Raises DocumentError ENRICHMENT_FAILED when the file is no readable picture, or what the runner raises.
         """
-        result = await self._runner.run(OCR_TASK, {"path": str(picture)}, timeout_seconds=self._timeout_seconds)
+        payload = {"path": str(picture), "device": self._device}
+        result = await self._runner.run(OCR_TASK, payload, timeout_seconds=self._timeout_seconds)
         return PictureDescription(text=result["text"], described_by=self.name)
 
 
@@ -42,7 +46,7 @@ def ocr_task(payload: dict[str, Any]) -> dict[str, Any]:
 
     picture = open_rgb(Path(payload["path"]))
     blue_green_red = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # OpenCV's order of channels
-    result = _engine()(blue_green_red)
+    result = _engine(payload.get("device", "auto"))(blue_green_red)
     if result.boxes is None:
         return {"text": ""}
     return {"text": reading_order([_Word.of(box, text) for box, text in zip(result.boxes, result.txts, strict=True)])}
@@ -81,7 +85,7 @@ def reading_order(words: Sequence[_Word]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _engine() -> Any:
+def _engine(device: str) -> Any:
     """The OCR engine with the weights in its wheel. Loaded once per process; takes 0.6 GB with its imports."""
     from rapidocr import EngineType, RapidOCR
 
@@ -93,5 +97,6 @@ def _engine() -> Any:
             "Rec.engine_type": EngineType.ONNXRUNTIME,
             # One thread per worker, several workers: a second thread doubles the CPU seconds of a picture.
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            **ocr_engine(device),
         }
     )

@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of the exported embedding model. Default: the user's cache folder, shared by all homes.",
     )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where MiniLM, docling's models and OCR compute: `cpu`, `cuda` (the first NVIDIA card) or `cuda:N`. `auto`: the first card if there is one and torch is installed with CUDA (the extra `gpu`), otherwise the CPU.",
+    )
     lease_seconds: float = Field(
         default=600.0,
         gt=0,

@@ -1,6 +1,7 @@
 """`aegis doctor` on models: what is configured, what is chosen, and what one token cost. Never a key."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,25 @@ def test_doctor_tells_which_old_office_files_are_read_and_what_reads_the_others(
     assert found["state"] == "LibreOffice 24.8 converts doc, rtf; ppt, xls, xlsb are refused"
     packages = "libreoffice-calc-nogui libreoffice-impress-nogui"
     assert found["move_up"] == f"To read them: apt-get install --no-install-recommends {packages}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "ok", "state", "helps"),
+    [
+        ("device: auto", True, "cpu: ", "aegis_dagster[gpu]"),
+        ("device: cpu", True, "cpu", "aegis_dagster[gpu]"),
+        ("device: cuda:9", False, "The device is to be cuda:9, but ", "AEGIS_DEVICE"),
+        ("{device: cpu, embed: {precision: fp16}}", False, "embed.precision is fp16, which only a card", "fp32"),
+    ],
+)
+def test_doctor_tells_where_models_compute_and_why_not_on_a_card(
+    aegis: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, ok: bool, state: str, helps: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # Python's way to say: not installed
+    monkeypatch.chdir(tmp_path)
+    write_settings(tmp_path, settings)
+    found = findings(aegis)["device"]
+    assert found["ok"] is ok and str(found["state"]).startswith(state) and helps in str(found["move_up"])
 
 
 def test_a_provider_is_shown_with_address_key_models_prices_and_budget(

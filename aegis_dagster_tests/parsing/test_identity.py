@@ -88,3 +88,23 @@ def test_the_models_are_asked_for_tables_and_taken_from_their_folder(tmp_path: P
     assert (elsewhere.artifacts_path, elsewhere.do_table_structure, elsewhere.do_ocr) == (None, True, True)
     by_rules = pdf_options(ConverterOptions("rules", str(folder), ocr=True))
     assert (by_rules.artifacts_path, by_rules.do_table_structure) == (None, False)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda:1"])
+def test_the_models_compute_on_the_device_of_the_settings(tmp_path: Path, device: str) -> None:
+    options = pdf_options(ConverterOptions("models", str(with_weights(tmp_path)), ocr=False, device=device))
+    assert options.accelerator_options.device == device
+
+
+def test_a_card_that_is_not_there_is_not_blamed_on_the_weights(
+    parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torch", "torchvision", "transformers", "docling_ibm_models"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "torch" / "version.py").write_text("cuda = None\n", "utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigurationError, match="is to be cuda:0, but torch is installed without CUDA"):
+        parse(samples.one_page_pdf(), "a.pdf", pdf_route="models", docling_models=str(tmp_path), device="cuda:0")

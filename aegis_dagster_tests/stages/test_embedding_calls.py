@@ -41,6 +41,7 @@ class Choosy:
     max_tokens: int = 256
     texts_per_call: int = 32
     calls_at_once: int = 1
+    device: str = "cpu"
     answered: list[Sequence[str]] = field(default_factory=list)
     refused: int = 0
 

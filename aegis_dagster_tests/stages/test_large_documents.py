@@ -36,6 +36,7 @@ class Counting:
     project: Project
     dies_after: int = 10**9  # answers
     model: str = MiniLmEmbedder.model
+    device: str = "cpu"
     dimensions: int = 384
     max_tokens: int = 256
     texts_per_call: int = 4

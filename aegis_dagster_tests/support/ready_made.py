@@ -54,6 +54,7 @@ class Instant:
     def __init__(self, model: str, dimensions: int, texts_per_call: int) -> None:
         self.model, self.dimensions = model, dimensions
         self.max_tokens, self.texts_per_call, self.calls_at_once = 512, texts_per_call, 4
+        self.device = ""
 
     async def embed(self, texts: Sequence[str], asked_for: AskedFor) -> Vectors:
         seed = int.from_bytes(hashlib.sha256(texts[0].encode()).digest()[:4], "big")

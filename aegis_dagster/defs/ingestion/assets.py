@@ -16,6 +16,7 @@ from aegis_dagster.defs.ingestion.previews import preview_of
 from aegis_dagster.defs.ingestion.run_gauges import Gateway, label_of, run_gauges
 from aegis_dagster.defs.ingestion.run_outcome import failure_noted, note_outcome
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.device import find_device
 from aegis_dagster.domain.collection_names import as_written
 from aegis_dagster.domain.forecast import ForecastRow
 from aegis_dagster.domain.identifiers import CollectionName
@@ -58,7 +59,7 @@ async def _run_stage(
             finally:  # finished work counts even when a broken service stops the stage
                 for begun in bench.reports:
                     resource.stage_finished(begun)
-            chosen_by = _chosen(project, stage, bench, collection)
+            chosen_by, device = _chosen(project, stage, bench, collection), _device(project, stage, bench)
         states = list(project.states.of(documents))
         failed = [item for item in failures_of(states) if item.stage is stage]
         note_outcome(context, stage, states)
@@ -72,6 +73,7 @@ async def _run_stage(
                 **cost_metadata(costs),
                 "dagster/uri": dg.MetadataValue.text(uri_of(project, stage)),
                 "chosen": dg.MetadataValue.text(chosen_by),
+                **({"device": dg.MetadataValue.text(device)} if device else {}),
                 **({"not_found": dg.MetadataValue.text(picked.not_found)} if picked.not_found else {}),
             }
         )
@@ -114,6 +116,15 @@ def _chosen(project: Project, stage: Stage, bench: Workbench, collection: Collec
         Stage.GRAPH: lambda: bench.extractor(collection).name,
     }
     return chosen[stage]()
+
+
+def _device(project: Project, stage: Stage, bench: Workbench) -> str:
+    """Where the models of a stage compute; "" where it has none of its own, or a provider's."""
+    if stage is Stage.EMBED:
+        return bench.embedder.device
+    if stage is Stage.PARSE and project.pdf_route == "models":
+        return str(find_device(project.settings.device))
+    return ""
 
 
 async def scan_and_remove(

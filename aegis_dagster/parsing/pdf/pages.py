@@ -16,6 +16,7 @@ from docling_core.types.doc.base import BoundingBox, CoordOrigin
 from docling_core.types.doc.labels import DocItemLabel
 from docling_core.types.doc.page import BoundingRectangle, TextCell
 
+from aegis_dagster.device import ocr_engine
 from aegis_dagster.parsing.pdf import tables
 from aegis_dagster.parsing.pdf.docling_tables import to_docling_table
 from aegis_dagster.parsing.pdf.form_rules import Field
@@ -86,7 +87,7 @@ class OcrWhereNeeded:
             yield from self._model(conv_res, [page])
 
 
-class OcrOnCpu(RapidOcrModel):
+class OcrWithoutTorch(RapidOcrModel):
     """docling's OCR model without the request for a GPU that its own constructor makes to torch."""
 
     def __init__(self, options: ThreadedPdfPipelineOptions) -> None:
@@ -101,6 +102,7 @@ class OcrOnCpu(RapidOcrModel):
             "Global.text_score": ocr.text_score,
             "Global.log_level": "warning",
             "EngineConfig.onnxruntime.intra_op_num_threads": accelerator.num_threads,
+            **ocr_engine(str(accelerator.device)),
         }
         weights = {"Det": ocr.det_model_path, "Rec": ocr.rec_model_path, "Cls": ocr.cls_model_path}
         for part, path in weights.items():

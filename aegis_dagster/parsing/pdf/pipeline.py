@@ -33,8 +33,8 @@ from aegis_dagster.parsing.pdf.layout_rules import (
 )
 from aegis_dagster.parsing.pdf.page_edges import mark_running_lines
 from aegis_dagster.parsing.pdf.pages import (
-    OcrOnCpu,
     OcrWhereNeeded,
+    OcrWithoutTorch,
     RuleLayout,
     RuleTables,
     ScanRegions,
@@ -65,7 +65,7 @@ class RulesPdfPipeline(StandardPdfPipeline):
         # docling declares these attributes as its own classes, but only calls them.
         seams: Any = self
         seams.layout_model = ScanRegions()
-        seams.ocr_model = OcrWhereNeeded(lambda: OcrOnCpu(options)) if options.do_ocr else pass_through
+        seams.ocr_model = OcrWhereNeeded(lambda: OcrWithoutTorch(options)) if options.do_ocr else pass_through
         self.table_finding = RuleTables()
         self.rule_layout = RuleLayout(self.table_finding)
         seams.layout_postprocessing_model = self.rule_layout

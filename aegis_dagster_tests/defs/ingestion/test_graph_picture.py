@@ -89,6 +89,7 @@ def test_a_run_shows_what_was_made_where_it_is_and_numbers_that_plot(
         assert {"documents", "documents_failed", "seconds", "cost_usd", "calls", "dagster/uri"} <= shown.keys()
         assert shown["cost_usd"] == 0.0
     assert metadata(result, "chunks")["chunks"] == metadata(result, "embeddings")["chunks"] == project.vectors.count()
+    assert metadata(result, "embeddings")["device"] == "cpu"  # tests have no card
     assert str(metadata(result, "knowledge_graph")["dagster/uri"]).endswith("aegis.db")
 
 
