@@ -83,7 +83,7 @@ class DocumentState:
                 return False
             if state.status is not _DONE and (state.status is not Status.SKIPPED or UPSTREAM_FAILED in state.facts):
                 return False
-        return not any(self.has_more_room(stage) for stage in self.answer_tokens)
+        return not self.answer_tokens or not any(self.has_more_room(stage) for stage in self.answer_tokens)
 
     def has_more_room(self, stage: Stage) -> bool:
         """Whether answers of a model were cut at a stage that may be longer now."""
@@ -112,6 +112,8 @@ class DocumentState:
 
         A document whose parsing was skipped is skipped; one with a later stage skipped is done.
         """
+        if self.all_plainly_done():
+            return Status.SKIPPED if self.recorded[Stage.PARSE].status is Status.SKIPPED else _DONE
         statuses = {state.status for state in self.recorded.values()}
         for bad in (Status.FAILED, Status.DEFERRED):
             if bad in statuses:
@@ -182,8 +184,10 @@ class DocumentState:
     def is_stale(self, exists: Exists) -> bool:
         """Whether it has work at some stage, now or later."""
         if self.all_plainly_done():
-            made = (stage for stage in ARTIFACT_STAGES if self.recorded[stage].status is Status.DONE)
-            return not all(exists(stage, self.wanted[stage]) for stage in made)
+            for stage in ARTIFACT_STAGES:  # no generator: this runs for a hundred thousand documents
+                if self.recorded[stage].status is _DONE and not exists(stage, self.wanted[stage]):
+                    return True
+            return False
         return any(self.work(stage, exists) for stage in Stage)
 
     def has_work(self, now_ms: int) -> bool:

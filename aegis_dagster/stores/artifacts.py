@@ -65,7 +65,7 @@ class FolderArtifacts:
         def folders(stage: Stage, start: str) -> frozenset[str]:
             try:
                 with os.scandir(self.root / stage / start) as entries:
-                    return frozenset(entry.name for entry in entries if entry.is_dir())
+                    return frozenset([entry.name for entry in entries if entry.is_dir()])
             except (FileNotFoundError, NotADirectoryError):
                 return frozenset()
 

@@ -21,6 +21,7 @@ from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.catalog.states import ALL_FACTS, DocumentStates
 from aegis_dagster.stores.database import object_in, read
 
+_STAGES = tuple(Stage)
 _CHUNK_FACTS = frozenset({Stage.CHUNK})
 _NOT_IN_DIGEST = ("seconds", "budget")  # the call that an account refused first is random
 
@@ -70,15 +71,18 @@ class MarkedDocument:
 def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
     """One summary per collection, sorted by name."""
     found: dict[CollectionName, CollectionSummary] = {}
+    alike: Counter[tuple[CollectionName, tuple[Status, ...]]] = Counter()  # by the status at each stage
     for state in states:
         name = state.document.collection
-        summary = found.setdefault(name, CollectionSummary(name))
+        summary = found.get(name) or found.setdefault(name, CollectionSummary(name))
         summary.documents += 1
         summary.by_status[state.status] += 1
         chunked = state.recorded.get(Stage.CHUNK)
         summary.chunks += int(chunked.facts.get("chunks", 0)) if chunked is not None else 0
-        for stage in Stage:
-            summary.by_stage[stage][state.status_at(stage)] += 1
+        alike[name, tuple([state.status_at(stage) for stage in _STAGES])] += 1
+    for (name, statuses), documents in alike.items():
+        for stage, status in zip(_STAGES, statuses, strict=True):
+            found[name].by_stage[stage][status] += documents
     return [found[name] for name in sorted(found)]
 
 
