@@ -80,9 +80,9 @@ def summaries_of(states: Iterable[DocumentState]) -> list[CollectionSummary]:
         chunked = state.recorded.get(Stage.CHUNK)
         summary.chunks += int(chunked.facts.get("chunks", 0)) if chunked is not None else 0
         alike[name, tuple([state.status_at(stage) for stage in _STAGES])] += 1
-    for (name, statuses), documents in alike.items():
+    for (name, statuses), count in alike.items():
         for stage, status in zip(_STAGES, statuses, strict=True):
-            found[name].by_stage[stage][status] += documents
+            found[name].by_stage[stage][status] += count
     return [found[name] for name in sorted(found)]
 
 
