@@ -20,8 +20,8 @@ from aegis_dagster.errors import DocumentError, FailureCode
 
 def load(options: dict[str, Any]) -> None:
     """Load what every document needs, in the process from which workers are forked. `options`: those of the task."""
-    import aegis_dagster.chunking.documents
-    import aegis_dagster.chunking.hybrid  # noqa: F401
+    import aegis_dagster.chunking.hybrid
+    import aegis_dagster.chunking.simple  # noqa: F401
     from aegis_dagster.chunking.languages import languages_of
 
     load_tokenizer(Path(options["tokenizer"]))

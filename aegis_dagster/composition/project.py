@@ -322,7 +322,7 @@ class Project:
             temporary=self.settings.home / "workers",
             writable=[self.artifacts.root / "staging"],
             office=self.office,
-            load={"chunk": self._chunk_payload},
+            load={"parse": {}, "chunk": self._chunk_payload},
         )
 
     def _bench(self, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 
+def load(_options: dict[str, Any]) -> None:
+    """Load what every document needs, in the process from which workers are forked; readers come with their format."""
+    import docling_core.types.doc.document  # noqa: F401
+
+
 def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     """Parse one file into `out_dir`: `document.json`, `source_text.json`, `pictures/*.png`, `manifest.json`.
 

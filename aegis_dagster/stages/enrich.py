@@ -44,6 +44,8 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         fingerprint = work.fingerprint(Stage.ENRICH)
         if not bench.identities.rules_for(work.document.collection).enrich:
             return Outcome(Status.SKIPPED, {"why": "enrichment is off for this collection"})
+        if work.state.recorded[Stage.PARSE].facts.get("pictures") == 0:  # said by the manifest: nothing need be read
+            return Outcome(Status.SKIPPED, {"why": "no pictures"})
         parsed = await asyncio.to_thread(sound_folder, bench.artifacts, Stage.PARSE, work.fingerprint(Stage.PARSE))
         pictures = pictures_of(parsed)
         if not pictures:

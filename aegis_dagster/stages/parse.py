@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.stages.context import StageReport, Workbench
@@ -15,15 +16,17 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
     async def parse(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.PARSE)
-        if work.force or not await asyncio.to_thread(usable, bench.artifacts, Stage.PARSE, fingerprint):
-            await _parse(work, bench)
-            report.work["parsed"] += 1
-        return Outcome(Status.DONE, read_json(bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json"))
+        if not work.force and usable(bench.artifacts, Stage.PARSE, fingerprint):
+            return Outcome(Status.DONE, read_json(bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json"))
+        manifest = await _parse(work, bench)
+        report.work["parsed"] += 1
+        return Outcome(Status.DONE, manifest)
 
     return await run_each(Stage.PARSE, documents, bench, parse, force=force)
 
 
-async def _parse(work: Work, bench: Workbench) -> None:
+async def _parse(work: Work, bench: Workbench) -> dict[str, Any]:
+    """The manifest."""
     document = work.document
     bench.expect_chats(document.collection)
     with ExitStack() as until_parsed:
@@ -31,7 +34,7 @@ async def _parse(work: Work, bench: Workbench) -> None:
         folder = until_parsed.enter_context(
             bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force)
         )
-        await bench.tasks.run(
+        return await bench.tasks.run(
             "parse",
             {
                 "path": str(path),

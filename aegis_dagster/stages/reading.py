@@ -11,7 +11,9 @@ from aegis_dagster.ports import Artifacts
 
 def usable(artifacts: Artifacts, stage: Stage, fingerprint: str) -> bool:
     """Whether the result exists and its files are as they were written. A damaged one is deleted."""
-    if artifacts.exists(stage, fingerprint) and artifacts.damage(stage, fingerprint) is None:
+    if not artifacts.exists(stage, fingerprint):
+        return False
+    if artifacts.damage(stage, fingerprint) is None:
         return True
     artifacts.delete(stage, fingerprint)
     return False

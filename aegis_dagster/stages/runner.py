@@ -7,9 +7,10 @@ and the error reaches the caller, which retries the step.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aegis_dagster.domain.document_state import DocumentState, Readiness, Why
 from aegis_dagster.domain.identifiers import DocumentId
@@ -21,6 +22,8 @@ from aegis_dagster.stages.context import StageReport, Workbench
 
 _LARGE = 8  # a document of more than this part of a batch's chunks is a batch of its own
 _MADE_AGAIN = (Why.LOST, Why.MORE_ROOM)  # although the catalog has it as done
+_TOGETHER_SECONDS = 0.5  # how much of a run's records a kill may cost
+_MOST_TOGETHER = 64  # documents of one transaction
 _POLL_SECONDS = 0.5  # how often to check a document that another process is working on
 
 
@@ -67,19 +70,16 @@ async def run_each(
     locks: dict[str, asyncio.Lock] = {}
 
     async def one_by_one(todo: list[Work], report: StageReport) -> list[DocumentId]:
-        queue = iter(todo)
-        missed: list[DocumentId] = []
+        claims = _Claims(stage, todo, bench, report, at_once)
 
         async def worker() -> None:
-            for work in queue:
+            while (work := claims.next()) is not None:
                 async with locks.setdefault(work.fingerprint(stage), asyncio.Lock()):
-                    if _claim(stage, [work], bench):
-                        await _handle(stage, [work], bench, report, _single(handler))
-                    else:
-                        missed.append(work.document.id)
+                    claims.ended(work, await _outcome(handler, work, bench, report))
 
-        await all_or_stop([worker() for _ in range(min(at_once, len(todo)))])
-        return missed
+        async with claims:
+            await all_or_stop([worker() for _ in range(min(at_once, len(todo)))])
+        return claims.missed
 
     return await _run(stage, documents, bench, one_by_one, force)
 
@@ -173,6 +173,82 @@ def _claim(stage: Stage, works: Sequence[Work], bench: Workbench) -> list[Docume
     return bench.catalog.claim(stage, wanted, force=forced, clear=clear)
 
 
+class _Claims:
+    """The documents of one pass: claims them and records their outcomes, several in one transaction.
+
+    So many are claimed as end in about `_TOGETHER_SECONDS`, and an outcome waits no longer than that to be recorded:
+    who kills the process loses the record of that time, while the results stay.
+    """
+
+    def __init__(self, stage: Stage, todo: Sequence[Work], bench: Workbench, report: StageReport, at_once: int) -> None:
+        self.missed: list[DocumentId] = []
+        self._stage, self._bench, self._report, self._at_once = stage, bench, report, at_once
+        self._todo, self._claimed = deque(todo), deque[Work]()
+        self._held: dict[DocumentId, Work] = {}
+        self._ended: dict[DocumentId, Outcome] = {}
+        self._size, self._claimed_at = at_once, -math.inf
+        self._recorded = time.monotonic()
+
+    def next(self) -> Work | None:
+        """The next document that is claimed; None: there is no more. Raises ServiceError."""
+        while self._todo and not self._claimed:
+            self._claim_more()
+        return self._claimed.popleft() if self._claimed else None
+
+    def ended(self, work: Work, outcome: Outcome) -> None:
+        """A document has an outcome. Raises ServiceError."""
+        self._ended[work.document.id] = outcome
+        if time.monotonic() - self._recorded >= _TOGETHER_SECONDS:
+            self._record()
+
+    async def __aenter__(self) -> None:
+        self._waiting = asyncio.ensure_future(self._record_again_and_again())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._waiting.cancel()
+        await asyncio.gather(self._waiting, return_exceptions=True)
+        try:
+            self._record()
+        finally:
+            if self._held:
+                self._bench.catalog.release(self._stage, list(self._held))
+
+    async def _record_again_and_again(self) -> None:
+        """While all that is under way takes long."""
+        while True:
+            await asyncio.sleep(_TOGETHER_SECONDS)
+            with suppress(ServiceError):  # the next outcome, or the end, tries again and says so
+                self._record()
+
+    def _claim_more(self) -> None:
+        now = time.monotonic()
+        took, self._claimed_at = now - self._claimed_at, now
+        if took < _TOGETHER_SECONDS / 2:
+            self._size = min(self._size * 4, max(self._at_once, _MOST_TOGETHER))
+        elif took > _TOGETHER_SECONDS:
+            self._size = max(self._at_once, self._size // 2)
+        part = [self._todo.popleft() for _ in range(min(self._size, len(self._todo)))]
+        mine = set(_claim(self._stage, part, self._bench))
+        self.missed.extend(work.document.id for work in part if work.document.id not in mine)
+        self._claimed.extend(work for work in part if work.document.id in mine)
+        self._held.update((work.document.id, work) for work in self._claimed)
+
+    def _record(self) -> None:
+        self._recorded = time.monotonic()
+        if self._ended:
+            _finish(self._stage, [self._held[document_id] for document_id in self._ended], self._ended, self._bench)
+            for document_id, outcome in self._ended.items():
+                del self._held[document_id]
+                self._report.add(document_id, outcome)
+                self._bench.progress.advance(self._stage)
+            self._ended = {}
+
+
+def _finish(stage: Stage, works: Sequence[Work], outcomes: Mapping[DocumentId, Outcome], bench: Workbench) -> None:
+    ended = {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in works}
+    bench.catalog.finish(stage, ended)
+
+
 async def _handle(
     stage: Stage, works: Sequence[Work], bench: Workbench, report: StageReport, handler: BatchHandler
 ) -> None:
@@ -182,33 +258,30 @@ async def _handle(
         outcomes = await handler(works, bench, report)
     finally:
         done = [work for work in works if work.document.id in outcomes]
+        left = [work.document.id for work in works]
         try:
-            bench.catalog.finish(
-                stage, {work.document.id: (work.fingerprint(stage), outcomes[work.document.id]) for work in done}
-            )
-        finally:  # those that `finish` recorded are no longer held, so this releases the rest
-            bench.catalog.release(stage, [work.document.id for work in works])
+            if done:
+                _finish(stage, done, outcomes, bench)
+                left = [work.document.id for work in works if work.document.id not in outcomes]
+        finally:
+            if left:
+                bench.catalog.release(stage, left)
     for document_id, outcome in outcomes.items():
         report.add(document_id, outcome)
         bench.progress.advance(stage)
 
 
-def _single(handler: Handler) -> BatchHandler:
-    async def batch(works: Sequence[Work], bench: Workbench, report: StageReport) -> dict[DocumentId, Outcome]:
-        (work,) = works
-        started = time.perf_counter()
-        try:
-            outcome = upstream_failed() if work.clear else await handler(work, bench, report)
-        except (ServiceError, OperatorError):
-            raise  # not this document's fault
-        except Deferred as error:
-            outcome = put_off(error)
-        except Exception as error:
-            outcome = failed(error)
-        seconds = round(time.perf_counter() - started, 3)
-        return {work.document.id: Outcome(outcome.status, outcome.facts, outcome.failure, seconds)}
-
-    return batch
+async def _outcome(handler: Handler, work: Work, bench: Workbench, report: StageReport) -> Outcome:
+    started = time.perf_counter()
+    try:
+        outcome = upstream_failed() if work.clear else await handler(work, bench, report)
+    except (ServiceError, OperatorError):
+        raise  # not this document's fault
+    except Deferred as error:
+        outcome = put_off(error)
+    except Exception as error:
+        outcome = failed(error)
+    return replace(outcome, seconds=round(time.perf_counter() - started, 3))
 
 
 def smallest_first(todo: Sequence[Work], *, most_chunks: int, most_documents: float = math.inf) -> list[list[Work]]:

@@ -36,7 +36,7 @@ class WorkerPool:
 
         writable: the folders that results are written to; none: a worker may write anywhere.
         office: converts old office files; None: they are refused.
-        load: the options of the tasks whose needs are loaded before the first worker is there.
+        load: the options of each task whose needs are loaded before the first worker for it is there.
         """
         self.workers = workers
         self._memory_mb = memory_mb
@@ -61,7 +61,7 @@ class WorkerPool:
         run: no document is to blame for that. ConfigurationError when the task cannot work for any document.
         """
         async with self._slots:
-            worker = await self._waiting() or await self._started()
+            worker = await self._waiting() or await self._started(task)
             self._busy.add(worker)
             healthy = False
             try:
@@ -88,12 +88,12 @@ class WorkerPool:
             await worker.kill()
         return None
 
-    async def _started(self) -> Worker:
+    async def _started(self, task: str) -> Worker:
         """A new worker. A start during which its task is cancelled, or the pool is closed, is finished first.
 
         A process that is given up while it starts could not be ended here.
         """
-        starting, cancelled = asyncio.ensure_future(self._start()), False
+        starting, cancelled = asyncio.ensure_future(self._start(task)), False
         self._starting.add(starting)
         while not starting.done():
             try:
@@ -109,7 +109,7 @@ class WorkerPool:
             raise asyncio.CancelledError
         raise _ended()
 
-    async def _start(self) -> Worker:
+    async def _start(self, task: str) -> Worker:
         try:
             for place in self._writable:
                 place.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,8 @@ class WorkerPool:
             confinement: dict[str, Any] = {"memory_mb": self._memory_mb, "writable": writable}
             if self._office is not None:
                 confinement["office"] = {**asdict(self._office), "formats": sorted(self._office.formats)}
-            return await Worker.start(self._template, folder, confinement, self._load)
+            load = {task: self._load[task]} if task in self._load else {}
+            return await Worker.start(self._template, folder, confinement, load)
         except OSError as error:
             raise ServiceError(
                 f"A worker process cannot be started: {error.strerror or error}.",

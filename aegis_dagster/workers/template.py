@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from aegis_dagster.environment import take_environment
 from aegis_dagster.workers import kernel
@@ -30,7 +30,7 @@ MOST_BYTES = 128 * 1024  # of one request
 _POLL_SECONDS = 0.005
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Fork and end workers until the parent is gone."""
     line = socket.socket(fileno=int(sys.argv[1]))
     workers: set[int] = set()
@@ -53,6 +53,7 @@ def main() -> None:
         line.send(json.dumps(answer).encode())
     for worker in workers:
         _end(worker, 0)
+    os._exit(0)  # no thread of a library keeps it
 
 
 def _load(wanted: dict[str, Any], loaded: set[str]) -> None:
