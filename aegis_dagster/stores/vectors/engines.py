@@ -84,6 +84,10 @@ class Engine(Protocol):
         """The number of points."""
         ...
 
+    def count_by_document(self, collection: str) -> dict[DocumentId, int]:
+        """The number of points of each document that has any."""
+        ...
+
     def sync(self, collection: str) -> None:
         """Make the writes safe against a power failure."""
         ...

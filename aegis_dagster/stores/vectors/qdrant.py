@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -149,15 +148,18 @@ class QdrantStore:
 
     def counts_by_document(self) -> dict[DocumentId, int]:
         """The number of points of each document; documents without points are absent."""
-        return dict(Counter(DocumentId(point.payload["document"]) for point in self.scan(fields=["document"])))
+        if self._is_absent():
+            return {}
+        with self._operation() as engine:
+            return engine.count_by_document(self._collection) if engine.has(self._collection) else {}
 
-    def scan(self, *, with_vectors: bool = False, fields: Sequence[str] | None = None) -> Iterator[StoredPoint]:
-        """Every point, ascending by id. fields: the payload fields to read. The store stays open meanwhile."""
+    def scan(self, *, with_vectors: bool = False) -> Iterator[StoredPoint]:
+        """Every point, ascending by id. The store stays open meanwhile."""
         if self._is_absent():
             return
         with self._operation() as engine:
             if engine.has(self._collection):
-                yield from engine.read(self._collection, None, with_vectors=with_vectors, fields=fields)
+                yield from engine.read(self._collection, None, with_vectors=with_vectors)
 
     def activate(self, *, expected_points: int) -> None:
         """Point the alias to this model's collection and drop the collections of other models.

@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -187,6 +188,11 @@ class ClientEngine:
     def count(self, collection: str) -> int:
         """As Engine has it."""
         return self._client.count(collection, exact=True).count
+
+    def count_by_document(self, collection: str) -> dict[DocumentId, int]:
+        """As Engine has it."""
+        points = self.read(collection, None, fields=["document"])
+        return dict(Counter(DocumentId(point.payload["document"]) for point in points))
 
     def sync(self, collection: str) -> None:
         """As Engine has it: without it a power failure could lose the last points, though nothing else."""

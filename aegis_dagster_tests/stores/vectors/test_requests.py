@@ -31,7 +31,7 @@ def requests_to_shards() -> Iterator[Counter[str]]:
 
 def test_a_thousand_points_of_a_hundred_documents_take_two_writes(tmp_path: Path) -> None:
     store = open_store(FOLDERS["edge"](tmp_path / "vectors"))
-    names = [DocumentId(f"c/{number}.txt") for number in range(100)]
+    names = [DocumentId(f"c/ä '{number}' \\ \"b\".txt") for number in range(100)]
     points = [
         point for name in names for point in points_of(name, [f"Passage {part} of {name}" for part in range(10)], "f")
     ]
@@ -41,9 +41,12 @@ def test_a_thousand_points_of_a_hundred_documents_take_two_writes(tmp_path: Path
             store.replace_documents(points, dict.fromkeys(names, "f"))
         with requests_to_shards() as replaced:
             store.replace_documents(points[::2], dict.fromkeys(names, "f"))
+        with requests_to_shards() as counted:
+            assert store.counts_by_document() == dict.fromkeys(names, 5)
         with requests_to_shards() as deleted:
             store.delete_documents(names)
         assert store.count() == 0
     assert (written["update"], written["scroll"], written["flush"]) == (2, 1, 1)
     assert (replaced["update"], replaced["scroll"], replaced["flush"]) == (2, 1, 1)  # one of them deletes
+    assert (counted["facet"], counted["scroll"]) == (1, 0)
     assert (deleted["update"], deleted["flush"]) == (1, 1)
