@@ -148,6 +148,23 @@ async def test_calls_that_wait_share_a_transaction(engine: sa.Engine, ledger: Le
     assert len(work.statements) < AT_ONCE
 
 
+async def test_a_hundred_calls_that_come_together_take_a_few_commits(engine: sa.Engine, ledger: Ledger) -> None:
+    names = [str(number) for number in range(100)]
+    with database_work() as work:
+        for half in ([ledger.reserve(reservation(1, name)) for name in names], [_settled(ledger, n) for n in names]):
+            with nobody_else_writing(engine):
+                waiting = [asyncio.ensure_future(operation) for operation in half]
+                await asyncio.sleep(0.05)
+            await asyncio.gather(*waiting)
+    assert work.commits <= 8  # of each half: who held them up, and of the calls the first, 64, the others
+    assert len(work.statements) < len(names)
+    assert spent_in_every_way(engine, JANUARY) == len(names)
+
+
+async def _settled(ledger: Ledger, name: str) -> None:
+    await ledger.settle(settlement(name, 1))
+
+
 async def _reserved(ledger: Ledger, amount: int) -> None:
     assert await ledger.reserve(reservation(amount)) is None
 
