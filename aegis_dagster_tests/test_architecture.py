@@ -119,3 +119,15 @@ def test_the_definitions_and_the_command_import_nothing_heavy_and_not_much(modul
     imported = set(done.stdout.split())
     assert imported & set(HEAVY.split()) == set()
     assert len(imported) < most  # 1,214 and 268 in the end of 2026; each takes about a millisecond
+
+
+def test_what_runs_are_forked_from_has_one_thread_and_nothing_heavy() -> None:
+    script = (
+        "import importlib, os, sys\nfrom aegis_dagster.defs.preloaded import PRELOADED\n"
+        "for name in PRELOADED: importlib.import_module(name)\n"
+        "print(len(os.listdir('/proc/self/task')), *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
+    threads, *imported = done.stdout.split()
+    assert threads == "1"  # a lock that another one holds would stay locked in the fork
+    assert set(imported) & {*HEAVY.split(), "numpy"} == set()

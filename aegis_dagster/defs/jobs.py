@@ -12,10 +12,8 @@ from aegis_dagster.defs.ingestion.cleanup import clean_up
 from aegis_dagster.defs.ingestion.config import ScanConfig, for_collection
 from aegis_dagster.defs.ingestion.dry_run import plan_ingestion
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
+from aegis_dagster.defs.preloaded import PRELOADED
 from aegis_dagster.defs.resources import ProjectResource
-
-# Imported once before the steps: a step in a process of its own would need 3-4 s for it each time.
-PRELOADED = ["aegis_dagster.definitions", "aegis_dagster.composition.project", "qdrant_client", "alembic"]
 
 # Without the checks of the root: each would list the root once more.
 _selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)

@@ -55,9 +55,9 @@ class WatchedFolderSettings(Section):
 
     enabled: Switch = False
     seconds: int = Field(
-        default=4,
+        default=3,
         ge=1,
-        description="Shortest interval between two scans. Dagster's daemon evaluates sensors every 5 s, so that 5 here often means 10 s. For a bucket choose a few minutes: listing it takes time and may cost money.",
+        description="Shortest interval between two scans. `aegis dev` evaluates sensors every second, Dagster's own daemon every 5 s, so that 5 here often means 10 s. For a bucket choose a few minutes: listing it takes time and may cost money.",
     )
     read_seconds: float = Field(
         default=20.0,

@@ -13,6 +13,10 @@ from aegis_dagster_tests.support.projects import write_documents
 from aegis_dagster_tests.support.servers.dagster_dev import DagsterDev
 from aegis_dagster_tests.support.servers.s3 import S3Server
 
+_LAUNCH = (
+    "mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {... on LaunchRunSuccess {run {id}}}}"
+)
+
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
@@ -37,6 +41,21 @@ def partitions(dev: DagsterDev) -> list[str]:
 def test_the_collections_of_the_root_are_partitions_before_anything_ran(dev: DagsterDev) -> None:
     assert dev.runs() == []
     assert partitions(dev) == ["letters", "notes"]
+
+
+def test_a_run_is_forked_from_a_process_that_has_imported_the_definitions(dev: DagsterDev) -> None:
+    where = {"repositoryName": "__repository__", "repositoryLocationName": "aegis_dagster.definitions"}
+    of_notes = {"tags": [{"key": "dagster/partition", "value": "notes"}]}
+    params = {"selector": {**where, "jobName": "ingest"}, "mode": "default", "executionMetadata": of_notes}
+    template = dev.template()
+    assert template.children() == []
+    dev.query(_LAUNCH, params=params)
+    dev.wait_for(template.children, "a run to begin")
+    (run,) = template.children()
+    assert run.cmdline() == template.cmdline()  # another interpreter would have its own
+    dev.wait_for(lambda: dev.runs()[0]["status"] in ("SUCCESS", "FAILURE"), "the run to end")
+    assert [run["status"] for run in dev.runs()] == ["SUCCESS"]
+    assert dev.template() == template
 
 
 def test_a_port_in_use_is_said_plainly(dev: DagsterDev) -> None:

@@ -1,7 +1,7 @@
-"""`dagster dev` whose webserver has the front door: `python -m aegis_dagster.defs.webserver.dev ...`.
+"""`dagster dev` with our webserver, daemon and code location: `python -m aegis_dagster.defs.webserver.dev ...`.
 
-Dagster starts its webserver as a module of a fixed name. Only that name is exchanged: how its processes are started,
-watched and ended stays Dagster's work.
+Dagster starts each as a module of a fixed name. Only the names are exchanged: how its processes are started, watched
+and ended stays Dagster's work.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from typing import Any
 
 from dagster._cli import dev
 
+from aegis_dagster.defs.code_server import serve_warm
+
+_OURS = {"dagster_webserver": "aegis_dagster.defs.webserver", "dagster._daemon": "aegis_dagster.defs.daemon"}
 _STARTS_THEM = "open_ipc_subprocess"
 _start = vars(dev)[_STARTS_THEM]  # KeyError: this is another Dagster, whose webserver would have no front door
 
 
-def _with_front_door(parts: Sequence[str], **options: Any) -> Any:
-    return _start(
-        ["aegis_dagster.defs.webserver" if part == "dagster_webserver" else part for part in parts], **options
-    )
+def _start_ours(parts: Sequence[str], **options: Any) -> Any:
+    return _start([_OURS.get(part, part) for part in parts], **options)
 
 
-vars(dev)[_STARTS_THEM] = _with_front_door
+vars(dev)[_STARTS_THEM] = _start_ours
+serve_warm()
 
 if __name__ == "__main__":
     dev.dev_command(prog_name="dagster dev")

@@ -32,7 +32,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
 @pytest.mark.parametrize(
     ("part", "word"),
     [
-        ("dagster._daemon", "axolotl"),
+        ("aegis_dagster.defs.daemon", "axolotl"),
         ("code-server", "bagpipe"),
         ("aegis_dagster.defs.webserver", "chandelier"),
         ("", "dromedary"),  # all of it and the run, as in a power failure

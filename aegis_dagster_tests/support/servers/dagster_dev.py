@@ -103,8 +103,14 @@ class DagsterDev:
         return psutil.Process(self._process.pid).children(recursive=True)
 
     def process(self, part: str) -> psutil.Process:
-        """The one with this argument: "aegis_dagster.defs.webserver", "dagster._daemon", "code-server"."""
-        (found,) = [one for one in self.processes() if part in one.cmdline()]
+        """The one with this argument: "aegis_dagster.defs.webserver", "aegis_dagster.defs.daemon", "code-server"."""
+        (found,) = [one for one in self.processes() if part in _arguments(one)]
+        return found
+
+    def template(self) -> psutil.Process:
+        """The process that runs are forked from."""
+        (server,) = [one for one in self.processes() if {"api", "grpc"} <= set(_arguments(one))]
+        (found,) = [one for one in server.children() if "multiprocessing.forkserver" in " ".join(_arguments(one))]
         return found
 
     def query(self, query: str, **variables: object) -> dict[str, Any]:
@@ -145,3 +151,11 @@ class DagsterDev:
         except OSError:
             return False
         return bool(found["repositoriesOrError"].get("nodes"))
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    """None of one that has ended meanwhile."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
