@@ -31,17 +31,16 @@ _NOT_BY_DAGSTER = {"dagster/max_retries": "0"}  # Dagster cannot restart a run t
 _WORDS = {dg.AssetCheckSeverity.ERROR: "error", dg.AssetCheckSeverity.WARN: "warning"}
 
 
-def run_collection(
-    project: Project, collection: CollectionName, options: IngestOptions, observer: RunObserver
-) -> str | None:
-    """Bring one collection up to date, according to the options.
-
-    Returns None, or why the run failed.
-    """
+def run_collections(
+    project: Project, work: Mapping[CollectionName, IngestOptions], observer: RunObserver
+) -> Iterator[tuple[CollectionName, str]]:
+    """Bring collections up to date, each by a run with its options. Yields those whose run failed, and why."""
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
-    with observed_by(observer), _instance(project.settings.dagster_home, partitions=[collection]) as instance:
-        result = _run(job, instance, {**options.run_config(), **_SILENT}, collection)
-    return None if result.success else _why_failed(result)
+    with observed_by(observer), _instance(project.settings.dagster_home, partitions=list(work)) as instance:
+        for collection, options in work.items():
+            result = _run(job, instance, {**options.run_config(), **_SILENT}, collection)
+            if not result.success:
+                yield collection, _why_failed(result)
 
 
 def run_cost_checks(project: Project) -> list[str]:

@@ -221,15 +221,16 @@ def _run_jobs(
     """One Dagster run for each collection with work; `work` holds the documents to which each run is limited."""
     if not work:
         return
-    from aegis_dagster.cli.dagster_runs import run_collection
+    from aegis_dagster.cli.dagster_runs import run_collections
     from aegis_dagster.defs.ingestion.config import IngestOptions, force_choice
 
+    chosen = {
+        collection: IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
+        for collection, patterns in work.items()
+    }
     with project.workers_kept():
-        for collection, patterns in work.items():
-            options = IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
-            failure = run_collection(project, collection, options, done)
-            if failure:
-                done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
+        for collection, failure in run_collections(project, chosen, done):
+            done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 
 
 def failed_cost_checks(project: Project, since: datetime) -> list[str]:
