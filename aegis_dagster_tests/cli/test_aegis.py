@@ -209,6 +209,7 @@ def test_retry_tries_a_document_that_failed_for_good_again(tmp_path: Path) -> No
         (["show", "loose.txt"], 660, set()),
         (["costs"], 640, set()),
         (["ingest"], 680, set()),  # everything is up to date
+        (["doctor"], 1_850, {"alembic", "dagster", "psutil", "qdrant_edge"}),  # it opens Dagster's storage
         (["search", "repairs"], 800, {"onnxruntime", "qdrant_edge", "numpy"}),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
