@@ -218,15 +218,10 @@ def aggregate_relation(
     """Aggregate a relation from all its evidence. No order matters; at least one group is needed."""
     source_key, target_key = split_relation_key(key)
     groups = list(groups)
-    keywords: Counter[str] = Counter()
-    for group in groups:
-        for keyword in _keywords(group.keywords):
-            keywords[keyword] += group.count
-    ranked = sorted(keywords, key=lambda keyword: (-keywords[keyword], keyword))
     return Relation(
         source_key=source_key,
         target_key=target_key,
-        keywords=_capped(ranked, ", ", MAX_KEYWORDS_CHARACTERS),
+        keywords=_ranked_keywords(tuple((group.keywords, group.count) for group in groups)),
         description=description_of(said),
         weight_milli=sum(group.weight_milli for group in groups),
         chunk_count=sum(group.count for group in groups),
@@ -269,6 +264,17 @@ def _capped(texts: Iterable[str], separator: str, limit: int) -> str:
             break
         joined = longer
     return joined
+
+
+@lru_cache(maxsize=1 << 10)  # what is found without a model has the same ones
+def _ranked_keywords(counted: tuple[tuple[str, int], ...]) -> str:
+    """The distinct keywords of these texts, most frequent first. Each text counts so many times."""
+    keywords: Counter[str] = Counter()
+    for text, count in counted:
+        for keyword in _keywords(text):
+            keywords[keyword] += count
+    ranked = sorted(keywords, key=lambda keyword: (-keywords[keyword], keyword))
+    return _capped(ranked, ", ", MAX_KEYWORDS_CHARACTERS)
 
 
 def _keywords(text: str) -> list[str]:

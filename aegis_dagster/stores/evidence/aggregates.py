@@ -115,7 +115,8 @@ def refresh(
         if changed:
             insert = upsert(connection, table)
             replaced = {name: insert.excluded[name] for name in changed[0] if name != "key"}
-            changed = [{**row, "published_hash": UNPUBLISHED} for row in changed]  # of a new one; others keep theirs
+            for row in changed:
+                row["published_hash"] = UNPUBLISHED  # of a new one; others keep theirs
             write_rows(connection, insert.on_conflict_do_update(index_elements=[table.c.key], set_=replaced), changed)
         gone = [key for key, present in stored.items() if key not in wanted and present != GONE]
         if gone:
