@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from aegis_dagster.chunking.tables import Table, table_markdown
+
 _BACKTICKS = re.compile(r"`+")
 _ORDINAL = re.compile(r"\d+\.")
 _INDENT = "    "
@@ -31,6 +33,7 @@ class Node:
     italic: bool = False
     struck: bool = False
     link: str | None = None
+    table: Table | None = None
     parent: "Node | None" = None
     children: list["Node"] = field(default_factory=list)
 
@@ -50,13 +53,15 @@ class Rendered:
 
 
 def render(node: Node, depth: int = 0, *, inline: bool = False) -> Rendered:
-    """The Markdown of a text, or of a list or group with all that is in it; `depth` is that of the list around it."""
+    """The Markdown of an item, or of a group with all that is in it; `depth` is that of the list around it."""
     if node.kind == "list":
         return _list(node, _inside(node, depth + 1, inline=inline), _INDENT * depth)
     if node.kind == "inline":
         return _joined(node, " ", _inside(node, depth, inline=True))
     if node.kind == "group":
         return _joined(node, "\n\n", _inside(node, 0, inline=False))
+    if node.table is not None:
+        return Rendered(table_markdown(node.table), [node], {node.pointer})
     return _text(node, inline=inline)
 
 

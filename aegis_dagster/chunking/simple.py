@@ -1,8 +1,8 @@
-"""Documents of nothing but headings, texts, lists and code, read from their JSON without docling_core.
+"""Documents of nothing but headings, texts, lists, code and plain tables, read from their JSON without docling_core.
 
-Most text, Markdown and HTML files are such documents. Whatever else a document may hold (tables, pictures, pages,
-annotations) is docling_core's business: `read_simple` returns None then. What becomes of these is what docling_core
-makes of the same items, byte for byte: the tests compare the two.
+Most text, Markdown and HTML files are such documents. Whatever else a document may hold (pictures, pages, lists in
+cells, annotations) is docling_core's business: `read_simple` returns None then. What becomes of these is what
+docling_core makes of the same items, byte for byte: the tests compare the two.
 """
 
 import json
@@ -11,9 +11,10 @@ from typing import Any
 
 from aegis_dagster.chunking.hybrid import Item, Part
 from aegis_dagster.chunking.markdown import Node, Rendered, render
+from aegis_dagster.chunking.tables import MOST_CELLS, read_table
 from aegis_dagster.domain.left_out import Piece
 
-_OF_DOCUMENT = {"schema_name", "version", "name", "origin", "furniture", "body", "groups", "texts"}
+_OF_DOCUMENT = {"schema_name", "version", "name", "origin", "furniture", "body", "groups", "texts", "tables"}
 _OF_NODE = {"self_ref", "parent", "children", "content_layer", "label"}
 _OF_GROUP = _OF_NODE | {"name"}
 _OF_TEXT = _OF_NODE | {"orig", "text", "formatting", "hyperlink"}
@@ -25,6 +26,7 @@ _OF_LABEL = {
     "text": _OF_TEXT,
     "paragraph": _OF_TEXT,
 }
+_OF_TABLE = _OF_NODE | {"data"}
 _GROUPS = {"list": "list", "inline": "inline"} | dict.fromkeys(("unspecified", "chapter", "section", "sheet"), "group")
 _LAYERS = {"body": True, "notes": True, "furniture": False, "background": False, "invisible": False}
 _NOTHING: tuple[Any, ...] = (None, [], {}, "")
@@ -34,8 +36,9 @@ _DEEPEST = 30  # what is nested deeper is left to docling_core, which refuses it
 class SimpleDocument:
     """The items of a document, its Markdown, and its parts for the chunker."""
 
-    def __init__(self, body: Node, texts: list[Node]) -> None:
+    def __init__(self, body: Node, texts: list[Node], tables: list[Node]) -> None:
         self._texts = texts
+        self._tables = tables
         self._in_order = [node for node in _below(body) if node.shown]
         self._rendered = {rendered[0]: rendered[1] for rendered in _render_all(self._in_order)}
 
@@ -45,7 +48,10 @@ class SimpleDocument:
 
     def pieces(self) -> list[Piece]:
         """Every text of the document once, those outside its tree too."""
-        return [Piece("the parsed document", node.text) for node in self._texts if node.shown]
+        texts = [node.text for node in self._texts if node.shown]
+        tables = [node.table.cells for node in self._tables if node.shown and node.table]
+        texts.extend("\n".join(cell.text for cell in cells) for cells in tables)
+        return [Piece("the parsed document", text) for text in texts]
 
     def headings(self) -> list[str]:
         """The texts of all titles and section headers, with repetitions."""
@@ -90,7 +96,8 @@ def read_simple(content: str | bytes) -> SimpleDocument | None:
             return None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # it is invalid, which docling_core tells better
-    return SimpleDocument(nodes["#/body"], [nodes[f"#/texts/{number}"] for number in range(len(values["texts"]))])
+    texts, tables = ([nodes[f"#/{kind}/{at}"] for at in range(len(values[kind]))] for kind in ("texts", "tables"))
+    return SimpleDocument(nodes["#/body"], texts, tables)
 
 
 def _nodes(values: Mapping[str, Any]) -> dict[str, Node] | None:
@@ -108,7 +115,14 @@ def _nodes(values: Mapping[str, Any]) -> dict[str, Node] | None:
             return None
         pointer = f"#/texts/{number}"
         nodes[pointer] = _text_node(pointer, entry)
-    return nodes
+    for number, entry in enumerate(values["tables"]):
+        table = read_table(entry["data"]) if entry["label"] == "table" and _holds_only(entry, _OF_TABLE) else None
+        if table is None or entry["children"]:
+            return None
+        pointer = f"#/tables/{number}"
+        nodes[pointer] = Node(pointer, "table", _LAYERS[entry["content_layer"]], table=table)
+    cells = sum(node.table.num_rows * node.table.num_cols for node in nodes.values() if node.table)
+    return nodes if cells <= MOST_CELLS else None
 
 
 def _text_node(pointer: str, entry: Mapping[str, Any]) -> Node:
@@ -130,7 +144,7 @@ def _text_node(pointer: str, entry: Mapping[str, Any]) -> Node:
 
 def _connect(nodes: Mapping[str, Node], values: Mapping[str, Any]) -> bool:
     """Make a tree of the nodes. False if they are none, or one that docling_core would mend or refuse."""
-    for kind in ("groups", "texts"):
+    for kind in ("groups", "texts", "tables"):
         for number, entry in enumerate(values[kind]):
             node = nodes[f"#/{kind}/{number}"]
             if entry["self_ref"] != node.pointer:

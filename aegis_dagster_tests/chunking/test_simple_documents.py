@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from docling_core.types.doc.base import Size
 from docling_core.types.doc.document import DoclingDocument
+from docling_core.types.doc.items.table.table_data import RichTableCell, TableData
 from docling_core.types.doc.items.text import ListItem, SectionHeaderItem, TitleItem
 from docling_core.types.doc.labels import DocItemLabel
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from aegis_dagster_tests.parsing.conftest import parse_path
 from aegis_dagster_tests.support.chunked_documents import empty_document, prov, table_of, tokenizer_file
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import PEPS, SAMPLES
-from aegis_dagster_tests.support.simple_documents import simple_documents
+from aegis_dagster_tests.support.simple_documents import simple_documents, tables
 from scripts.benchmark_phases.files import write_files
 
 
@@ -48,6 +49,13 @@ def assert_read_alike(content: str) -> None:
     assert ours.headings() == heading_texts(docling)
     headings = [(item, above) for item, above in walk(docling) if isinstance(item, TitleItem | SectionHeaderItem)]
     assert list(ours.heading_paths()) == [(*above, item.text) for item, above in headings]
+
+
+@given(data=tables())
+def test_any_table_of_plain_cells_is_written_as_docling_core_writes_it(data: TableData) -> None:
+    document = empty_document()
+    document.add_table(data=data)
+    assert_read_alike(written(document))
 
 
 @settings(max_examples=150)
@@ -102,10 +110,22 @@ def with_deep_lists(document: DoclingDocument) -> None:
         item = document.add_list_item(f"{depth}", parent=document.add_list_group(parent=item))
 
 
+def with_list_in_cell(document: DoclingDocument) -> None:
+    table = document.add_table(data=TableData(num_rows=1, num_cols=1))
+    group = document.add_list_group(parent=table)
+    [plain] = table_of([["x"]]).table_cells
+    table.data.table_cells.append(RichTableCell(ref=group.get_ref(), **plain.model_dump()))
+
+
 @pytest.mark.parametrize(
     "add",
     [
-        lambda document: document.add_table(data=table_of([["a", "b"]])),
+        lambda document: document.add_table(
+            data=table_of([["a"]]), caption=document.add_text(DocItemLabel.CAPTION, "A table")
+        ),
+        lambda document: document.add_table(data=table_of([["a\rb"]])),  # two lines to tabulate
+        lambda document: document.add_table(data=table_of([["a"]]), prov=prov(1, 1, 2, 3, 4)),
+        with_list_in_cell,
         lambda document: document.add_picture(),
         lambda document: document.add_page(page_no=1, size=Size(width=10, height=10)),
         lambda document: document.add_text(DocItemLabel.TEXT, "here", prov=prov(1, 1, 2, 3, 4)),
@@ -113,7 +133,7 @@ def with_deep_lists(document: DoclingDocument) -> None:
         lambda document: document.add_code("x = 1", caption=document.add_text(DocItemLabel.CAPTION, "A sum")),
         with_deep_lists,
     ],
-    ids=["table", "picture", "page", "place", "footnote", "caption", "depth"],
+    ids=["captioned", "control", "placed", "list in cell", "picture", "page", "place", "footnote", "caption", "depth"],
 )
 def test_what_a_document_holds_beyond_texts_is_left_to_docling_core(add: Callable[[DoclingDocument], object]) -> None:
     document = empty_document()

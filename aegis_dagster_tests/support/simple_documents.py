@@ -1,4 +1,4 @@
-"""Random documents of headings, texts, lists and code, as Hypothesis strategies."""
+"""Random documents of headings, texts, lists, code and tables, as Hypothesis strategies."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from docling_core.types.doc.common.formatting import Formatting
 from docling_core.types.doc.document import DoclingDocument
 from docling_core.types.doc.items.group import ListGroup
 from docling_core.types.doc.items.node import NodeItem
+from docling_core.types.doc.items.table.table_data import TableCell, TableData
 from docling_core.types.doc.labels import DocItemLabel, GroupLabel
 from hypothesis import strategies as st
 from pydantic import AnyUrl
@@ -34,7 +35,29 @@ _FORMATTING = st.none() | st.builds(
 )
 _LAYERS = st.sampled_from([ContentLayer.BODY] * 5 + [ContentLayer.NOTES, ContentLayer.FURNITURE])
 _MARKERS = st.sampled_from(["", "-", "*", "3.", "a)", "•", "٣."])
-_KINDS = ["text", "paragraph", "code", "heading", "title", "list", "item", "item", "inline", "section", "up"]
+_KINDS = ["text", "paragraph", "code", "heading", "title", "list", "item", "item", "inline", "section", "table", "up"]
+
+
+_CELLS = st.sampled_from(["", "", "a", " b ", "c\td", "e\nf", "|", "1", "2.5", "True", "中", "a", "-:", "a\u2028b"])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> TableData:
+    """Tables of plain cells, with spans that overlap or reach beyond, places without a cell and headers anywhere."""
+    data = TableData(num_rows=draw(st.integers(1, 4)), num_cols=draw(st.integers(1, 4)))
+    for _ in range(draw(st.integers(0, 12))):
+        row, col = draw(st.integers(0, data.num_rows)), draw(st.integers(0, data.num_cols))
+        data.table_cells.append(
+            TableCell(
+                text=draw(_CELLS),
+                start_row_offset_idx=row,
+                end_row_offset_idx=row + draw(st.sampled_from([1, 1, 1, 2, 0, -2])),
+                start_col_offset_idx=col,
+                end_col_offset_idx=col + draw(st.sampled_from([1, 1, 1, 2, 0])),
+                column_header=draw(st.sampled_from([row == 0, draw(st.booleans())])),
+            )
+        )
+    return data
 
 
 @st.composite
@@ -47,7 +70,7 @@ def simple_documents(draw: st.DrawFn) -> DoclingDocument:
             above = above[: draw(st.integers(1, len(above)))]
             continue
         node = _add(draw, document, kind, above[-1])
-        if kind in ("list", "inline", "section") or draw(st.booleans()):
+        if kind in ("list", "inline", "section") or (kind != "table" and draw(st.booleans())):
             above.append(node)
     return document
 
@@ -60,6 +83,10 @@ def _add(draw: st.DrawFn, document: DoclingDocument, kind: str, parent: NodeItem
         return document.add_inline_group(**where)
     if kind == "section":
         return document.add_group(GroupLabel.SECTION, **where)
+    if kind == "table":
+        table: NodeItem = document.add_table(data=draw(tables()), parent=parent)
+        table.content_layer = where["content_layer"]
+        return table
     text: dict[str, Any] = where | {
         "text": draw(_WORDS),
         "formatting": draw(_FORMATTING),
