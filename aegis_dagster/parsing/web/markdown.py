@@ -1,4 +1,4 @@
-"""Markdown as a page: what only looks like HTML stays text, and notes stand where they are written.
+"""Markdown as a tree and as a page: what only looks like HTML stays text, and notes stand where they are written.
 
 `List<String>` and `<your-token>` are HTML to Markdown and nothing to a browser. Here an element is one only if HTML
 knows it and it is used like one. Imports marko: load it in a worker.
@@ -6,6 +6,7 @@ knows it and it is used like one. Imports marko: load it in a worker.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from marko import HTMLRenderer, Markdown, block, inline
@@ -13,6 +14,8 @@ from marko.ext import footnote, gfm
 from marko.ext.gfm import elements
 from marko.helpers import MarkoExtension
 from marko.source import Source
+
+from aegis_dagster.parsing.web.markdown_parser import QuickParser, goes_on
 
 _FRONT_MATTER: Final = re.compile(
     r"\s*(---|\+\+\+)[ \t]*\n(?P<fields>(?:(?!\1[ \t]*$).*\n){1,200}?)\1[ \t]*(?:\n|\Z)", re.M
@@ -37,8 +40,22 @@ _PAIRED: Final = (
 _SVG: Final = frozenset(("path", "g", "circle", "rect", "line", "text", "tspan", "polyline", "polygon", "desc", "use"))
 
 
-def to_html(text: str) -> str:
-    """The page of a Markdown text."""
+@dataclass(frozen=True, slots=True)
+class MarkdownText:
+    """A Markdown text that was read."""
+
+    head: str  # the HTML of what stands above the text: its title and its fields
+    root: Any  # marko's tree of the text
+    markdown: Markdown  # what read it
+
+    def to_html(self) -> str:
+        """The page of the text."""
+        html: str = self.markdown.render(self.root)
+        return self.head + html
+
+
+def read_markdown(text: str) -> MarkdownText:
+    """The tree of a Markdown text."""
     text = _LONG_LINE.sub("_" * 10, text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _DEEP_QUOTE.sub(r"\1", text)
     head, fields = "", _FRONT_MATTER.match(text)
@@ -49,8 +66,8 @@ def to_html(text: str) -> str:
         head = f"<title>{_escaped(named['title'])}</title>" if named and not _MAIN_HEADING.search(text) else ""
         head += f"<body><p>{'<br>'.join(_escaped(line) for line in lines)}</p>"
     closed = {found["name"].lower() for found in _TAG.finditer(text) if found["slash"]}
-    markdown = Markdown(extensions=[_extension(closed)])
-    return head + markdown.convert(text)
+    markdown = Markdown(parser=QuickParser, extensions=[_extension(closed)])
+    return MarkdownText(head, markdown.parse(text), markdown)
 
 
 def _escaped(text: str) -> str:
@@ -132,15 +149,34 @@ class _Paragraph(elements.Paragraph):
     @classmethod
     def break_paragraph(cls, source: Source, lazy: bool = False) -> bool:
         """Whether the next line begins something else."""
-        if super().break_paragraph(source, lazy):
-            return True
+        return not goes_on(source) and (super().break_paragraph(source, lazy) or cls.is_followed(source))
+
+    @classmethod
+    def is_followed(cls, source: Source) -> bool:
+        """Whether the next line begins a note or a table. The line is still at hand afterwards."""
         line = source.next_line() or ""
-        if "[^" in line and source.expect_re(footnote.FootnoteDef.pattern):
+        at_hand = source.match
+        try:
+            if "[^" in line and source.expect_re(footnote.FootnoteDef.pattern):
+                return True
+            if "|" not in line or not source.parser.block_elements["Table"].match(source):
+                return False
+            source.reset()
             return True
-        if "|" not in line or not source.parser.block_elements["Table"].match(source):
-            return False
-        source.reset()
-        return True
+        finally:
+            source.match = at_hand
+
+
+class _Note(footnote.FootnoteDef):
+    """A note whose label a tab may follow: marko would look for the tab where it has made spaces of it."""
+
+    override = True
+
+    def __init__(self, match: re.Match[str]) -> None:
+        read: Callable[[re.Match[str]], None] = super().__init__
+        read(match)
+        if "\t" in match[0]:
+            self._prefix = re.escape(match[0].rstrip()) + r"[^\n\S]*"
 
 
 def _extension(closed: set[str]) -> MarkoExtension:
@@ -159,12 +195,22 @@ def _extension(closed: set[str]) -> MarkoExtension:
             tag = _TAG.match(line)
             return False if tag is not None and not _is_element(tag, closed) else found
 
+    class InlineHtml(inline.InlineHTML):
+        override = True
+
+        def __init__(self, match: Any) -> None:
+            super().__init__(match)
+            written = str(self.children)
+            self.shown = _without_placeholders(written, closed)
+            self.is_text = self.shown == _escaped(written)
+
     class Renderer(HTMLRenderer):
         def render_html_block(self, element: Any) -> str:
             return _without_placeholders(element.body, closed)
 
         def render_inline_html(self, element: Any) -> str:
-            return _without_placeholders(element.children, closed)
+            shown: str = element.shown
+            return shown
 
         def render_strikethrough(self, element: Any) -> str:
             return f"<del>{self.render_children(element)}</del>"
@@ -189,11 +235,12 @@ def _extension(closed: set[str]) -> MarkoExtension:
     return MarkoExtension(
         elements=[
             HtmlBlock,
+            InlineHtml,
             _Paragraph,
             _Strikethrough,
             _Table,
             footnote.Document,
-            footnote.FootnoteDef,
+            _Note,
             footnote.FootnoteRef,
             elements.Url,
             elements.TableRow,

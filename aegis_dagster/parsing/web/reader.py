@@ -1,4 +1,4 @@
-"""Reads pages, Markdown and electronic books: all become one page, whose tree docling reads."""
+"""Reads pages, Markdown and electronic books: docling reads the tree of a page, and what Markdown has no page for."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ from aegis_dagster.domain.left_out import LeftOut
 from aegis_dagster.errors import DocumentError
 from aegis_dagster.parsing.checks import corrupt, too_large_for_memory
 from aegis_dagster.parsing.readers import Parsed
-from aegis_dagster.parsing.text.encodings import declared_in, decode
+from aegis_dagster.parsing.text.encodings import Decoded, declared_in, decode
 from aegis_dagster.parsing.text.reader import read as read_text
 
 if TYPE_CHECKING:
@@ -22,17 +22,13 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
                 from aegis_dagster.parsing.web.epub import read_book
 
                 page, title, left_out, warnings = read_book(data)
+                return Parsed(_document(page, title, name), "docling", warnings, tuple(left_out))
             case "md":
-                from aegis_dagster.parsing.web.markdown import to_html
-
-                decoded = decode(data)
-                page, title, left_out = _page(to_html(decoded.text))
-                warnings = decoded.warnings()
+                return _read_markdown(decode(data), name)
             case _:
                 decoded = decode(data, declared_in(data))
-                page, title, left_out = _page(decoded.text)
-                warnings = decoded.warnings()
-        return Parsed(_document(page, title, name), "docling", warnings, tuple(left_out))
+                document, left_out = document_of_page(decoded.text, name)
+                return Parsed(document, "docling", decoded.warnings(), tuple(left_out))
     except DocumentError:
         raise
     except RecursionError as error:
@@ -48,13 +44,26 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         raise corrupt(f"its reader stopped with {type(error).__name__}.") from error
 
 
-def _page(text: str) -> tuple["BeautifulSoup", str, list[LeftOut]]:
+def _read_markdown(decoded: Decoded, name: str) -> Parsed:
+    from aegis_dagster.parsing.web.markdown import read_markdown
+    from aegis_dagster.parsing.web.markdown_document import document_of
+
+    text = read_markdown(decoded.text)
+    document, left_out = document_of(text, name), list[LeftOut]()
+    if document is None:
+        document, left_out = document_of_page(text.to_html(), name)
+    return Parsed(document, "docling", decoded.warnings(), tuple(left_out))
+
+
+def document_of_page(text: str, name: str) -> "tuple[DoclingDocument, list[LeftOut]]":
+    """docling's document of a page's text, and what is hidden in the page."""
     from aegis_dagster.parsing.web.page_rules import rewrite, take_title
     from aegis_dagster.parsing.web.page_tree import read_tree
 
     page = read_tree(text)
     title = take_title(page)
-    return page, title, rewrite(page)
+    left_out = rewrite(page)
+    return _document(page, title, name), left_out
 
 
 def _document(page: "BeautifulSoup", title: str, name: str) -> "DoclingDocument":
