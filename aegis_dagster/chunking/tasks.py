@@ -12,7 +12,7 @@ from typing import Any
 from aegis_dagster.chunking.passages import Passage, Place, fit_headings, to_chunks
 from aegis_dagster.chunking.tokens import TokenCounter, load_tokenizer
 from aegis_dagster.domain.chunks import Chunk
-from aegis_dagster.domain.coverage import Coverage, text_coverage
+from aegis_dagster.domain.coverage import Coverage, Words, text_coverage
 from aegis_dagster.domain.languages import LANGUAGES
 from aegis_dagster.domain.left_out import LeftOut, Piece, from_json
 from aegis_dagster.errors import DocumentError, FailureCode
@@ -85,7 +85,7 @@ def _chunk(
     below = (replace(each, headings=(*above, *each.headings)) for each in read.passages)
     chunks = to_chunks(below, read.locate, counter, int(options["max_tokens"]))
     pieces, left_out = source
-    texts = list(_texts(chunks, read.headings))
+    texts = Words(_texts(chunks, read.headings))
     # The chunks hold what was parsed, with the text of scans and the descriptions of pictures; and what the file holds.
     coverage = _lesser(text_coverage(pieces, texts, left_out), text_coverage(read.pieces, texts))
     report = {

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
 
@@ -23,6 +23,10 @@ WORD_PIECE_LENGTH = 16
 # Scripts without spaces between words: Thai to Myanmar, Khmer, kana, ideographs. Each of their characters is a word.
 _SPACELESS = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[^\W_{_SPACELESS}]{{1,{WORD_PIECE_LENGTH}}}|[^\W_]")
+# The same for ASCII: small letters and digits with spaces for all else, and every letter and digit as an "a".
+_AS_WORDS = "".join(chr(code).lower() if chr(code).isalnum() else " " for code in range(128))
+_AS_LETTERS = "".join("a" if chr(code).isalnum() else " " for code in range(128))
+_LONG = "a" * (WORD_PIECE_LENGTH + 1)
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
 # PDFs have one glyph for lam and alef; some readers give its two letters in the order in which they are drawn.
 _LAM_ALEF = re.compile("\u0644([\u0622\u0623\u0625\u0627])")
@@ -53,34 +57,50 @@ class Coverage:
     missing: tuple[Missing, ...] = ()  # the first of them, then stray letters, in the order of the file; at most 10
 
 
-def text_coverage(pieces: Sequence[Piece], chunk_texts: Iterable[str], left_out: Iterable[LeftOut] = ()) -> Coverage:
+class Words:
+    """The words of some texts, read once for any number of comparisons."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.of_texts = [_words(text) for text in texts]
+        self.counts = Counter(chain.from_iterable(self.of_texts))
+
+
+def text_coverage(
+    pieces: Sequence[Piece], chunk_texts: Words | Iterable[str], left_out: Iterable[LeftOut] = ()
+) -> Coverage:
     """Compare the words of a file with those of its chunks and of what is left out on purpose."""
-    kept = [*chunk_texts, *(item.text for item in left_out if item.reason not in _NOT_COLLECTED)]
-    wanted: Counter[str] = Counter()
-    for piece in pieces:
-        wanted.update(_words(piece.text))
-    present: Counter[str] = Counter()
-    for text in kept:
-        present.update(_words(text))
-    lacking = wanted - present
+    chunks = chunk_texts if isinstance(chunk_texts, Words) else Words(chunk_texts)
+    apart = [_words(item.text) for item in left_out if item.reason not in _NOT_COLLECTED]
+    file, kept = Words(piece.text for piece in pieces), [*chunks.of_texts, *apart]
+    present = Counter(chain.from_iterable(kept)) if apart else chunks.counts
+    lacking = _surplus(file.counts, present)
     if not lacking:
         return Coverage(1.0)
-    missing = _Comparison(pieces, kept, lacking, present - wanted).missing()
-    passages = list(_passages(pieces, missing))
+    missing = _Comparison(file.of_texts, kept, lacking, _surplus(present, file.counts)).missing()
+    passages = list(_passages(pieces, file.of_texts, missing))
     losses = [passage for passage in passages if passage.is_loss]
     stray = [passage for passage in passages if not passage.is_loss]
     return Coverage(
-        1.0 - len(missing) / wanted.total(),
+        1.0 - len(missing) / file.counts.total(),
         len(losses),
         tuple(passage.shown() for passage in [*losses, *stray][:_SAMPLES]),
     )
 
 
+def _surplus(of: Counter[str], beside: Counter[str]) -> dict[str, int]:
+    """How often each word occurs more often than beside it."""
+    return {word: count - there for word, count in of.items() if (there := beside.get(word, 0)) < count}
+
+
 def _words(text: str) -> list[str]:
-    if text.isascii():
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+        text = _LAM_ALEF.sub("\\1\u0644", unicodedata.normalize("NFKC", folded))
+        if not text.isascii():
+            return _WORD.findall(text)
+    if _LONG in text.translate(_AS_LETTERS):
         return _WORD.findall(text.lower())
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    return _WORD.findall(_LAM_ALEF.sub("\\1\u0644", unicodedata.normalize("NFKC", folded)))
+    return text.translate(_AS_WORDS).split()
 
 
 class _Comparison:
@@ -90,21 +110,21 @@ class _Comparison:
     """
 
     def __init__(
-        self, pieces: Iterable[Piece], kept: Iterable[str], lacking: Counter[str], surplus: Counter[str]
+        self, file: Iterable[list[str]], kept: Iterable[list[str]], lacking: dict[str, int], surplus: Iterable[str]
     ) -> None:
         self._numbers: dict[str, int] = {}
-        self._file = self._numbered(piece.text for piece in pieces)
+        self._file = self._numbered(file)
         self._of_file = set(self._numbers)
         self._kept = self._numbered(kept)
         self._spelled = list(self._numbers)
         self._lacking = {self._numbers[word]: count for word, count in lacking.items()}
         self._surplus = {self._numbers[word] for word in surplus}
 
-    def _numbered(self, texts: Iterable[str]) -> "array[int]":
+    def _numbered(self, texts: Iterable[list[str]]) -> "array[int]":
         numbers = self._numbers
         found = array("I")
-        for text in texts:
-            found.extend([numbers.setdefault(word, len(numbers)) for word in _words(text)])
+        for words in texts:
+            found.extend([numbers.setdefault(word, len(numbers)) for word in words])
         return found
 
     def missing(self) -> list[int]:
@@ -232,13 +252,12 @@ class _Passage:
         return Missing(self.piece.place, text if len(text) <= _SAMPLE_LENGTH else text[: _SAMPLE_LENGTH - 1] + "…")
 
 
-def _passages(pieces: Iterable[Piece], places: Sequence[int]) -> Iterator[_Passage]:
+def _passages(pieces: Iterable[Piece], file: Iterable[list[str]], places: Sequence[int]) -> Iterator[_Passage]:
     begin = 0  # of a piece, among the words of the file
     at = 0
-    for piece in pieces:
+    for piece, words in zip(pieces, file, strict=True):
         if at == len(places):
             return
-        words = _words(piece.text)
         until = bisect_left(places, begin + len(words), at)
         for start, end in _runs([place - begin for place in places[at:until]], gap=_GAP):
             lost = [

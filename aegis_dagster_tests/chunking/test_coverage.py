@@ -1,6 +1,7 @@
 """What a file holds and its chunks do not: noticed with its place; and what only looks different, which is no loss."""
 
 import random
+import re
 import sys
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aegis_dagster.domain.coverage import Coverage, Missing, text_coverage
+from aegis_dagster.domain.coverage import Coverage, Missing, Words, text_coverage
 from aegis_dagster.domain.left_out import LeftOut, Piece, Reason
 
 
@@ -36,6 +37,23 @@ def test_a_word_found_less_often_than_it_stands_is_missing() -> None:
     found = coverage("ping ping ping pong", "ping", "pong ping")
     assert found.share == 0.75
     assert shown(found) == [("body", "ping")]
+
+
+@given(st.text(st.sampled_from("aB9_ -\n\u00adäﬁ٣の") | st.characters(codec="utf-8"), max_size=60))
+def test_words_are_runs_of_letters_and_digits_of_sixteen_at_most(text: str) -> None:
+    found = re.compile(r"[^\W_]{1,16}").findall(text.lower()) if text.isascii() else None
+    assert found is None or Words([text]).of_texts == [found]
+    assert Words([f"{text}\n"]).of_texts == Words([text]).of_texts
+    assert text_coverage([Piece("body", text)], [text.upper()]).share == 1.0 or not text.isascii()
+
+
+def test_the_chunks_are_read_once_for_several_comparisons() -> None:
+    chunks = Words(text for text in ("The cat", "the dog"))  # what gives its texts once
+    assert text_coverage([Piece("page 1", "the cat, the dog")], chunks) == Coverage(1.0)
+    assert shown(text_coverage([Piece("page 1", "the dog and the cat")], chunks)) == [("page 1", "and")]
+    header = [LeftOut(Reason.RUNNING_LINE, "page 1", "and")]
+    assert text_coverage([Piece("page 1", "the dog and the cat")], chunks, header) == Coverage(1.0)
+    assert shown(text_coverage([Piece("page 1", "the dog and the cat")], chunks)) == [("page 1", "and")]
 
 
 def test_a_file_without_words_is_covered() -> None:
