@@ -28,6 +28,12 @@ class _Source(Source):
 
     _prefix_at: tuple[int, str, int] = (-1, "", 0)
 
+    @property
+    def prefix(self) -> str:
+        """What stands before each line of the block that is open, as an expression."""
+        states = self._states
+        return states[0]._prefix if len(states) == 1 else "".join([state._prefix for state in states])
+
     def next_line(self, require_prefix: bool = True) -> Any:
         """The line, or None where it does not begin as it must."""
         start = self._start() if require_prefix else self.pos
@@ -74,6 +80,9 @@ class QuickParser(Parser):
         found: list[BlockElement] = []
         while not source.exhausted:
             line = source.next_line()
+            if line is not None and not line.strip():
+                found.append(self._block(self.block_elements["BlankLine"], source))
+                continue
             # What stands before the lines of a quotation or a note has no certain length: marko may find code there.
             if line and "{" not in source.prefix and _PROSE.fullmatch(line):
                 source.anchor()
