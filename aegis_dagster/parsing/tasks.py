@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from docling_core.types.doc.document import DoclingDocument
 
 
-def load(_options: dict[str, Any]) -> None:
-    """Load what every document needs, in the process from which workers are forked; readers come with their format."""
-    import docling_core.types.doc.document  # noqa: F401
+def load(options: dict[str, Any]) -> None:
+    """Load what text and Markdown need, in the process from which workers are forked: they are read once."""
+    from aegis_dagster.parsing.source_text import texts_of
+
+    for kind in ("md", "text"):
+        reader_of(kind)(b"# Title\n\n- *first*\n- second\n\n<br\n", name=f"a.{kind}", kind=kind, options=options)
+        texts_of(b"text", kind)
 
 
 def parse_task(payload: dict[str, Any]) -> dict[str, Any]:

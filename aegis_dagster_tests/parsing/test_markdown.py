@@ -18,7 +18,7 @@ from aegis_dagster.parsing.web.markdown_document import document_of
 from aegis_dagster.parsing.web.reader import document_of_page
 from aegis_dagster_tests.support.markdown_texts import markdown_texts
 from aegis_dagster_tests.support.places import CORPORA
-from scripts.benchmark_ingestion import write_files
+from scripts.benchmark_phases.files import write_files
 
 GENERATED = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)
 
