@@ -36,6 +36,7 @@ from aegis_dagster.stages.cleanup import sweep_artifacts, tidy_up
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stages.sync import update_listing
 
+_LOOKED_AT = 200  # documents
 _DAMAGED_CODES = (FailureCode.ARTIFACT_DAMAGED, FailureCode.CHUNKING_FAILED)
 
 WORK_KEYS = ("parsed", "pictures_described", "chunked", "chunks_embedded", "chunks_from_cache", "chunks_extracted")
@@ -193,8 +194,14 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
     done.cover(documents)
     work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
     patterns = _patterns(scope, documents)
-    _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
+    with project.workers_kept(load_now=_is_parsed(project, work)):
+        _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)
     sweep_artifacts(project.catalog, project.artifacts)
+
+
+def _is_parsed(project: Project, work: Sequence[Document]) -> bool:
+    """Whether one of the first documents with work is to be parsed: workers load what that takes beside Dagster."""
+    return any(state.work(Stage.PARSE) for state in project.states.of(work[:_LOOKED_AT]))
 
 
 def _patterns(scope: str, documents: Sequence[Document]) -> list[str]:
@@ -228,9 +235,8 @@ def _run_jobs(
         collection: IngestOptions(documents=list(patterns), force_from=force_choice(force_from), scan_root=False)
         for collection, patterns in work.items()
     }
-    with project.workers_kept():
-        for collection, failure in run_collections(project, chosen, done):
-            done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
+    for collection, failure in run_collections(project, chosen, done):
+        done.failed_runs.append(f"The run for collection {collection} failed: {failure}")
 
 
 def failed_cost_checks(project: Project, since: datetime) -> list[str]:

@@ -305,12 +305,18 @@ class Project:
             closing.push_async_callback(pool.close)
             yield self._bench(self._tasks or pool, models, progress or Silent())
 
-    @staticmethod
-    def workers_kept() -> AbstractContextManager[None]:
-        """Within the block, what workers load is loaded once in this process, for each workbench of every project."""
+    def workers_kept(self, *, load_now: bool = False) -> AbstractContextManager[None]:
+        """Within the block, what workers load is loaded once in this process, for each workbench of every project.
+
+        load_now: in the background, before the first task.
+        """
         from aegis_dagster.workers.processes import template_kept
 
-        return template_kept()
+        return template_kept(self._loads if load_now else {})
+
+    @property
+    def _loads(self) -> dict[str, dict[str, Any]]:
+        return {"parse": {}, "chunk": self._chunk_payload}
 
     def _pool(self) -> WorkerPool:
         from aegis_dagster.workers.pool import WorkerPool
@@ -322,7 +328,7 @@ class Project:
             temporary=self.settings.home / "workers",
             writable=[self.artifacts.root / "staging"],
             office=self.office,
-            load={"parse": {}, "chunk": self._chunk_payload},
+            load=self._loads,
         )
 
     def _bench(self, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:

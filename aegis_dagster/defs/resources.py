@@ -80,7 +80,9 @@ class ProjectResource(_HomeResource):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
         """For all steps of a run that one process takes, workers load what they need once."""
-        with Project.workers_kept():
+        from aegis_dagster.workers.processes import template_kept
+
+        with template_kept():
             yield self
 
     def open(self) -> Project:

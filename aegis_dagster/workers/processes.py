@@ -42,6 +42,7 @@ class Template:
     def __init__(self) -> None:
         self._running: _Running | None = None
         self._lock = threading.Lock()
+        self._closed = False
         self._refuses = sys.platform != "linux"  # elsewhere libraries of the system start threads
 
     @property
@@ -70,9 +71,17 @@ class Template:
         self._refuses = True
         return None
 
+    def load(self, wanted: Mapping[str, Any]) -> None:
+        """Load what tasks need before the first worker is asked for. Where that fails, `fork` tells."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._refuses and not self._closed:
+                self._running = self._running or _Running()
+                self._running.load(wanted)
+
     def close(self) -> None:
         """End the process and the workers that are left of it."""
         with self._lock:
+            self._closed = True
             self._end()
 
     def _end(self) -> None:
@@ -106,6 +115,10 @@ class _Running:
         request = {"fork": given, "load": load, "environment": worker_environment(folder)}
         pid: int | None = self._ask(request, line)["pid"]
         return pid
+
+    def load(self, wanted: Mapping[str, Any]) -> None:
+        """Load what these tasks need."""
+        self._ask({"load": wanted})
 
     def end_worker(self, pid: int, seconds: float) -> int:
         """Its exit code."""
@@ -185,13 +198,18 @@ _kept: list[Template] = []
 
 
 @contextlib.contextmanager
-def template_kept() -> Iterator[None]:
-    """Within the block, the pools of this process share one template, which ends with the outermost block."""
+def template_kept(load: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Within the block, the pools of this process share one template, which ends with the outermost block.
+
+    load: the options of tasks; what they need is loaded at once, in the background.
+    """
     if _kept:
         yield
         return
     template = Template()
     _kept.append(template)
+    if load:
+        threading.Thread(target=template.load, args=(load,), daemon=True).start()
     try:
         yield
     finally:

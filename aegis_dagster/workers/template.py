@@ -4,6 +4,7 @@ It never sees a document, has one thread, and ends with its parent. Requests com
 
 - `{"fork": what the worker is given, "environment": {...}, "load": {task: options}}`, with the three descriptors of its
   line, answers `{"pid": ...}`, or `{"pid": null}` where forking is not safe;
+- `{"load": ...}` alone loads what tasks need, and answers `{}`;
 - `{"end": pid, "seconds": ...}` waits so long for a worker, then kills it and what it started, and answers
   `{"code": its exit code}`.
 """
@@ -40,17 +41,19 @@ def main() -> NoReturn:
         if not data:
             break
         request = json.loads(data)
+        answer: dict[str, int | None] = {}
+        _load(request.get("load", {}), loaded)
         if "fork" in request:
-            _load(request["load"], loaded)
             worker = _fork(line, request, descriptors) if _has_one_thread() else None
             workers |= {worker} if worker is not None else set()
             answer = {"pid": worker}
-        else:
+        elif "end" in request:
             workers.discard(request["end"])
             answer = {"code": _end(request["end"], request["seconds"])}
         for descriptor in descriptors:
             os.close(descriptor)
-        line.send(json.dumps(answer).encode())
+        with contextlib.suppress(OSError):  # the parent has gone meanwhile, which the next look tells
+            line.send(json.dumps(answer).encode())
     for worker in workers:
         _end(worker, 0)
     os._exit(0)  # no thread of a library keeps it

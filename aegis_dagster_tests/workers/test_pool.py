@@ -204,6 +204,19 @@ async def test_two_pools_of_a_run_fork_their_workers_from_one_process(tmp_path: 
     assert templates() == []
 
 
+async def test_what_is_loaded_beforehand_is_loaded_in_the_process_that_forks(tmp_path: Path) -> None:
+    with template_kept({"parse": {}}):
+        await until(lambda: templates() and "_multiarray_umath" in Path(f"/proc/{templates()[0].pid}/maps").read_text())
+        before = templates()
+        async with pool() as workers:
+            await workers.run("parse", request(tmp_path), timeout_seconds=60)
+            assert templates() == before and len(children()) == 1
+    assert templates() == []
+    with template_kept({"parse": {}}):
+        pass  # ended before it has loaded anything
+    assert templates() == []
+
+
 async def test_a_template_that_is_lost_is_replaced_and_takes_its_workers_with_it(tmp_path: Path) -> None:
     async with pool() as workers:
         await workers.run("parse", request(tmp_path), timeout_seconds=60)
