@@ -57,9 +57,9 @@ def may_use_card(setting: str, devices: Path = _DEVICES) -> bool:
     return setting != CPU and not _obstacle(devices)
 
 
-def onnx_card(setting: str) -> int | None:
+def onnx_card(setting: str, devices: Path = _DEVICES) -> int | None:
     """The number of the card that onnxruntime may compute on; None: the CPU, as always without onnxruntime-gpu."""
-    if setting == CPU:
+    if setting == CPU or not _has_card(devices):
         return None
     import onnxruntime
 
@@ -67,9 +67,9 @@ def onnx_card(setting: str) -> int | None:
     return int(setting.partition(":")[2] or 0) if has_cuda else None
 
 
-def ocr_engine(setting: str) -> dict[str, Any]:
+def ocr_engine(setting: str, devices: Path = _DEVICES) -> dict[str, Any]:
     """What RapidOCR is told about the device."""
-    card = onnx_card(setting)
+    card = onnx_card(setting, devices)
     prefix = "EngineConfig.onnxruntime."
     return {} if card is None else {f"{prefix}use_cuda": True, f"{prefix}cuda_ep_cfg.device_id": card}
 
@@ -82,9 +82,11 @@ def _obstacle(devices: Path) -> str:
     version = Path(found.origin or "").with_name("version.py")
     if version.is_file() and re.search(r"^cuda\b.*= *None", version.read_text("utf-8"), re.MULTILINE):
         return _NO_CUDA
-    if not any(devices.glob("nvidia*")) and not (devices / "dxg").exists():  # dxg: a card seen from WSL
-        return "this machine has no NVIDIA card"
-    return ""
+    return "" if _has_card(devices) else "this machine has no NVIDIA card"
+
+
+def _has_card(devices: Path) -> bool:
+    return any(devices.glob("nvidia*")) or (devices / "dxg").exists()  # dxg: a card seen from WSL
 
 
 def _cards() -> tuple[list[str], str]:

@@ -117,10 +117,11 @@ def test_the_cpu_is_taken_without_a_look_at_anything(machine: Machine) -> None:
     ],
 )
 def test_ocr_takes_the_card_where_onnxruntime_can(
-    setting: str, providers: list[str], card: int | None, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, setting: str, providers: list[str], card: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    machine.plug_in()
     runtime = SimpleNamespace(get_available_providers=lambda: providers)
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
-    told = ocr_engine(setting)
+    told = ocr_engine(setting, machine.devices)
     assert told.get("EngineConfig.onnxruntime.cuda_ep_cfg.device_id") == card
     assert told.get("EngineConfig.onnxruntime.use_cuda", False) == (card is not None)
