@@ -154,8 +154,8 @@ def ingest(home: Home, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     definitions = build_definitions(resource)
     with dg.DagsterInstance.from_config(str(home.folder / "home" / "dagster")) as instance:
         assert definitions.resolve_job_def("check_costs").execute_in_process(instance=instance).success
-        context = dg.build_sensor_context(instance, resources={"project": resource})
-        definitions.resolve_sensor_def("page_on_change").evaluate_tick(context)
+        with dg.build_sensor_context(instance, resources={"project": resource}) as context:
+            definitions.resolve_sensor_def("page_on_change").evaluate_tick(context)
     values: dict[str, Any] = json.loads(ended.stdout)
     return values
 

@@ -60,8 +60,10 @@ class Watched:
         environment = self.home.environment()
         resource = ProjectResource(home=environment["AEGIS_HOME"])
         sensor = build_definitions(resource).resolve_sensor_def("page_on_change")
-        with dg.DagsterInstance.from_config(str(Path(environment["AEGIS_HOME"]) / "dagster")) as instance:
-            context = dg.build_sensor_context(instance, cursor=self.cursor, resources={"project": resource})
+        with (
+            dg.DagsterInstance.from_config(str(Path(environment["AEGIS_HOME"]) / "dagster")) as instance,
+            dg.build_sensor_context(instance, cursor=self.cursor, resources={"project": resource}) as context,
+        ):
             self.cursor = sensor.evaluate_tick(context).cursor
 
     def told(self, name: str) -> list[str]:

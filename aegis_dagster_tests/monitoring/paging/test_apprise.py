@@ -239,9 +239,9 @@ def test_without_channels_the_sensor_says_how_to_get_one(watched: Watched) -> No
 
 
 def _tick(sensor: dg.SensorDefinition, watched: Watched, *, cursor: str | None) -> dg.SensorResult:
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=watched.instance, cursor=cursor, resources={"project": ProjectResource()}
-    )
-    result = sensor(context)
+    ) as context:
+        result = sensor(context)
     assert isinstance(result, dg.SensorResult)
     return result
