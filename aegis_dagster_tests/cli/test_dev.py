@@ -22,6 +22,7 @@ _LAUNCH = (
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
     folder = tmp_path_factory.mktemp("dev")
     write_documents(folder / "root", ["notes/a.txt", "notes/b.txt", "letters/c.txt"])
+    (folder / ".env").write_text("OF_THE_FOLDER=read\n")  # Dagster reads it where it is started
     server = DagsterDev(folder / "home", folder / "root", {"AEGIS_LISTING__SETTLE_SECONDS": "0"})
     server.start()
     try:
@@ -49,6 +50,7 @@ def test_a_run_is_forked_from_a_process_that_has_imported_the_definitions(dev: D
     params = {"selector": {**where, "jobName": "ingest"}, "mode": "default", "executionMetadata": of_notes}
     template = dev.template()
     assert template.children() == []
+    assert template.environ()["OF_THE_FOLDER"] == "read"
     dev.query(_LAUNCH, params=params)
     dev.wait_for(template.children, "a run to begin")
     (run,) = template.children()

@@ -2,30 +2,42 @@
 
 A code location starts a new interpreter for each run, which imports Dagster and the definitions for seconds before it
 begins. Here it forks a process that imported them when the location was loaded, as `ingest_parallel` does for its
-steps. Reloading the location makes a new one. All else, from the queue to the end of a run, stays Dagster's work.
+steps. That one starts when the location has set its environment, with what Dagster reads from `.env`. Reloading the
+location makes a new one. All else, from the queue to the end of a run, stays Dagster's work.
 """
 
 import multiprocessing
 import sys
+from multiprocessing import forkserver
 from typing import Any
 
 from dagster._grpc import server
+
+from aegis_dagster.defs.preloaded import PRELOADED
 
 _STARTS_SERVERS, _STARTS_RUN, _CONTEXT = "get_python_environment_entry_point", "StartRun", "_mp_ctx"
 # KeyError, here and below: this is another Dagster.
 vars(server)[_STARTS_SERVERS]
 _start_run = vars(server.DagsterApiServer)[_STARTS_RUN]
+_begin = server.DagsterApiServer.__init__
 
-WARM = multiprocessing.get_context("forkserver")
+_WARM = multiprocessing.get_context("forkserver")
 
 
 def serve_warm() -> None:
     """Let the code locations that this process starts be ours, and the runs that it starts be forked."""
     vars(server)[_STARTS_SERVERS] = lambda _executable: [sys.executable, "-m", __name__]
+    setattr(server.DagsterApiServer, "__init__", _begin_warm)  # noqa: B010 - mypy refuses the assignment
     setattr(server.DagsterApiServer, _STARTS_RUN, _start_forked)
+
+
+def _begin_warm(served: Any, *arguments: Any, **options: Any) -> None:
+    _begin(served, *arguments, **options)
+    _WARM.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()  # it imports beside this process
 
 
 def _start_forked(served: Any, *arguments: Any) -> Any:
     vars(served)[_CONTEXT]
-    vars(served)[_CONTEXT] = WARM
+    vars(served)[_CONTEXT] = _WARM
     return _start_run(served, *arguments)
