@@ -60,7 +60,7 @@ class Template:
                 running = self._running = self._running or _Running()
                 try:
                     pid = running.fork(given, load, folder, line)
-                except OSError:
+                except ConnectionError:
                     self._end()
                     continue
                 if pid is None:
@@ -111,9 +111,11 @@ class _Running:
             )
 
     def fork(self, given: Mapping[str, Any], load: Mapping[str, Any], folder: Path, line: Line) -> int | None:
-        """The process id of a new worker."""
-        request = {"fork": given, "load": load, "environment": worker_environment(folder)}
-        pid: int | None = self._ask(request, line)["pid"]
+        """The process id of a new worker. Raises ConnectionError, and OSError where the system refuses another one."""
+        answer = self._ask({"fork": given, "load": load, "environment": worker_environment(folder)}, line)
+        if refused := answer.get("errno"):
+            raise OSError(refused, os.strerror(refused))
+        pid: int | None = answer["pid"]
         return pid
 
     def load(self, wanted: Mapping[str, Any]) -> None:
@@ -124,7 +126,7 @@ class _Running:
         """Its exit code."""
         try:
             code: int = self._ask({"end": pid, "seconds": seconds})["code"]
-        except OSError:
+        except ConnectionError:
             return _UNKNOWN
         return code
 
@@ -139,10 +141,13 @@ class _Running:
 
     def _ask(self, request: dict[str, Any], line: Line | tuple[()] = ()) -> dict[str, Any]:
         with self._lock:
-            socket.send_fds(self._line, [json.dumps(request).encode()], list(line))
-            said = self._line.recv(MOST_BYTES)
-        if not said:
-            raise ConnectionError("the template has ended")
+            said = b""
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._line, [json.dumps(request).encode()], list(line))
+                said = self._line.recv(MOST_BYTES)
+            if not said:
+                self._line.close()  # an answer that comes later is none to the next request
+                raise ConnectionError("the template has ended, or does not answer")
         answer: dict[str, Any] = json.loads(said)
         return answer
 
@@ -171,10 +176,11 @@ class _Spawned:
         self._process = process
 
     def end(self, seconds: float = 0.0) -> int:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(seconds)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._process.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # also what is left of one that has ended
+                os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()
 
 

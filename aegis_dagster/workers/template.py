@@ -3,7 +3,7 @@
 It never sees a document, has one thread, and ends with its parent. Requests come as JSON on a socket:
 
 - `{"fork": what the worker is given, "environment": {...}, "load": {task: options}}`, with the three descriptors of its
-  line, answers `{"pid": ...}`, or `{"pid": null}` where forking is not safe;
+  line, answers `{"pid": ...}`, `{"pid": null}` where forking is not safe, or `{"errno": ...}` where the system refuses;
 - `{"load": ...}` alone loads what tasks need, and answers `{}`;
 - `{"end": pid, "seconds": ...}` waits so long for a worker, then kills it and what it started, and answers
   `{"code": its exit code}`.
@@ -44,9 +44,8 @@ def main() -> NoReturn:
         answer: dict[str, int | None] = {}
         _load(request.get("load", {}), loaded)
         if "fork" in request:
-            worker = _fork(line, request, descriptors) if _has_one_thread() else None
-            workers |= {worker} if worker is not None else set()
-            answer = {"pid": worker}
+            answer = _fork(line, request, descriptors) if _has_one_thread() else {"pid": None}
+            workers |= {worker} if (worker := answer.get("pid")) else set()
         elif "end" in request:
             workers.discard(request["end"])
             answer = {"code": _end(request["end"], request["seconds"])}
@@ -76,11 +75,14 @@ def _has_one_thread() -> bool:
     return len(list(Path("/proc/self/task").iterdir())) == 1
 
 
-def _fork(line: socket.socket, request: dict[str, Any], descriptors: list[int]) -> int:
+def _fork(line: socket.socket, request: dict[str, Any], descriptors: list[int]) -> dict[str, int | None]:
     template = os.getpid()
-    worker = os.fork()
+    try:
+        worker = os.fork()
+    except OSError as error:  # there is no process or memory left, which must not end the workers that there are
+        return {"errno": error.errno}
     if worker:
-        return worker
+        return {"pid": worker}
     try:
         line.close()
         for number, descriptor in enumerate(descriptors):
@@ -101,12 +103,9 @@ def _fork(line: socket.socket, request: dict[str, Any], descriptors: list[int]) 
 
 def _end(worker: int, seconds: float) -> int:
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended, status = os.waitpid(worker, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
+    while os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
-    _kill(worker)
+    _kill(worker)  # also what is left of one that has ended by itself
     return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
 
 

@@ -138,9 +138,11 @@ class Worker:
     async def kill(self) -> None:
         """End it. In a thread, so that this is finished even where the task that waits is cancelled."""
         self._ended = True
-        await asyncio.to_thread(self._kill)
-        if not self._asked:
-            self._close()
+        try:
+            await asyncio.to_thread(self._kill)
+        finally:
+            if not self._asked:
+                self._close()
 
     def _kill(self) -> None:
         self._process.end()

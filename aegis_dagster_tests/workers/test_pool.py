@@ -235,6 +235,35 @@ async def test_a_template_that_is_lost_is_replaced_and_takes_its_workers_with_it
     assert templates() == children() == []
 
 
+async def test_where_no_process_is_left_no_document_is_to_blame_and_no_worker_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "fork = os.fork\n"
+        "def refusing():\n"
+        f"    if os.path.exists({str(full)!r}):\n"
+        "        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+        "    return fork()\n"
+        "os.fork = refusing\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    async with pool(workers=2) as workers:
+        busy = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
+        await until(children)
+        before = (templates(), children())
+        full.touch()
+        with pytest.raises(ServiceError, match="Resource temporarily unavailable"):
+            await workers.run("parse", request(tmp_path), timeout_seconds=60)
+        full.unlink()
+        assert (await workers.run("parse", request(tmp_path), timeout_seconds=60))["characters"] > 0
+        assert (templates(), children()[:1]) == before
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+    assert templates() == children() == []
+
+
 async def test_a_worker_that_ended_while_nobody_asked_it_costs_no_document(tmp_path: Path) -> None:
     async with pool() as workers:
         await workers.run("parse", request(tmp_path), timeout_seconds=60)
