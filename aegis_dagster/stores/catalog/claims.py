@@ -79,7 +79,9 @@ class Catalog:
                         continue
                     again = row.status is not None and row.fingerprint == fingerprint
                     counts = again and row.status not in (Status.DONE, Status.DEFERRED)  # waiting is not an attempt
-                    claimed[document_id] = (fingerprint, row.attempts + 1 if counts else 1)
+                    # Whoever was killed may not even have begun: this attempt is that one.
+                    further = 0 if row.status == Status.RUNNING else 1
+                    claimed[document_id] = (fingerprint, row.attempts + further if counts else 1)
                     if row.status is not None and not again:
                         outdated.append((stage, row.fingerprint))
             self._take(connection, stage, claimed)

@@ -126,6 +126,17 @@ def test_a_released_claim_costs_no_attempt(catalog: Catalog) -> None:
     assert (state.status, state.attempts) == (Status.PENDING, 0)
 
 
+def test_a_claim_of_a_process_that_ended_costs_no_attempt(catalog: Catalog, clock: SetClock) -> None:
+    for _ in range(3):
+        killed = Catalog(catalog.engine, clock, lease_seconds=60)
+        assert killed.claim(Stage.PARSE, WANT) == [A]
+        clock.move(61)
+    catalog.claim(Stage.PARSE, WANT)
+    failure = Failure(FailureCode.TIMEOUT, "slow", "wait", True)
+    catalog.finish(Stage.PARSE, {A: ("f1", Outcome(Status.FAILED, failure=failure))})
+    assert recorded(catalog, A)[Stage.PARSE].attempts == 1
+
+
 def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
     catalog: Catalog, documents: DocumentList, engine: sa.Engine
 ) -> None:
