@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.definitions import build_definitions
+from aegis_dagster.defs.history import history_kept_open
 from aegis_dagster.defs.ingestion.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
 from aegis_dagster.defs.runs import done_by
@@ -84,6 +85,7 @@ def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.Dagster
     """
     with storage_faults_told(home), ExitStack() as open_until_the_end:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_until_the_end.enter_context(history_kept_open(home))
         # Two processes that create the tables of a new instance at once would conflict.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
             put_dagster_yaml(home)
