@@ -8,6 +8,7 @@ location makes a new one. All else, from the queue to the end of a run, stays Da
 
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from multiprocessing import forkserver
 from typing import Any
 
@@ -17,7 +18,7 @@ from aegis_dagster.defs.preloaded import PRELOADED
 
 _STARTS_SERVERS, _STARTS_RUN, _CONTEXT = "get_python_environment_entry_point", "StartRun", "_mp_ctx"
 # KeyError, here and below: this is another Dagster.
-vars(server)[_STARTS_SERVERS]
+_python = vars(server)[_STARTS_SERVERS]
 _start_run = vars(server.DagsterApiServer)[_STARTS_RUN]
 _begin = server.DagsterApiServer.__init__
 
@@ -26,9 +27,15 @@ _WARM = multiprocessing.get_context("forkserver")
 
 def serve_warm() -> None:
     """Let the code locations that this process starts be ours, and the runs that it starts be forked."""
-    vars(server)[_STARTS_SERVERS] = lambda _executable: [sys.executable, "-m", __name__]
+    vars(server)[_STARTS_SERVERS] = _entry_point
     setattr(server.DagsterApiServer, "__init__", _begin_warm)  # noqa: B010 - mypy refuses the assignment
     setattr(server.DagsterApiServer, _STARTS_RUN, _start_forked)
+
+
+def _entry_point(executable: str) -> Sequence[str]:
+    """A workspace may name the interpreter of a location: where it is another one, it need not have this package."""
+    others: Sequence[str] = _python(executable)
+    return [executable, "-m", __name__] if executable == sys.executable else others
 
 
 def _begin_warm(served: Any, *arguments: Any, **options: Any) -> None:
