@@ -93,6 +93,8 @@ class WorkerPool:
 
         A process that is given up while it starts could not be ended here.
         """
+        if self._closed:
+            raise _ended()
         starting, cancelled = asyncio.ensure_future(self._start(task)), False
         self._starting.add(starting)
         while not starting.done():

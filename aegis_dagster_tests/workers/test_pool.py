@@ -156,6 +156,16 @@ async def test_a_pool_that_is_closed_blames_no_document(tmp_path: Path) -> None:
             await asked
 
 
+async def test_a_task_that_waits_for_a_pool_that_is_closed_starts_nothing(tmp_path: Path) -> None:
+    async with pool() as workers:
+        busy = asyncio.ensure_future(workers.run(*hanging(tmp_path), timeout_seconds=60))
+        waiting = asyncio.ensure_future(workers.run("parse", request(tmp_path), timeout_seconds=60))
+        await until(children)
+    ended = await asyncio.gather(busy, waiting, return_exceptions=True)
+    assert [type(each) for each in ended] == [ServiceError, ServiceError]
+    assert templates() == children() == []
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13])
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
 async def test_a_worker_that_is_starting_ends_with_its_task_or_its_pool(how: str, turns: int, tmp_path: Path) -> None:
