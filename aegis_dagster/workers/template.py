@@ -29,6 +29,7 @@ from aegis_dagster.workers.child import TASKS, work
 
 MOST_BYTES = 128 * 1024  # of one request
 _POLL_SECONDS = 0.005
+_KILL_SECONDS = 3.0  # a killed process ends at once, unless a disk that does not answer holds it
 
 
 def main() -> NoReturn:
@@ -102,11 +103,20 @@ def _fork(line: socket.socket, request: dict[str, Any], descriptors: list[int]) 
 
 
 def _end(worker: int, seconds: float) -> int:
-    until = time.monotonic() + seconds
-    while os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < until:
-        time.sleep(_POLL_SECONDS)
+    _has_ended(worker, seconds)
     _kill(worker)  # also what is left of one that has ended by itself
+    if not _has_ended(worker, _KILL_SECONDS):  # the other workers need not wait for it
+        return -signal.SIGKILL
     return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+
+
+def _has_ended(worker: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _kill(worker: int) -> None:
