@@ -65,3 +65,17 @@ def test_a_damaged_file_is_told_of_by_the_statement(tmp_path: Path) -> None:
     file.write_bytes(b"damaged " * 500)
     with history_kept_open(tmp_path / "dagster"), pytest.raises(sa.exc.DatabaseError, match="not a database"):
         record(engine)
+
+
+def test_of_the_files_of_many_runs_only_the_last_ones_stay_open(tmp_path: Path) -> None:
+    folder = tmp_path / "dagster"
+    shared = folder / "index.db"
+    writer = history(shared)
+    with history_kept_open(folder):
+        for number in range(20):
+            record(history(folder / f"{number}.db"))
+            record(writer)
+        held = [number for number in range(20) if log_of(folder / f"{number}.db").exists()]
+        assert held == list(range(5, 20))
+        assert log_of(shared).exists()
+    assert not list(folder.glob("*-wal"))
