@@ -15,6 +15,7 @@ from marko.source import Source
 from aegis_dagster.parsing.web import markdown
 from aegis_dagster.parsing.web.markdown import read_markdown
 from aegis_dagster.parsing.web.markdown_document import document_of
+from aegis_dagster.parsing.web.markdown_runs import BREAK, Run, joined, runs_of
 from aegis_dagster.parsing.web.reader import document_of_page
 from aegis_dagster_tests.support.markdown_texts import markdown_texts
 from aegis_dagster_tests.support.places import CORPORA
@@ -127,3 +128,15 @@ def test_documents_of_other_people_are_read_as_their_pages(file: Path) -> None:
 @pytest.mark.parametrize("text", ["one <b>two</b>", "![alt](a.png)", "| a |\n|---|\n| 1 |", "---\nb: c\n---\n\ntext"])
 def test_what_only_a_page_shows_is_read_from_one(text: str) -> None:
     assert document_of(read_markdown(text), "0123.md") is None
+
+
+def test_a_paragraph_of_very_many_runs_is_read_in_one_pass() -> None:
+    verse = 100_000  # a quadratic reading would take minutes
+    runs = joined([each for _ in range(verse) for each in (Run("a line"), Run(BREAK))] + [Run("end", code=True)])
+    assert runs == [Run(" ".join([f"a line {BREAK}"] * verse)), Run("end", code=True)]
+
+
+def test_texts_beside_emphasis_in_a_word_are_one() -> None:
+    paragraph = read_markdown("a*b*c **d**e `f` *g*\n").root.children[0]
+    code, emphasised = Run("f", code=True), Run("g", frozenset({"italic"}))
+    assert runs_of(paragraph.children) == [Run("abc de"), code, emphasised]

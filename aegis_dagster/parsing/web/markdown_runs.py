@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -57,10 +58,6 @@ class Run:
     code: bool = False
     address: AnyUrl | Path | None = None
 
-    def is_like(self, other: "Run") -> bool:
-        """Whether the formats of both are the same."""
-        return (self.formats, self.code, self.address) == (other.formats, other.code, other.address)
-
 
 def runs_of(elements: Sequence[Any], before: str = "", *, depth: int = 0) -> list[Run]:
     """The runs of a line's elements, behind a text that stands before them. Raises OnlyAPageShowsIt."""
@@ -79,13 +76,8 @@ def with_lines(text: str) -> str:
 
 def joined(runs: Sequence[Run]) -> list[Run]:
     """The runs without neighbours of one format."""
-    found: list[Run] = []
-    for run in runs:
-        if found and found[-1].is_like(run):
-            found[-1] = replace(run, text=f"{found[-1].text} {run.text}")
-        else:
-            found.append(run)
-    return found
+    alike = groupby(runs, lambda run: (run.formats, run.code, run.address))
+    return [Run(" ".join(run.text for run in group), *form) for form, group in alike]
 
 
 def as_one(runs: Sequence[Run]) -> Run:
@@ -155,10 +147,7 @@ def _divided(nodes: "list[_Mark | str]") -> "list[_Mark | str]":
     while waiting:
         node = waiting.popleft()
         if isinstance(node, str):
-            if found and isinstance(found[-1], str):
-                found[-1] += node
-            else:
-                found.append(node)
+            found.append(node)
             continue
         if node.name in ("em", "strong"):
             text, after = node.text(), waiting[0] if waiting else None
@@ -171,7 +160,16 @@ def _divided(nodes: "list[_Mark | str]") -> "list[_Mark | str]":
                 continue
         node.children = _divided(node.children)
         found.append(node)
-    return found
+    return list(_with_whole_texts(found))
+
+
+def _with_whole_texts(nodes: "Iterable[_Mark | str]") -> "Iterator[_Mark | str]":
+    """The nodes; of texts side by side one is made."""
+    for kind, group in groupby(nodes, type):
+        if kind is str:
+            yield "".join(map(str, group))
+        else:
+            yield from group
 
 
 def _runs(nodes: "Iterable[_Mark | str]", around: Run) -> Iterator[Run]:
