@@ -84,7 +84,7 @@ class TokenCounter:
 
 
 class _Words(dict[str, int]):
-    """The tokens of words. Each word is given to the tokenizer once per process."""
+    """The tokens of words. Each word but a very long one is given to the tokenizer once per process."""
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         self._tokenizer = tokenizer
@@ -102,7 +102,8 @@ class _Words(dict[str, int]):
             count = 1  # WordPiece takes the longest piece that it knows first
         else:
             count = len(self._tokenizer.encode(word, add_special_tokens=False))
-        self[word] = count
+        if len(word) <= _LONG_WORD:  # longer ones seldom come again, and would hold more than their share
+            self[word] = count
         return count
 
 

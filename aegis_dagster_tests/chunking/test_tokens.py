@@ -60,6 +60,15 @@ def test_a_tokenizer_is_asked_once_about_each_word_that_it_does_not_know_whole()
     assert sorted(tokenizer.asked) == ["Gearboxes", "crankshaft", "gearboxes"]
 
 
+def test_words_of_the_length_of_passages_are_not_kept_for_other_documents() -> None:
+    tokenizer = CountedTokenizer(load_tokenizer(tokenizer_file()))
+    longest, longer = "q" * 100, "q" * 101
+    for _ in range(2):  # two documents
+        counter = TokenCounter(cast(Tokenizer, tokenizer))
+        assert [counter.count(longest), counter.count(longer)] == [100, 1]
+    assert [tokenizer.asked.count(longest), tokenizer.asked.count(longer)] == [1, 4]  # and where it is long
+
+
 @pytest.mark.parametrize("text", ["two words", " two", "a\nb", "ab"])
 def test_a_tokenizer_that_looks_across_words_is_asked_about_whole_texts(text: str) -> None:
     whole = Tokenizer(
