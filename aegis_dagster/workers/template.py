@@ -62,6 +62,7 @@ def main() -> NoReturn:
 def _load(wanted: dict[str, Any], loaded: set[str]) -> None:
     """Load what tasks need, each once. What cannot be loaded fails again in the worker, which says why."""
     missing = wanted.keys() - loaded
+    gc.disable()  # what is loaded stays
     for task in missing:
         with contextlib.suppress(Exception):
             importlib.import_module(TASKS[task].partition(":")[0]).load(wanted[task])
@@ -69,6 +70,7 @@ def _load(wanted: dict[str, Any], loaded: set[str]) -> None:
     if missing:
         gc.collect()
         gc.freeze()  # a collection would write to pages that the workers share
+    gc.enable()
 
 
 def _has_one_thread() -> bool:
