@@ -61,7 +61,8 @@ class Words:
     """The words of some texts, read once for any number of comparisons."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.of_texts = [_words(text) for text in texts]
+        shared: dict[str, str] = {}  # equal words are one object, or large files would take much memory
+        self.of_texts = [list(map(shared.setdefault, words, words)) for words in map(_words, texts)]
         self.counts = Counter(chain.from_iterable(self.of_texts))
 
 

@@ -147,6 +147,13 @@ def test_words_of_a_line_stand_in_the_sample_as_they_are_written() -> None:
     assert shown(found) == [("body", "“Ärger-Nr. 4711/B”,")]
 
 
+def test_equal_words_of_a_large_file_are_kept_once() -> None:
+    read = Words(["the gearbox and the GEARBOX\n" * 50, "Größe, größe and the gearbox"])
+    words = [word for words in read.of_texts for word in words]
+    assert len(words) == 255
+    assert len({id(word) for word in words}) == len(read.counts) == 4
+
+
 def test_a_word_longer_than_a_chunk_may_be_cut_at_multiples_of_16() -> None:
     word = "abcdefghijklmnopq" * 20
     assert coverage(word, word[:160], word[160:]).share == 1.0
