@@ -6,6 +6,7 @@ queue instead of failing halfway; on Postgres a read before a write locks the ro
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,7 @@ def open_database(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+        weakref.finalize(engine, engine.pool.dispose)  # the last that closes it empties the write-ahead log
     with _translated(where):
         if _current_revision(engine) != HEAD_REVISION:
             _migrate(engine)
