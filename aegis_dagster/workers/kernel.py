@@ -51,11 +51,12 @@ class _Calls(NamedTuple):
     connect: int
     served: tuple[int, ...]  # bind, listen
     accept: int
+    sends: tuple[int, ...]  # sendto, sendmsg, sendmmsg
 
 
 _MACHINES = {
-    "x86_64": _Calls(0xC000003E, (57, 58, 101, 322, 310, 311), 59, 56, 41, 42, (49, 50), 43),
-    "aarch64": _Calls(0xC00000B7, (117, 281, 270, 271), 221, 220, 198, 203, (200, 201), 202),
+    "x86_64": _Calls(0xC000003E, (57, 58, 101, 322, 310, 311), 59, 56, 41, 42, (49, 50), 43, (44, 46, 307)),
+    "aarch64": _Calls(0xC00000B7, (117, 281, 270, 271), 221, 220, 198, 203, (200, 201), 202, (206, 211, 269)),
 }
 _AF_UNIX = 1
 _EVERYWHERE = (425, 426, 427, 424, 438)  # io_uring, which opens sockets too; pidfd_send_signal, pidfd_getfd
@@ -138,8 +139,8 @@ def has_nvidia() -> bool:
 def refuse_calls(*, of_program: bool = False, local_socket: bool = False) -> None:
     """No sockets, no programs, no processes (threads are none), no look into the memory of others.
 
-    local_socket: it may open a socket of this machine, connect it to nothing, and to bind it does nothing. CUDA opens
-    one, and does not start without.
+    local_socket: it may open a socket of this machine, but connects it to nothing and sends nothing, and to bind it
+    does nothing. CUDA opens one, and does not start without.
 
     of_program: the process is to become another program, which may open such a socket. LibreOffice does so, to be
     found by its next start; the thread that waits for that ends, as it would keep the program from ending for seconds.
@@ -149,7 +150,7 @@ def refuse_calls(*, of_program: bool = False, local_socket: bool = False) -> Non
         raise OSError(errno.ENOSYS, "The numbers of this machine's calls are not known")
     local_socket = local_socket or of_program
     refused = (*calls.refused, *_EVERYWHERE, calls.connect if local_socket else calls.socket)
-    refused += () if of_program else (calls.execve,)
+    refused += () if of_program else (calls.execve, *(calls.sends if local_socket else ()))
     steps = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, calls.mark),

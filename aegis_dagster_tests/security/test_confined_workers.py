@@ -207,6 +207,44 @@ def test_a_worker_reaches_nothing_but_what_it_reads_and_its_own_folder(tmp_path:
     assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["a"]
 
 
+# What a worker of a machine with a card may do with the one socket that CUDA opens.
+SOCKET_OF_CUDA = """
+import json, socket, sys
+from aegis_dagster.workers.kernel import refuse_calls
+refuse_calls(local_socket=True)
+refused = []
+ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+ours.bind("nothing")
+attacks = {
+    "connect": lambda: ours.connect(sys.argv[1]),
+    "send": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", sys.argv[1]),
+    "internet": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+}
+for name, attack in attacks.items():
+    try:
+        attack()
+    except PermissionError:
+        refused.append(name)
+print(json.dumps(refused))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the wall is built by Linux")
+def test_the_socket_that_cuda_needs_reaches_nothing(tmp_path: Path) -> None:
+    import socket
+
+    place = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(place))
+        command = [sys.executable, "-c", SOCKET_OF_CUDA, str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+        log.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            log.recv(1)
+    assert json.loads(done.stdout) == ["connect", "send", "internet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
 @contextmanager
 def _listening() -> Iterator[int]:
     import socket
