@@ -1,6 +1,7 @@
 """Homes with very many rows, written by SQL in seconds."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ _STATUSES = "CASE i % 7 WHEN 0 THEN 'failed' WHEN 1 THEN 'deferred' WHEN 2 THEN 
 
 def add_documents(database: Path, count: int, *, collections: int) -> None:
     """Add `count` documents, spread over collections, each with a state at every stage and a time in the past."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             f"{_NUMBERS} INSERT INTO documents (id, collection, revision, stamp, size_bytes, suffix, deleted, "
             "first_seen_ms, changed_ms) SELECT printf('c%d/%06d.pdf', i % :collections, i), "
@@ -37,7 +38,7 @@ def add_documents(database: Path, count: int, *, collections: int) -> None:
 
 def add_calls(database: Path, count: int) -> None:
     """Add `count` ended calls over 30 days of 2026, two models, four tasks and a hundred collections, with roll-ups."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         indexes = _without_indexes(connection)
         day = "printf('2026-11-%02d', 1 + (reserved_ms - 1793491200000) / 86400000)"
         connection.execute(

@@ -352,7 +352,7 @@ def test_the_sensor_is_off_unless_the_settings_say_on(project: Project, monkeypa
     monkeypatch.setenv("AEGIS_SCHEDULES__WATCHED_FOLDER__ENABLED", "true")
     monkeypatch.setenv("AEGIS_SCHEDULES__WATCHED_FOLDER__SECONDS", "7")
     on = build_definitions().get_repository_def().get_sensor_def("watched_folder")
-    assert (off.default_status, off.minimum_interval_seconds) == (dg.DefaultSensorStatus.STOPPED, 4)
+    assert (off.default_status, off.minimum_interval_seconds) == (dg.DefaultSensorStatus.STOPPED, 3)
     assert (on.default_status, on.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 7)
 
 

@@ -233,7 +233,8 @@ def test_sensor_and_schedule_start_as_they_should() -> None:
     assert repository.get_schedule_def("check_costs_hourly").default_status is dg.DefaultScheduleStatus.RUNNING
 
 
-def test_the_command_line_checks_after_calls_and_only_then(project: Project) -> None:
+def test_the_command_line_checks_after_calls_and_only_then(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")  # without any provider nothing can have been asked
     before = project.clock.now()
     assert failed_cost_checks(project, before) == []
     assert not project.settings.dagster_home.exists()  # nothing was run
