@@ -21,7 +21,11 @@ def main() -> None:
         try:
             dev.start()
             print(f"aegis dev: {time.monotonic() - begun:.1f} s")
-            measure(operator_of(dev, patch), root / "post" / "letter.pdf")
+            operator = operator_of(dev, patch)
+            operator.write("post/stays.txt", b"A tortoise stays: deletions in an empty folder are held.")
+            operator.wait_until_found("first", "tortoise", "post/stays.txt")
+            operator.wait_until_idle()
+            measure(operator, root / "post" / "letter.pdf")
         finally:
             patch.undo()  # the folder that was changed to goes
             dev.stop()
