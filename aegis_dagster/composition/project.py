@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aegis_dagster.domain.identifiers import DEFAULT_COLLECTION, DocumentId
 from aegis_dagster.errors import ConfigurationError, ServiceError, UnknownDocument
@@ -29,7 +27,7 @@ if TYPE_CHECKING:  # each adapter is imported when it is first used: most comman
     from aegis_dagster.office import Office
     from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
     from aegis_dagster.sources.hang_guard import Patience
-    from aegis_dagster.stages.context import StageOptions, Workbench
+    from aegis_dagster.stages.context import Workbench
     from aegis_dagster.stages.sync import DeletionGuard
     from aegis_dagster.stores.alerts.alerts import Alerts
     from aegis_dagster.stores.artifacts import FolderArtifacts
@@ -41,7 +39,6 @@ if TYPE_CHECKING:  # each adapter is imported when it is first used: most comman
     from aegis_dagster.stores.evidence.store import EvidenceStore
     from aegis_dagster.stores.ledger.reports import LedgerReports
     from aegis_dagster.stores.vectors.qdrant import QdrantStore
-    from aegis_dagster.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -288,22 +285,14 @@ class Project:
         listing = self.settings.listing
         return DeletionGuard(listing.max_deleted_share, listing.max_deleted_count, confirmed)
 
-    @asynccontextmanager
-    async def workbench(self, progress: Progress | None = None, run_id: str = "") -> AsyncIterator[Workbench]:
+    def workbench(self, progress: Progress | None = None, run_id: str = "") -> AbstractAsyncContextManager[Workbench]:
         """The stages' ports, with worker processes and connections that are closed at the end of the block.
 
         run_id: written to the ledger rows of the calls.
         """
-        from aegis_dagster.progress import Silent
+        from aegis_dagster.composition.workbench import open_workbench
 
-        self.require_exact_names()
-        pool, models = self._pool(), self.models(run_id or new_owner())
-        self.artifacts.clean_staging()
-        async with AsyncExitStack() as closing:
-            closing.callback(self.artifacts.close)
-            closing.push_async_callback(models.aclose)
-            closing.push_async_callback(pool.close)
-            yield self._bench(self._tasks or pool, models, progress or Silent())
+        return open_workbench(self, self._tasks, progress, run_id or new_owner())
 
     def workers_kept(self, *, load_now: bool = False) -> AbstractContextManager[None]:
         """Within the block, what workers load is loaded once in this process, for each workbench of every project.
@@ -312,93 +301,11 @@ class Project:
         """
         from aegis_dagster.workers.processes import template_kept
 
-        return template_kept(self._loads if load_now else {})
+        if not load_now:
+            return template_kept()
+        from aegis_dagster.composition.workbench import loads
 
-    @property
-    def _loads(self) -> dict[str, dict[str, Any]]:
-        return {"parse": {}, "chunk": self._chunk_payload}
-
-    def _pool(self) -> WorkerPool:
-        from aegis_dagster.workers.pool import WorkerPool
-
-        parse = self.settings.parse
-        return WorkerPool(
-            workers=parse.workers,
-            memory_mb=parse.memory_mb,
-            temporary=self.settings.home / "workers",
-            writable=[self.artifacts.root / "staging"],
-            office=self.office,
-            load=self._loads,
-        )
-
-    def _bench(self, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:
-        from aegis_dagster.composition.document_limits import DocumentLimiter
-        from aegis_dagster.pictures.ocr import OcrDescriber
-        from aegis_dagster.stages.context import Workbench
-        from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
-
-        ocr = OcrDescriber(pool, self.settings.parse.timeout_seconds, self.settings.device)
-        return Workbench(
-            catalog=self.catalog,
-            states=self.states,
-            artifacts=self.artifacts,
-            source=self.source.local_copy,
-            tasks=pool,
-            describer=cache(lambda collection: models.describer(collection, ocr)),
-            embedder=models.embedder,
-            vectors=self.vectors,
-            switch_vectors=self.switch_vectors,
-            evidence=self.evidence,
-            extractor=cache(models.extractor),
-            expect_chats=cache(models.expect_chats),
-            embedding_cache=EmbeddingCache(self.engine),
-            picture_cache=PictureCache(self.engine),
-            extraction_cache=ExtractionCache(self.engine),
-            limiter=DocumentLimiter(self),
-            identities=self.identities,
-            options=self._options(models),
-            progress=progress,
-        )
-
-    def _options(self, models: Models) -> StageOptions:
-        from aegis_dagster.stages.context import StageOptions
-
-        parse, enrich, chunk = self.settings.parse, self.settings.enrich, self.settings.chunk
-        return StageOptions(
-            concurrency=parse.workers,
-            calls_at_once=max(parse.workers, *(provider.concurrency for provider in models.providers), 1),
-            parse_timeout_seconds=parse.timeout_seconds,
-            chunk_timeout_seconds=chunk.timeout_seconds,
-            min_coverage=chunk.min_coverage,
-            embed_window_chunks=self.settings.embed.window_chunks,
-            min_side_pixels=enrich.min_side_pixels,
-            max_aspect=enrich.max_aspect,
-            min_colors=enrich.min_colors,
-            parse_payload={
-                "max_pages": parse.max_pages,
-                "max_megabytes": parse.max_megabytes,
-                "max_pictures": parse.max_pictures,
-                "max_picture_megabytes": parse.max_picture_megabytes,
-                "pdf_route": self.pdf_route,
-                "docling_models": str(self.settings.docling_models_dir),
-                "device": self.settings.device,
-                "ocr": parse.ocr,
-                "mail": asdict(self.settings.mail.limits),
-                "read_hidden": parse.read_hidden,
-            },
-            chunk_payload=self._chunk_payload,
-        )
-
-    @property
-    def _chunk_payload(self) -> dict[str, Any]:
-        from aegis_dagster.embedding.model_files import tokenizer_file
-
-        chunk = self.settings.chunk
-        return {
-            "max_tokens": chunk.max_tokens,
-            "merge_peers": chunk.merge_peers,
-            "tokenizer": str(tokenizer_file(self.settings.model_cache)),
-        }
+        return template_kept(loads(self.settings))
 
 
 def open_to_others(home: Path) -> str:

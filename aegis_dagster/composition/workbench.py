@@ -1,0 +1,117 @@
+"""Builds what the stages of one run work with: worker processes, models, stores and options."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aegis_dagster.composition.document_limits import DocumentLimiter
+from aegis_dagster.embedding.model_files import tokenizer_file
+from aegis_dagster.pictures.ocr import OcrDescriber
+from aegis_dagster.progress import Silent
+from aegis_dagster.stages.context import StageOptions, Workbench
+from aegis_dagster.stores.caches import EmbeddingCache, ExtractionCache, PictureCache
+from aegis_dagster.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from aegis_dagster.composition.models import Models
+    from aegis_dagster.composition.project import Project
+    from aegis_dagster.ports import Progress, TaskRunner
+    from aegis_dagster.settings import Settings
+
+
+@asynccontextmanager
+async def open_workbench(
+    project: Project, tasks: TaskRunner | None, progress: Progress | None, run_id: str
+) -> AsyncIterator[Workbench]:
+    """See `Project.workbench`. tasks: used instead of worker processes."""
+    project.require_exact_names()
+    pool, models = _pool(project), project.models(run_id)
+    project.artifacts.clean_staging()
+    async with AsyncExitStack() as closing:
+        closing.callback(project.artifacts.close)
+        closing.push_async_callback(models.aclose)
+        closing.push_async_callback(pool.close)
+        yield _bench(project, tasks or pool, models, progress or Silent())
+
+
+def loads(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What workers load before they are forked: the options of each task."""
+    return {"parse": {}, "chunk": _chunk_payload(settings)}
+
+
+def _pool(project: Project) -> WorkerPool:
+    parse = project.settings.parse
+    return WorkerPool(
+        workers=parse.workers,
+        memory_mb=parse.memory_mb,
+        temporary=project.settings.home / "workers",
+        writable=[project.artifacts.root / "staging"],
+        office=project.office,
+        load=loads(project.settings),
+    )
+
+
+def _bench(project: Project, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:
+    ocr = OcrDescriber(pool, project.settings.parse.timeout_seconds, project.settings.device)
+    return Workbench(
+        catalog=project.catalog,
+        states=project.states,
+        artifacts=project.artifacts,
+        source=project.source.local_copy,
+        tasks=pool,
+        describer=cache(lambda collection: models.describer(collection, ocr)),
+        embedder=models.embedder,
+        vectors=project.vectors,
+        switch_vectors=project.switch_vectors,
+        evidence=project.evidence,
+        extractor=cache(models.extractor),
+        expect_chats=cache(models.expect_chats),
+        embedding_cache=EmbeddingCache(project.engine),
+        picture_cache=PictureCache(project.engine),
+        extraction_cache=ExtractionCache(project.engine),
+        limiter=DocumentLimiter(project),
+        identities=project.identities,
+        options=_options(project, models),
+        progress=progress,
+    )
+
+
+def _options(project: Project, models: Models) -> StageOptions:
+    settings = project.settings
+    parse, enrich, chunk = settings.parse, settings.enrich, settings.chunk
+    return StageOptions(
+        concurrency=parse.workers,
+        calls_at_once=max(parse.workers, *(provider.concurrency for provider in models.providers), 1),
+        parse_timeout_seconds=parse.timeout_seconds,
+        chunk_timeout_seconds=chunk.timeout_seconds,
+        min_coverage=chunk.min_coverage,
+        embed_window_chunks=settings.embed.window_chunks,
+        min_side_pixels=enrich.min_side_pixels,
+        max_aspect=enrich.max_aspect,
+        min_colors=enrich.min_colors,
+        parse_payload={
+            "max_pages": parse.max_pages,
+            "max_megabytes": parse.max_megabytes,
+            "max_pictures": parse.max_pictures,
+            "max_picture_megabytes": parse.max_picture_megabytes,
+            "pdf_route": project.pdf_route,
+            "docling_models": str(settings.docling_models_dir),
+            "device": settings.device,
+            "ocr": parse.ocr,
+            "mail": asdict(settings.mail.limits),
+            "read_hidden": parse.read_hidden,
+        },
+        chunk_payload=_chunk_payload(settings),
+    )
+
+
+def _chunk_payload(settings: Settings) -> dict[str, Any]:
+    return {
+        "max_tokens": settings.chunk.max_tokens,
+        "merge_peers": settings.chunk.merge_peers,
+        "tokenizer": str(tokenizer_file(settings.model_cache)),
+    }
