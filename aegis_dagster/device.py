@@ -85,8 +85,13 @@ def _obstacle(devices: Path) -> str:
     return "" if _has_card(devices) else "this machine has no NVIDIA card"
 
 
+def has_nvidia(devices: Path = _DEVICES) -> bool:
+    """Whether the machine has a card of NVIDIA, driven by Linux itself."""
+    return any(devices.glob("nvidia*"))
+
+
 def _has_card(devices: Path) -> bool:
-    return any(devices.glob("nvidia*")) or (devices / "dxg").exists()  # dxg: a card seen from WSL
+    return has_nvidia(devices) or (devices / "dxg").exists()  # dxg: a card seen from WSL
 
 
 def _cards() -> tuple[list[str], str]:

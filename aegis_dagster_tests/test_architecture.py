@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "embedding": {*PORTS, "device"},
     "pictures": {*PORTS, "device", "pins"},
     "stores": {*PORTS, "pins", "process_identity"},
-    "workers": {*PORTS, "environment", "office", "process_identity"},
+    "workers": {*PORTS, "device", "environment", "office", "process_identity"},
     "parsing": {*PORTS, "device", "office", "pins", "opening"},
     "sources": {*PORTS, "opening", "pins", "process_identity"},
     "composition": {"monitoring", *BELOW_COMPOSITION},

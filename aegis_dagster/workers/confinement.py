@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
+from aegis_dagster.device import has_nvidia
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.workers import kernel
 
@@ -63,7 +64,7 @@ def confine(memory_mb: int, writable: Sequence[str]) -> list[Wall]:
             _lower(resource.RLIMIT_NPROC, _THREADS)
         walls: list[tuple[Wall, Callable[[], None]]] = [
             (Wall.FILES, lambda: kernel.restrict_files(writable)),
-            (Wall.CALLS, lambda: kernel.refuse_calls(local_socket=kernel.has_nvidia())),
+            (Wall.CALLS, lambda: kernel.refuse_calls(local_socket=has_nvidia())),
         ]
         with contextlib.suppress(OSError):
             kernel.drop_rights()
@@ -117,7 +118,7 @@ def _limit(memory_mb: int) -> None:
     _lower(resource.RLIMIT_FSIZE, _LARGEST_FILE_MB * _MEGABYTE)
     data_mb = 2 * memory_mb + _BASE_MB
     _lower(resource.RLIMIT_DATA, data_mb * _MEGABYTE)
-    if not kernel.has_nvidia():  # CUDA reserves addresses for the memory of the machine and its GPUs
+    if not has_nvidia():  # CUDA reserves addresses for the memory of the machine and its GPUs
         _lower(resource.RLIMIT_AS, (data_mb + _MAPPED_MB) * _MEGABYTE)
 
 

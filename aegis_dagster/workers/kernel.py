@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from aegis_dagster.device import has_nvidia
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _CLONE_THREAD, _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000, 0x10000000, 0x40000000
@@ -129,11 +131,6 @@ def restrict_files(writable: Sequence[str], readable: Sequence[str] = ()) -> Non
         _checked(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0))
     finally:
         os.close(rules)
-
-
-def has_nvidia() -> bool:
-    """Whether the machine has a card of NVIDIA."""
-    return any(Path("/dev").glob("nvidia*"))
 
 
 def refuse_calls(*, of_program: bool = False, local_socket: bool = False) -> None:
