@@ -36,6 +36,7 @@ class Node:
     table: Table | None = None
     parent: "Node | None" = None
     children: list["Node"] = field(default_factory=list)
+    place: int = 0  # among the children of its parent
 
     @property
     def is_heading(self) -> bool:
@@ -126,7 +127,7 @@ def _markers(item: Node) -> list[str]:
         return ["-", item.marker]
     siblings = item.parent.children if item.parent else []
     if not item.marker and siblings and siblings[0].kind == "list_item" and siblings[0].enumerated:
-        return [f"{siblings.index(item) + 1}."]
+        return [f"{item.place + 1}."]
     return ["-"]
 
 

@@ -158,8 +158,10 @@ def _connect(nodes: Mapping[str, Node], values: Mapping[str, Any]) -> bool:
     for node in nodes.values():
         if len(node.children) != len(set(map(id, node.children))):
             return False
-        if any(child.parent is not node for child in node.children):
-            return False
+        for place, child in enumerate(node.children):
+            if child.parent is not node:
+                return False
+            child.place = place
     return _depth(nodes["#/body"]) <= _DEEPEST
 
 
