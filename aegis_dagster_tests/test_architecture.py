@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aegis_dagster_tests.support.imported import imported_by
+
 PACKAGE = Path(__file__).parents[1] / "aegis_dagster"
 
 BASE = {"errors"}
@@ -114,9 +116,7 @@ HEAVY = "docling docling_core torch transformers onnxruntime rapidocr qdrant_cli
 
 @pytest.mark.parametrize(("module", "most"), [("definitions", 1_400), ("cli.app", 320)])
 def test_the_definitions_and_the_command_import_nothing_heavy_and_not_much(module: str, most: int) -> None:
-    script = f"import sys, aegis_dagster.{module}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
-    imported = set(done.stdout.split())
+    imported = imported_by(f"import aegis_dagster.{module}")
     assert imported & set(HEAVY.split()) == set()
     assert len(imported) < most  # 1,214 and 268 in the end of 2026; each takes about a millisecond
 

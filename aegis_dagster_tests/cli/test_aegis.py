@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from aegis_dagster_tests.support.cli_in_process import InProcess
 from aegis_dagster_tests.support.cli_process import Aegis
+from aegis_dagster_tests.support.imported import imported_by
 from aegis_dagster_tests.support.projects import write_documents
 
 HEAVY = {
@@ -215,16 +214,8 @@ def test_retry_tries_a_document_that_failed_for_good_again(tmp_path: Path) -> No
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )
 def test_a_command_imports_only_what_it_needs(aegis: Aegis, command: list[str], most: int, needed: set[str]) -> None:
-    script = (
-        "import atexit, sys\nfrom aegis_dagster.cli.app import app\n"
-        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-        f"app({command!r})"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=aegis.environment(), cwd=aegis.home.parent, capture_output=True, text=True
-    )
-    imported = set(done.stderr.splitlines()[-1].split())
-    assert done.returncode == (1 if command == ["ingest"] else 0), done.stderr
+    program = f"from aegis_dagster.cli.app import app\napp({command!r})"
+    imported = imported_by(program, aegis.environment(), aegis.home.parent, code=int(command == ["ingest"]))
     assert imported & HEAVY == needed
     assert len(imported) < most
 
