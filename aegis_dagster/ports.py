@@ -156,6 +156,10 @@ class VectorStore(Protocol):
         """Whether the store exists; cheap."""
         ...
 
+    def kept_open(self) -> AbstractContextManager[None]:
+        """A block of several operations, with pauses in which other processes may use the store."""
+        ...
+
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
         """Upsert the points, then delete every other point of these documents."""
         ...

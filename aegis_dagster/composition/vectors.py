@@ -8,6 +8,7 @@ from aegis_dagster.stores.vectors.points import model_in
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
+from aegis_dagster.stores.vectors.turns import Turns
 
 
 def vectors_folder(settings: Settings) -> EngineFolder:
@@ -49,7 +50,7 @@ def drop_replaced_engine(settings: Settings) -> None:
     """Delete the folder of the other engine, whose points the chosen one holds all."""
     folder = _with_other_engine(settings).vectors_dir
     shutil.rmtree(folder)
-    folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+    Turns(folder).forget()
 
 
 def _with_other_engine(settings: Settings) -> Settings:

@@ -99,7 +99,8 @@ async def embed_chunks(documents: Sequence[Document], bench: Workbench, *, force
 
     force: publish again; texts in the cache are not embedded again.
     """
-    report = await run_batches(Stage.EMBED, documents, bench, _embed, _windows, force=force)
+    with bench.vectors.kept_open():  # opening it takes longer than a window of points, once there are many
+        report = await run_batches(Stage.EMBED, documents, bench, _embed, _windows, force=force)
     await asyncio.to_thread(bench.switch_vectors)
     return report
 

@@ -1,7 +1,7 @@
 """A process of its own that works on a vector store: `python -m ....points_writer ENGINE FOLDER COMMAND`.
 
-`hold SECONDS` keeps the store open; `replace FINGERPRINT` replaces the documents of `DOCUMENTS`.
-Prints `ready` once it has begun.
+`hold SECONDS` keeps the store open; `replace FINGERPRINT` replaces the documents of `DOCUMENTS`. Both print `ready`
+once they have begun. `keep FINGERPRINT` replaces them, prints `ready`, and keeps the store until somebody waits for it.
 """
 
 import sys
@@ -44,6 +44,11 @@ def replace(store: QdrantStore, fingerprint: str) -> None:
 if __name__ == "__main__":
     engine, path, command, value = sys.argv[1:]
     store = open_store(FOLDERS[engine](Path(path)))
+    if command == "keep":
+        with store.kept_open():
+            replace(store, value)
+            print("ready", flush=True)
+            time.sleep(60)
     with store.opened():
         print("ready", flush=True)
         if command == "hold":

@@ -2,7 +2,7 @@
 
 One collection per embedding model, `<alias>__<model>`; the alias leads to the one that other readers use.
 An engine admits one process: a file lock beside the folder makes others wait. Opening takes time in proportion to the
-points: use `opened()` around several operations.
+points: use `opened()` around several operations that belong together, and `kept_open()` where others may come between.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from threading import RLock
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from threading import Event, RLock, Thread
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import AegisError, ServiceError, StoreBusy
 from aegis_dagster.ports import SearchHit, VectorPoint, Vectors
 from aegis_dagster.stores.vectors.engines import Engine, EngineBusy, EngineFolder, StoredPoint, fault
 from aegis_dagster.stores.vectors.points import asked_of, physical_name
+from aegis_dagster.stores.vectors.turns import Turns
 
-if TYPE_CHECKING:
-    from filelock import FileLock
+_LOOK_SECONDS = 0.1  # how often a process that keeps the store open looks whether another waits for it
 
 
 class QdrantStore:
@@ -46,28 +44,45 @@ class QdrantStore:
         self._guard = RLock()  # engines are not thread-safe
         self._engine: Engine | None = None
         self._users = 0
-
-    @cached_property
-    def _lock(self) -> FileLock:
-        from filelock import FileLock  # most commands only look whether the folder is there
-
-        # Threads that share the store may acquire it in one thread and release it in another.
-        return FileLock(f"{self._path}.lock", thread_local=False)
+        self._keepers = 0  # blocks of `kept_open`
+        self._turns = Turns(self._path)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Keep the store open and locked against other processes for several operations. May be nested."""
         with self._guard:
-            if self._users == 0:
+            if self._is_absent():  # somebody has deleted the folder
+                self._close_unused()
+            if self._engine is None:
                 self._open()
             self._users += 1
+        ended_well = False
         try:
             yield
+            ended_well = True
         finally:
             with self._guard:
                 self._users -= 1
-                if self._users == 0:
-                    self._close()
+                if not (self._keepers and ended_well):  # after an error the next operation opens what is there then
+                    self._close_unused()
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Keep the store open from one operation to the next inside the block, until another process waits for it."""
+        over = Event()
+        watcher = Thread(target=self._let_others_in, args=(over,), daemon=True)
+        with self._guard:
+            self._keepers += 1
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            with self._guard:
+                self._keepers -= 1
+                if not self._keepers:
+                    self._close_unused()
 
     def exists(self) -> bool:
         """Whether the collection of this or the previous model exists. Does not open the store."""
@@ -207,32 +222,37 @@ class QdrantStore:
             engine.sync(self._collection)
 
     def _open(self) -> None:
-        from filelock import Timeout
-
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=self._timeout)
-        except Timeout as error:
-            raise self._busy() from error
+            if not self._turns.take(self._timeout):
+                raise self._busy()
         except OSError as error:
             raise fault(self._path, error) from error
         try:
             self._engine = self._folder.open()
         except BaseException as error:
-            self._lock.release()
+            self._turns.give_up()
             if isinstance(error, EngineBusy):
                 raise self._busy() from error
             if isinstance(error, Exception):
                 raise fault(self._path, error) from error
             raise
 
-    def _close(self) -> None:
+    def _close_unused(self) -> None:
+        if self._users or self._engine is None:
+            return
         engine, self._engine = self._engine, None
         try:
-            if engine is not None:
-                engine.close()
+            engine.close()
         finally:
-            self._lock.release()
+            self._turns.give_up()
+
+    def _let_others_in(self, over: Event) -> None:
+        """Between two operations, close the store for who waits for it. Every write is on the disk by then."""
+        while not over.wait(_LOOK_SECONDS):
+            with self._guard, suppress(Exception):
+                if self._engine is not None and not self._users and self._turns.is_awaited():
+                    self._close_unused()
 
     def _busy(self) -> StoreBusy:
         return StoreBusy(

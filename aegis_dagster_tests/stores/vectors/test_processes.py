@@ -43,6 +43,21 @@ def test_who_waits_too_long_is_told_so(folder: EngineFolder) -> None:
         first.wait()
 
 
+def test_a_process_that_keeps_the_store_lets_others_in_and_can_be_killed(folder: EngineFolder) -> None:
+    first = start(folder, "keep", "v1")
+    try:
+        assert open_store(folder).count() == len(DOCUMENTS) * PASSAGES
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+    second = start(folder, "keep", "v2")
+    second.kill()
+    second.wait()
+    replace(open_store(folder), "v3")
+    assert {point.payload["fingerprint"] for point in open_store(folder).scan()} == {"v3"}
+
+
 def test_two_processes_that_replace_the_same_documents_leave_one_version(folder: EngineFolder) -> None:
     first = start(folder, "replace", "v1")
     second = start(folder, "replace", "v2")

@@ -8,16 +8,30 @@ import pytest
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.stores.vectors.engines import EngineFolder
+from aegis_dagster.stores.vectors.engines import Engine, EngineFolder
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
+from aegis_dagster.stores.vectors.turns import Turns
 from aegis_dagster_tests.support.points import points_of, vector_of
 from aegis_dagster_tests.support.points_writer import FOLDERS, open_store
 
 A = DocumentId("reports/a.pdf")
 B = DocumentId("letters/b.pdf")
 TEXTS = ["The turbine was inspected in March.", "Its bearing is worn.", "Replace asyncio.run with a loop."]
+
+
+class Counted:
+    """Implements engines.EngineFolder: another one, which counts how often it is opened."""
+
+    def __init__(self, folder: EngineFolder) -> None:
+        self.path, self.opened, self._folder = folder.path, 0, folder
+        self.check, self.alias_target = folder.check, folder.alias_target
+        self.collections, self.count_points = folder.collections, folder.count_points
+
+    def open(self) -> Engine:
+        self.opened += 1
+        return self._folder.open()
 
 
 def fill(store: QdrantStore) -> None:
@@ -161,6 +175,38 @@ def test_a_store_kept_open_answers_the_same(store: QdrantStore) -> None:
         store.delete_documents([B])
     assert inside[0].ordinal == 1
     assert store.counts_by_document() == {A: 3}
+
+
+def test_a_store_is_opened_once_while_nobody_waits_for_it(folder: EngineFolder) -> None:
+    store, other = open_store(counted := Counted(folder)), open_store(folder)
+    with store.kept_open():
+        fill(store)
+        store.replace_documents([], {A: "f2"})
+        assert store.count() == 1
+        assert counted.opened == 1
+        other.delete_documents([B])
+        assert store.count() == 0
+        assert counted.opened == 2
+    assert Turns(folder.path).take(0)
+
+
+def test_a_store_that_is_kept_is_opened_again_after_an_error(folder: EngineFolder) -> None:
+    store = open_store(counted := Counted(folder))
+    with store.kept_open():
+        fill(store)
+        with pytest.raises(ServiceError):
+            store.activate(expected_points=5)
+        assert store.count() == 4
+    assert counted.opened == 2
+
+
+def test_a_folder_that_is_deleted_while_it_is_kept_is_filled_again(store: QdrantStore, folder: EngineFolder) -> None:
+    with store.kept_open():
+        fill(store)
+        shutil.rmtree(folder.path)
+        assert store.count() == 0
+        fill(store)
+    assert store.count() == 4
 
 
 def test_a_deleted_folder_is_an_empty_store_that_can_be_filled_again(store: QdrantStore, folder: EngineFolder) -> None:
