@@ -3,11 +3,10 @@
 Import it late: dagster takes over a second.
 """
 
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.markdown import unescaped
 from aegis_dagster.process_identity import new_owner
+from aegis_dagster.settings import Settings
 
 _OPENING_SECONDS = 60.0  # opening takes one or two
 
@@ -37,7 +37,7 @@ def run_collections(
 ) -> Iterator[tuple[CollectionName, str]]:
     """Bring collections up to date, each by a run with its options. Yields those whose run failed, and why."""
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("ingest")
-    with observed_by(observer), _instance(project.settings.dagster_home, partitions=list(work)) as instance:
+    with observed_by(observer), _instance(project.settings, partitions=list(work)) as instance:
         for collection, options in work.items():
             result = _run(job, instance, {**options.run_config(), **_SILENT}, collection)
             if not result.success:
@@ -47,7 +47,7 @@ def run_collections(
 def run_cost_checks(project: Project) -> list[str]:
     """Run the cost checks. Returns the failures, worst first, or why the run failed."""
     job = build_definitions(ProjectResource(home=str(project.settings.home))).resolve_job_def("check_budgets")
-    with _instance(project.settings.dagster_home) as instance:
+    with _instance(project.settings) as instance:
         result = _run(job, instance, _SILENT)
     if not result.success:
         return [f"error: the costs could not be checked: {_why_failed(result)}"]
@@ -73,22 +73,23 @@ def _run(
 
 def open_partitions(project: Project) -> None:
     """Open the home's Dagster instance, with a partition for every collection of the catalog."""
-    with _instance(project.settings.dagster_home, partitions=project.documents.collections()):
+    with _instance(project.settings, partitions=project.documents.collections()):
         pass
 
 
 @contextmanager
-def _instance(home: Path, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a folder; creates it if it is missing.
+def _instance(settings: Settings, partitions: Sequence[str] = ()) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a home; creates it if it is missing.
 
     Raises ServiceError when its storage fails, also inside the block, and ConfigurationError for a wrong dagster.yaml.
     """
+    home = settings.dagster_home
     with storage_faults_told(home), ExitStack() as open_until_the_end:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         open_until_the_end.enter_context(history_kept_open(home))
-        # Two processes that create the tables of a new instance at once would conflict.
+        # Two processes that create the tables of a new instance at once would conflict. On Postgres hosts queue, too.
         with FileLock(home / "opening.lock", timeout=_OPENING_SECONDS):
-            put_dagster_yaml(home)
+            put_dagster_yaml(home, in_database=settings.database_url.startswith("postgresql"))
             instance = open_until_the_end.enter_context(dg.DagsterInstance.from_config(str(home)))
             if partitions:
                 instance.add_dynamic_partitions(str(collections.name), list(partitions))
@@ -104,8 +105,16 @@ def _why_failed(result: dg.ExecuteInProcessResult) -> str:
     return "the run did not start"
 
 
-def put_dagster_yaml(home: Path) -> None:
-    """Put the project's dagster.yaml into the folder of a Dagster instance; an existing file stays as it is."""
-    if not (home / "dagster.yaml").exists():
-        with as_file(files("aegis_dagster.defs") / "dagster.yaml") as file:
-            shutil.copyfile(file, home / "dagster.yaml")
+def put_dagster_yaml(home: Path, *, in_database: bool = False) -> None:
+    """Put the project's dagster.yaml into the folder of a Dagster instance; an existing file stays as it is.
+
+    in_database: Dagster's storage is on the Postgres server of the settings. Raises ConfigurationError.
+    """
+    if (home / "dagster.yaml").exists():
+        return
+    text = (files("aegis_dagster.defs") / "dagster.yaml").read_text("utf-8")
+    if in_database:
+        from aegis_dagster.defs.postgres_storage import IN_DATABASE  # of an extra
+
+        text += IN_DATABASE
+    (home / "dagster.yaml").write_text(text, "utf-8")

@@ -30,7 +30,7 @@ from aegis_dagster.memory import free_memory_mb, free_vram_mb
 from aegis_dagster.office import MODULES
 from aegis_dagster.settings import config_file
 from aegis_dagster.stores.backup import structure_problems
-from aegis_dagster.stores.database import place_of
+from aegis_dagster.stores.database import engine_in_words, place_of
 from aegis_dagster.workers.confinement import Wall, walls_here
 
 _LOCAL_POINTS = {"edge": 200_000, "client": 30_000}  # beyond it a cold search takes 5 s (docs/performance.md)
@@ -58,7 +58,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("collections", _collections),
         ("artifacts", lambda project: tried("artifacts", lambda: _artifacts(project))),
         ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
-        ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project))),
+        ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project), _move_runs(project))),
         ("device", _device),
         ("parsing", _parsing),
         ("old office files", _office),
@@ -89,7 +89,7 @@ def _settings(_: Project) -> Finding:
 
 
 def _root(project: Project) -> str:
-    known = len(project.documents.known())
+    known = project.documents.count()
     if not project.source.holds(""):
         from aegis_dagster.errors import RootUnreadable
 
@@ -116,7 +116,10 @@ def _home(project: Project) -> str:
 
 
 def _database(project: Project) -> Finding:
-    move_up = "SQLite stands in for Postgres: AEGIS_DATABASE=postgresql+psycopg2://user:password@host/name."
+    move_up = (
+        "SQLite stands in for Postgres: AEGIS_DATABASE=postgresql+psycopg2://user:password@host/name; "
+        "`aegis move-home` takes what is here along."
+    )
     local = project.settings.database_url.startswith("sqlite")
 
     def look() -> str:
@@ -124,7 +127,7 @@ def _database(project: Project) -> Finding:
         if problems:
             place = place_of(project.engine.url)
             raise ServiceError(f"{place.what} is damaged: {problems[0]}.", remedy=place.damaged)
-        said = f"{project.engine.dialect.name}, {len(project.documents.known())} documents"
+        said = f"{engine_in_words(project.engine)}, {project.documents.count()} documents"
         return said if problems is not None else f"{said}; `aegis audit` tells whether it is damaged"
 
     return tried("database", look, move_up if local else "")
@@ -167,10 +170,21 @@ def _artifacts(project: Project) -> str:
 
 
 def _runs(project: Project) -> str:
-    from aegis_dagster.defs.run_metrics import read_runs
+    from aegis_dagster.defs.run_metrics import read_runs, storage_in_words
 
     home = project.settings.dagster_home
-    return f"{home}, {sum(read_runs(home).runs.values())} runs recorded"
+    return f"{home}, {storage_in_words(home)}, {sum(read_runs(home).runs.values())} runs recorded"
+
+
+def _move_runs(project: Project) -> str:
+    """What to do where the database is on a server that other hosts use, and Dagster's storage is not."""
+    from aegis_dagster.defs.run_metrics import storage_in_words
+
+    settings = project.settings
+    file = settings.dagster_home / "dagster.yaml"
+    if settings.database_url.startswith("sqlite") or not file.exists() or "SQLite" not in storage_in_words(file.parent):
+        return ""
+    return f"Other hosts do not see these runs: put `storage` into {file} (docs/guides/POSTGRES.md)."
 
 
 def _parsing(project: Project) -> Finding:

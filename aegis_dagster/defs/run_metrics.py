@@ -3,20 +3,17 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import yaml
 
 from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.jobs import JOBS
 from aegis_dagster.defs.runs import OVER
-from aegis_dagster.defs.storage_faults import storage_faults_told
+from aegis_dagster.defs.storage_faults import configured_storage, storage_faults_told
 from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
 
 OTHER_JOBS = "(others)"  # what was materialized by hand in the UI, jobs of other projects in the same instance
-_STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage")  # keys of dagster.yaml
 _SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
@@ -32,13 +29,23 @@ def read_runs(home: Path) -> RunNumbers:
             return RunNumbers(_last_success(instance), _runs(instance))
 
 
+def storage_in_words(home: Path) -> str:
+    """Where the instance in a folder keeps its runs. Raises ConfigurationError when its dagster.yaml is wrong."""
+    with storage_faults_told(home):
+        storage = configured_storage(home)
+        if not storage:
+            return "SQLite"
+        custom = storage.get("storage", {}).get("custom", {})
+        if custom.get("class") == "PostgresStorage":
+            return f"Postgres, schema {custom.get('config', {}).get('schema', 'dagster')}"
+        return f"the {', '.join(storage)} of its dagster.yaml"
+
+
 def _is_there(home: Path) -> bool:
     """Whether the instance exists. Opening one creates missing SQLite files by default."""
-    file = home / "dagster.yaml"
-    if not _exists(file):
+    if not _exists(home / "dagster.yaml"):
         return False
-    configured: Any = yaml.safe_load(file.read_text("utf-8")) or {}
-    if any(name in configured for name in _STORAGES):
+    if configured_storage(home):
         return True
     return all(_is_made(home / name) for name in _SQLITE_FILES)
 

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     database: Annotated[str, AfterValidator(_with_one_at)] | None = Field(
         default=None,
         repr=False,
-        description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`.",
+        description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`. A new `dagster.yaml` then puts Dagster's own storage there, too, in the schema `dagster`.",
     )
     listing: ListingSettings = ListingSettings()
     parse: ParseSettings = ParseSettings()

@@ -36,6 +36,9 @@ BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
 HEAD_REVISION = "0007"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # Postgres advisory lock; any number not used elsewhere
+_POOLED = 3  # connections that a process keeps: of its stage, of the ledger, and one to spare
+_MORE_AT_ONCE = 12  # for moments in which more threads ask
+_OLD_SECONDS = 1_800  # firewalls forget connections that are silent for longer
 _REVISION = sa.text("SELECT version_num FROM alembic_version")
 _WRITE_SQLITE_OR = "write it as postgresql+psycopg2://USER:PASSWORD@HOST/NAME, or unset it: SQLite in AEGIS_HOME."
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg2")
@@ -87,7 +90,7 @@ def open_to_read(url: str, *, statement_seconds: float) -> Engine:
         sa.event.listen(engine, "connect", _refuse_writes_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = _on_server(url)
+        engine = _on_server(url, reads_only=True)
         sa.event.listen(engine, "connect", _only_reading(statement_seconds))
     try:
         with _translated(where), engine.connect() as connection:
@@ -156,11 +159,32 @@ def write_rows(connection: Connection, statement: sa.Insert, rows: Sequence[Mapp
     connection.exec_driver_sql(compiled.string, values)
 
 
-def _on_server(url: str) -> Engine:
-    """An engine on a server: it may restart, each statement is a round trip, and a lost one sends no error."""
-    given = sa.engine.make_url(url).query
-    limits = {name: value for name, value in _SERVER_LIMITS.items() if name not in given}
-    return sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch", connect_args=limits)
+def server_url(url: str, schema: str | None = None) -> str:
+    """The URL of a server with our limits of time, for other programs; with its password. schema: of their tables."""
+    parsed = sa.engine.make_url(url)
+    query: dict[str, str | Sequence[str]] = {name: str(value) for name, value in _SERVER_LIMITS.items()}
+    query |= parsed.query
+    if schema is not None:  # of options that are given twice the last one counts
+        query["options"] = f"{parsed.query.get('options', '')} -csearch_path={schema}".strip()
+    return parsed.set(query=query).render_as_string(hide_password=False)
+
+
+def _on_server(url: str, *, reads_only: bool = False) -> Engine:
+    """An engine on a server: it may restart, each statement is a round trip, and a lost one sends no error.
+
+    A process holds as few connections as its threads need at a time, because a server has 100: the last used one is
+    used again, so those that one busy moment needed are old, and closed, when the next one comes.
+    """
+    return sa.create_engine(
+        server_url(url),
+        pool_size=1 if reads_only else _POOLED,
+        max_overflow=_MORE_AT_ONCE,
+        pool_timeout=BUSY_TIMEOUT_MS / 1000,
+        pool_recycle=_OLD_SECONDS,
+        pool_use_lifo=True,
+        pool_pre_ping=True,
+        executemany_mode="values_plus_batch",
+    )
 
 
 def _existing_file(url: str) -> Engine:
@@ -232,6 +256,16 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+def engine_in_words(engine: Engine) -> str:
+    """Which database it is, its version, and the revision of its tables. Raises ServiceError."""
+    with read(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            said = f"SQLite {sqlite3.sqlite_version}"
+        else:
+            said = f"Postgres {connection.execute(sa.text('SHOW server_version')).scalar_one()}"
+        return f"{said}, revision {connection.execute(_REVISION).scalar_one()}"
+
+
 def place_of(url: sa.URL) -> Place:
     """How messages name a database, without its password."""
     is_file = url.get_backend_name() == "sqlite"
@@ -264,7 +298,7 @@ def _translated(url: sa.URL) -> Iterator[None]:
         yield
     except (sa.exc.IntegrityError, sa.exc.DataError):
         raise
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError, OSError) as error:
+    except (sa.exc.DatabaseError, sa.exc.TimeoutError, sqlite3.DatabaseError, OSError) as error:
         translated = service_error(error, place_of(url))
         if translated is None or (isinstance(error, sa.exc.ProgrammingError) and not _is_told(error)):
             raise

@@ -190,6 +190,8 @@ def cause_of(error: BaseException) -> Cause | None:
             _, _, kind = str(getattr(one, "sqlite_errorname", None) or "").partition("_")
             unknown = Cause.DISK if isinstance(one, sqlite3.OperationalError) else None
             return _OF_SQLITE.get(kind.partition("_")[0], unknown)
+        if isinstance(one, sa.exc.TimeoutError):  # all connections of this process are waiting for something
+            return Cause.BUSY
         if isinstance(one, sa.exc.DatabaseError) and not isinstance(one.orig, sqlite3.Error):
             return _of_server(one)
     return None

@@ -33,6 +33,12 @@ class DocumentList:
                 for document_id, revision, stamp, size, mail, context in rows
             }
 
+    def count(self) -> int:
+        """How many documents there are."""
+        query = sa.select(sa.func.count()).select_from(documents).where(~documents.c.deleted)
+        with read(self.engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
     def all(self, collection: CollectionName | None = None) -> list[Document]:
         """The documents of a collection, or of all, in the order of their ids."""
         query = sa.select(documents).where(~documents.c.deleted).order_by(documents.c.id)
