@@ -22,6 +22,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.errors import ConfigurationError, FailureCode, UnknownDocument
 from aegis_dagster.memory import free_memory_mb, memory_shortage
 from aegis_dagster.ports import Progress
+from aegis_dagster.remote.hang_guard import Patience
 from aegis_dagster.settings import (
     Settings,
     as_url,
@@ -31,7 +32,6 @@ from aegis_dagster.settings import (
     remember_root,
     watched_root,
 )
-from aegis_dagster.sources.hang_guard import Patience
 from aegis_dagster.stages.cleanup import sweep_artifacts, tidy_up
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stages.sync import update_listing

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # each adapter is imported when it is first used: most comman
     from aegis_dagster.domain.stages import Document
     from aegis_dagster.office import Office
     from aegis_dagster.ports import Clock, DocumentSource, Progress, TaskRunner
-    from aegis_dagster.sources.hang_guard import Patience
+    from aegis_dagster.remote.hang_guard import Patience
     from aegis_dagster.stages.context import Workbench
     from aegis_dagster.stages.sync import DeletionGuard
     from aegis_dagster.stores.alerts.alerts import Alerts
@@ -274,7 +274,7 @@ class Project:
     @cached_property
     def _patience(self) -> Patience:
         """The time limits for reading the root."""
-        from aegis_dagster.sources.hang_guard import Patience
+        from aegis_dagster.remote.hang_guard import Patience
 
         return Patience(str(self.watched_root), seconds=self.settings.listing.patience_seconds)
 

@@ -7,10 +7,11 @@ from aegis_dagster.domain.identifiers import DocumentId, composed
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import OutsideRoot
 from aegis_dagster.ports import Clock, DocumentSource
+from aegis_dagster.remote.hang_guard import Patience
 from aegis_dagster.settings import Settings, as_url, normalized, refuse_secrets
 from aegis_dagster.sources.attachments import SourceWithAttachments
-from aegis_dagster.sources.hang_guard import Patience, PatientSource
 from aegis_dagster.sources.local_folder import WatchedFolder
+from aegis_dagster.sources.patient_source import PatientSource
 from aegis_dagster.sources.remote_folder import RemoteFolder
 
 

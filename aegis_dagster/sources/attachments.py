@@ -20,10 +20,10 @@ from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.opening import open_file
 from aegis_dagster.ports import DocumentSource
+from aegis_dagster.remote.hang_guard import answered
+from aegis_dagster.remote.parallel_reads import side_by_side
 from aegis_dagster.sources.downloads import Downloads
-from aegis_dagster.sources.hang_guard import answered
 from aegis_dagster.sources.listing_rules import ReadingTime, is_unread
-from aegis_dagster.sources.parallel_reads import side_by_side
 
 _MARK: Final = "|attachments "
 _READ_AT_ONCE: Final = 4  # mails, each in memory

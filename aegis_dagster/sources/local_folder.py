@@ -20,7 +20,7 @@ from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, RootUnreadable
 from aegis_dagster.opening import is_swapped, open_file_below, open_folder, open_folder_below
 from aegis_dagster.ports import Clock
-from aegis_dagster.sources.hang_guard import answered, rest
+from aegis_dagster.remote.hang_guard import answered, rest
 from aegis_dagster.sources.listing_rules import (
     NameRules,
     ReadingTime,

@@ -25,11 +25,12 @@ from aegis_dagster.errors import (
     ServiceError,
 )
 from aegis_dagster.ports import Clock
+from aegis_dagster.remote.errors import in_our_words
+from aegis_dagster.remote.hang_guard import answered, rest
+from aegis_dagster.remote.opened import HOW_TO, is_object_store, opened
+from aegis_dagster.remote.parallel_reads import side_by_side
 from aegis_dagster.sources.downloads import Downloads
-from aegis_dagster.sources.hang_guard import answered, rest
 from aegis_dagster.sources.listing_rules import NameRules, ReadingTime, is_fresh, revision_of_unread, still_growing
-from aegis_dagster.sources.parallel_reads import side_by_side
-from aegis_dagster.sources.remote_errors import in_our_words
 from aegis_dagster.sources.remote_listing import everything_below
 from aegis_dagster.sources.remote_stamps import RemoteFile, remote_file
 
@@ -37,8 +38,6 @@ _BLOCK_BYTES = 2**20  # bytes read at a time: on a slow line each block takes lo
 _READ_AT_ONCE = 8  # objects; each waits for the network most of the time
 _SLOWEST, _UNHURRIED_SECONDS = 50_000, 60  # bytes a second that a download must reach, and for how long it need not
 _LOOKED_AT_SINGLY = 100  # above this number, fresh objects are checked again by one more listing
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "cos", "swift"})
-_S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}  # botocore waits minutes
 
 
 @dataclass(slots=True)
@@ -68,8 +67,7 @@ class RemoteFolder:
         max_megabytes: a larger document is neither read nor fetched.
         """
         self.url = url.rstrip("/")
-        patient = {"config_kwargs": _S3_PATIENCE} if self.url.startswith(("s3:", "s3a:")) else {}
-        self._options = {**patient, **options}
+        self._options = options
         self._opened: Any = None
         self._names = NameRules(ignore)
         self._settle_seconds = settle_seconds
@@ -143,21 +141,13 @@ class RemoteFolder:
         return self._opened
 
     def _open(self) -> Any:
-        from upath import UPath
-
-        answered()  # the first import is slow
         try:
-            if "://" not in self.url:
-                raise ValueError("no ://")
-            root = UPath(self.url, **self._options)
-            root.fs.invalidate_cache()
+            return opened(self.url, self._options)
         except (ImportError, ValueError, TypeError) as error:
             raise ConfigurationError(
                 f"The watched root {self.url} cannot be opened: {in_our_words(error)}.",
-                remedy="install what it needs (S3: `pip install 'aegis_dagster[s3]'`), or correct `root` and "
-                "`root_options`.",
+                remedy=f"{HOW_TO} `root` and `root_options`.",
             ) from error
-        return root
 
     @property
     def _filesystem(self) -> Any:
@@ -204,9 +194,7 @@ class RemoteFolder:
         if self._filesystem.exists(self._full("")):
             return
         bucket = self._prefix.split("/")[0]
-        protocols = self._filesystem.protocol
-        names = {protocols} if isinstance(protocols, str) else set(protocols)
-        if names & _OBJECT_STORES and bucket != self._prefix and self._filesystem.exists(bucket):
+        if is_object_store(self._filesystem) and bucket != self._prefix and self._filesystem.exists(bucket):
             return  # a bucket has no folders: no object has the prefix
         raise FileNotFoundError(f"{self.url} is not there")
 

@@ -7,8 +7,8 @@ we walk the folders where `find` would.
 from collections.abc import Mapping
 from typing import Any
 
-from aegis_dagster.sources.hang_guard import answered, asked
-from aegis_dagster.sources.remote_errors import in_our_words
+from aegis_dagster.remote.errors import in_our_words
+from aegis_dagster.remote.hang_guard import answered, asked
 
 Infos = Mapping[str, Mapping[str, Any]]
 

@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from aegis_dagster.domain.identifiers import Revision
 from aegis_dagster.domain.listing import KnownFile
+from aegis_dagster.remote.modified import MODIFIED, MODIFIED_TOO, modified
 from aegis_dagster.sources.listing_rules import is_known, revision_of_unread
 
-_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _CONTENT = ("ETag", "etag", "VersionId", "generation", "content_md5", "md5Hash", "ino")
 # Added later, and therefore last: the stamps in existing catalogs stay valid.
-_MODIFIED_TOO = ("modify", "modificationTime", "modifiedTime", "modification_time", "modified_at", "date_time")
 _CONTENT_TOO = ("md5Checksum", "md5", "checksum", "sha", "sha256", "blob_id", "oid", "hex", "CRC")
-_MARKS = (*_MODIFIED, *_CONTENT, *_MODIFIED_TOO, *_CONTENT_TOO)
+_MARKS = (*MODIFIED, *_CONTENT, *MODIFIED_TOO, *_CONTENT_TOO)
 _SAME_WHEREVER = ("ETag", "etag", "content_md5", "md5Hash", *_CONTENT_TOO)  # of equal bytes, also under other names
-_FTP_TIME = "%Y%m%d%H%M%S"  # UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +50,8 @@ def remote_file(info: Mapping[str, Any]) -> RemoteFile:
     content = ":".join(str(said[key]) for key in _SAME_WHEREVER if key in said)
     return RemoteFile(
         size=None if size is None else int(size),
-        modified=_modified(said),
+        modified=modified(said),
         stamp=stamp,
         marked=any(key != "size" for key in said),
         content=f"{size}:{content}" if content else stamp,
     )
-
-
-def _modified(said: Mapping[str, Any]) -> float | None:
-    for key in (*_MODIFIED, *_MODIFIED_TOO):
-        value = said.get(key)
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=value.tzinfo or UTC).timestamp()
-        if isinstance(value, int | float):
-            return value / 1000 if key == "modificationTime" else float(value)
-        if key == "modify" and str(value)[:14].isdigit():
-            return datetime.strptime(str(value)[:14], _FTP_TIME).replace(tzinfo=UTC).timestamp()
-    return None

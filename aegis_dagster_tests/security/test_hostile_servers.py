@@ -17,8 +17,9 @@ from fsspec.spec import AbstractFileSystem
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import AegisError, DocumentError, FailureCode, RootUnreadable
+from aegis_dagster.remote.hang_guard import Patience
 from aegis_dagster.settings import watched_root
-from aegis_dagster.sources.hang_guard import Patience, PatientSource
+from aegis_dagster.sources.patient_source import PatientSource
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster_tests.support.clock import SetClock
 from aegis_dagster_tests.support.waiting import until

@@ -13,9 +13,10 @@ from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revisio
 from aegis_dagster.domain.listing import KnownFile, Listing
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import RootUnreadable, ServiceError
-from aegis_dagster.sources.hang_guard import Patience, PatientSource, answered, asked
+from aegis_dagster.remote.hang_guard import Patience, answered, asked
+from aegis_dagster.remote.parallel_reads import side_by_side
 from aegis_dagster.sources.local_folder import WatchedFolder
-from aegis_dagster.sources.parallel_reads import side_by_side
+from aegis_dagster.sources.patient_source import PatientSource
 from aegis_dagster.sources.remote_folder import RemoteFolder
 from aegis_dagster.sources.remote_listing import everything_below
 from aegis_dagster.stores.clock import SystemClock

@@ -1,4 +1,4 @@
-"""Guards requests to a watched root that may never be answered, e.g. by a mount whose server is gone.
+"""Guards requests that may never be answered, e.g. by a mount whose server is gone: of a watched root, or of a store.
 
 Silence counts, not the duration of a request: the requester calls `answered()` after every answer, however small, so
 that a listing may take hours. A thread that waits for a dead mount cannot be ended. It is abandoned, and ends with the
@@ -7,19 +7,13 @@ three, because a connection whose server was replaced hangs forever.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Generic, TypeVar
 
-from aegis_dagster.domain.identifiers import DocumentId
-from aegis_dagster.domain.listing import KnownFile, Listing
-from aegis_dagster.domain.stages import Document
-from aegis_dagster.errors import RootUnreadable, ServiceError
-from aegis_dagster.ports import DocumentSource
+from aegis_dagster.errors import AegisError, RootUnreadable, ServiceError
 
 _Answer = TypeVar("_Answer")
 
@@ -158,7 +152,7 @@ class Patience:
             question.give_up()  # Ctrl-C
         return question.answer()
 
-    def unreadable(self, seconds: float) -> RootUnreadable:
+    def unreadable(self, seconds: float) -> AegisError:
         """The error for a silence of this length."""
         return RootUnreadable(
             f"The watched root {self.root} has not answered for {seconds:.3g} s.",
@@ -192,38 +186,13 @@ class Patience:
             question.put_back(put_back)
 
 
-class PatientSource:
-    """A watched root that is given up when it is silent; otherwise like the source that it wraps."""
+class StorePatience(Patience):
+    """Sends requests to a store on a server. Its silence is the service's fault: the step is tried again."""
 
-    def __init__(self, source: DocumentSource, patience: Patience) -> None:
-        self._source = source
-        self._patience = patience
-
-    def scan(
-        self, known: Mapping[DocumentId, KnownFile], scope: str = "", *, read_seconds: float | None = None
-    ) -> Listing:
-        """As the source. Raises RootUnreadable also for silence: a partial result is no listing."""
-        return self._patience.ask(lambda: self._source.scan(known, scope, read_seconds=read_seconds))
-
-    def holds(self, scope: str) -> bool:
-        """As the source. Raises RootUnreadable."""
-        return self._patience.ask(lambda: self._source.holds(scope))
-
-    def is_file(self, scope: str) -> bool:
-        """As the source. Raises RootUnreadable."""
-        return self._patience.ask(lambda: self._source.is_file(scope))
-
-    @contextmanager
-    def local_copy(self, document: Document) -> Iterator[Path]:
-        """As the source. Raises ServiceError also for silence: no document is to blame, and the step is retried."""
-        copy = self._source.local_copy(document)
-        path = self._entered(copy)
-        with ExitStack() as leaving:
-            leaving.push(copy)
-            yield path
-
-    def _entered(self, copy: AbstractContextManager[Path]) -> Path:
-        try:
-            return self._patience.ask(copy.__enter__, lambda _: copy.__exit__(None, None, None))
-        except RootUnreadable as error:
-            raise ServiceError(error.message, remedy=error.remedy) from error
+    def unreadable(self, seconds: float) -> AegisError:
+        """The error for a silence of this length."""
+        return ServiceError(
+            f"{self.root} has not answered for {seconds:.3g} s.",
+            remedy="find out why its server is silent; it is asked again once the hanging request has ended or this "
+            "process is restarted. Nothing is lost; the step is tried again.",
+        )

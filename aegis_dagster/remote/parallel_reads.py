@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, TypeVar
 
-from aegis_dagster.sources.hang_guard import LOOKS, Patience, Question, answered, asked
+from aegis_dagster.remote.hang_guard import LOOKS, Patience, Question, answered, asked
 
 _Name = TypeVar("_Name", bound=str)
 _Result = TypeVar("_Result")

@@ -19,20 +19,41 @@ _WORDS = (
     (ValueError, "the address or an option is not understood"),
     (TypeError, "an option is not understood"),
 )
+_NAMED = (  # classes of libraries that are not imported here, by a part of the name
+    ("NoCredentials", "there are no credentials"),
+    ("PartialCredentials", "the credentials are incomplete"),
+    ("Timeout", "there is no answer in time"),
+    ("EndpointConnection", "the connection fails"),
+    ("ConnectionClosed", "the connection fails"),
+)
 
 
 def in_our_words(error: Exception) -> str:
     """What an error means, without its text: the status or the number in it, or else its class."""
-    _log.info("a watched root on a server: %s: %a", type(error).__name__, str(error)[:_MOST_LOGGED])
+    _log.info("said by a server: %s: %a", type(error).__name__, str(error)[:_MOST_LOGGED])
     causes = list(_causes(error))
     if status := next(filter(None, map(_status, causes)), 0):
         return f"the server answers with status {status}"
     for kind, words in _WORDS:
         if isinstance(error, kind):
             return words
+    names = [kind.__name__ for cause in causes for kind in type(cause).__mro__]
+    for part, words in _NAMED:
+        if any(part in name for name in names):
+            return words
     number = getattr(error, "errno", None)
     words = os.strerror(number) if isinstance(number, int) else "something fails that is not known here"
     return f"{words} ({type(error).__name__})"
+
+
+def s3_code(error: BaseException) -> str:
+    """S3's word for what is wrong, such as `NoSuchBucket`; "": it is not S3, or it says nothing."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        told = response.get("Error") if isinstance(response, dict) else None
+        if isinstance(told, dict):
+            return str(told.get("Code", ""))
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
