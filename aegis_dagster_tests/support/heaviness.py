@@ -3,7 +3,7 @@
 import pytest
 
 _SUPPORT = "aegis_dagster_tests.support."
-_FIXTURES = {"postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser"}
+_FIXTURES = {"postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser", "shared_ray", "own_ray"}
 _FOLDERS = {"end_to_end", "parsing", "pipeline", "samples", "workers"}
 _MODULES = {  # modules of support that start processes
     "cli_process",
@@ -18,6 +18,7 @@ _MODULES = {  # modules of support that start processes
     "servers.neo4j",
     "servers.postgres",
     "servers.prometheus",
+    "servers.ray",
     "servers.s3",
     "servers.silence",
 }
