@@ -3,6 +3,9 @@
 Process ids are reused, so an owner also contains its process's start time. On Linux that is the time since boot,
 together with the boot id: setting the clock, by hand or after a virtual machine was resumed, changes nothing.
 Elsewhere it is the time of day.
+
+A container counts its processes anew, and with the network of its host it also has the host's name. So the name of the
+host is followed there by the container's own number: nobody outside takes its processes for others that have ended.
 """
 
 import os
@@ -17,6 +20,8 @@ from pathlib import Path
 _OWNER = re.compile(r"(?P<host>[^|]+)\|(?P<pid>[1-9]\d{0,8})\|(?P<began>[0-9a-f-]{36}:\d+|\d+\.\d\d)\|[^|]+")
 _IN_PATHS = "~"  # LibreOffice takes a `|` in a path for the end of it
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: a new id after each boot
+_PROCESSES = Path("/proc/self/ns/pid")  # Linux: the processes that this one can see
+_OF_THE_MACHINE = "pid:[4026531836]"  # all of them; the number is fixed in the kernel
 _STATE, _START_TICKS = 0, 19  # positions in /proc/PID/stat after the name: its fields 3 and 22
 _ENDED = (b"Z", b"X")  # a zombie: its parent has not read its exit status yet
 
@@ -46,7 +51,7 @@ def is_dead(owner: str) -> bool:
     False for other hosts and for owner strings of another form, which cannot be checked.
     """
     read = _OWNER.fullmatch(owner)
-    if read is None or read["host"] != socket.gethostname() or (":" in read["began"]) != _BOOT_ID.exists():
+    if read is None or read["host"] != _host() or (":" in read["began"]) != _BOOT_ID.exists():
         return False
     began = _began(int(read["pid"]))
     if began is None or ":" in began:
@@ -71,7 +76,18 @@ def remove_folders_of_the_dead(parent: Path) -> None:
 
 
 def _named(pid: int, began: str) -> str:
-    return f"{socket.gethostname()}|{pid}|{began}|{uuid.uuid4().hex[:8]}"
+    return f"{_host()}|{pid}|{began}|{uuid.uuid4().hex[:8]}"
+
+
+@cache
+def _host() -> str:
+    """The name of this host, in a container followed by a dot and the container's number."""
+    try:
+        seen = str(_PROCESSES.readlink())
+    except OSError:
+        seen = _OF_THE_MACHINE
+    name = socket.gethostname()
+    return name if seen == _OF_THE_MACHINE else f"{name}.{''.join(filter(str.isdigit, seen))}"
 
 
 def _began(pid: int) -> str | None:

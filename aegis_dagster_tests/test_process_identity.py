@@ -88,3 +88,14 @@ def test_whose_process_nobody_can_judge_counts_as_alive() -> None:
         f"{socket.gethostname()}|0|{began}|0",
     ]
     assert [owner for owner in (other_hosts, *unread) if is_dead(owner)] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no containers")
+def test_a_container_with_the_name_of_its_host_is_another_host() -> None:
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with subprocess.Popen([*apart, sys.executable, "-c", BEGUN], stdout=subprocess.PIPE, text=True) as process:
+        inside = said(process)
+        host, pid, _, _ = inside.split("|")
+        assert host.startswith(f"{socket.gethostname()}.") and pid == "1"
+        assert not is_dead(inside)  # though the first process of this machine began at another time
+        process.kill()

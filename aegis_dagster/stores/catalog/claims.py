@@ -127,6 +127,15 @@ class Catalog:
             for part in slices(ids):
                 connection.execute(RELEASE, {"ids": part, "at": stage, "owner": self._owner})
 
+    def release_container(self, name: str) -> None:
+        """Let the claims of every process of a container expire. name: its host's, of its own; it is known to be gone.
+
+        From outside nobody sees whether a container's processes live, so these claims would last until they expire.
+        """
+        theirs = stage_states.c.lease_owner.startswith(f"{name}.", autoescape=True)
+        with write(self.engine) as connection:
+            connection.execute(sa.update(stage_states).where(theirs).values(lease_expires_ms=0))
+
     def claim_deleted(self, *, limit: int) -> list[DocumentId]:
         """Claim deleted documents that no process works on, so that their data can be removed.
 

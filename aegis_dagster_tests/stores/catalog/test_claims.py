@@ -245,6 +245,19 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path, clock: Se
     assert Catalog(engine, SystemClock(), lease_seconds=600).claim(Stage.PARSE, WANT) == [A]
 
 
+def test_the_claims_of_a_container_that_is_gone_are_released_and_no_others(engine: sa.Engine, catalog: Catalog) -> None:
+    owners = {"step_1.4026532281|7|0|x": True, "step_1-2.4026532282|7|0|x": False, "stepX1.4026532283|7|0|x": False}
+    for owner, is_gone in owners.items():
+        catalog.claim(Stage.PARSE, WANT, force=[A])
+        with write(engine) as connection:
+            connection.execute(sa.update(stage_states).values(lease_owner=owner))
+        other = Catalog(engine, SetClock(), lease_seconds=60)
+        assert other.held_by_others(Stage.PARSE, [A]) == {A}
+        other.release_container("step_1")
+        assert other.claim(Stage.PARSE, WANT, force=[A]) == ([A] if is_gone else [])
+        catalog.release_container(owner.partition(".")[0])
+
+
 def test_a_write_that_fails_leaves_nothing_behind(engine: sa.Engine, catalog: Catalog) -> None:
     with pytest.raises(RuntimeError, match="in the middle"), write(engine) as connection:
         connection.execute(sa.insert(stage_states).values(document_id=A, stage="parse", status="done", fingerprint="x"))
