@@ -18,7 +18,9 @@ from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.history import history_kept_open
 from aegis_dagster.defs.ingestion.config import IngestOptions, collections
 from aegis_dagster.defs.resources import ProjectResource, RunObserver, observed_by
+from aegis_dagster.defs.run_metrics import is_there
 from aegis_dagster.defs.runs import done_by
+from aegis_dagster.defs.runs import runs_at_work as unfinished
 from aegis_dagster.defs.storage_faults import storage_faults_told
 from aegis_dagster.domain.identifiers import CollectionName
 from aegis_dagster.domain.markdown import unescaped
@@ -75,6 +77,16 @@ def open_partitions(project: Project) -> None:
     """Open the home's Dagster instance, with a partition for every collection of the catalog."""
     with _instance(project.settings, partitions=project.documents.collections()):
         pass
+
+
+def runs_at_work(settings: Settings) -> list[str]:
+    """The ids of the runs of a home that are queued or in progress. Raises ServiceError, ConfigurationError."""
+    home = settings.dagster_home
+    with storage_faults_told(home):
+        if not is_there(home):
+            return []
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            return unfinished(instance)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands that look after a home: `aegis audit`, `aegis backup` and `aegis restore`."""
+"""The commands that look after a home: `aegis audit`, `aegis backup`, `aegis restore` and `aegis move-home`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(audit)
     app.command()(backup)
     app.command()(restore)
+    app.command("move-home")(move_home)
 
 
 def audit(
@@ -65,3 +66,20 @@ def restore(source: Annotated[Path, typer.Argument(help="A backup's folder.")], 
             print_json(done.to_json())
         else:
             backups.print_copied(done, "Restored to")
+
+
+def move_home(
+    to: Annotated[str, typer.Option("--to", help="An empty database: postgresql+psycopg2://USER@HOST/NAME.")],
+    as_json: Json = False,
+) -> None:
+    """Copy the home's database to a Postgres server. The home stays as it is; what was interrupted goes on."""
+    from aegis_dagster.cli import moves
+    from aegis_dagster.composition.project import Project
+
+    with errors_shown(as_json):
+        with progress_shown() as progress:
+            moved = moves.move_home(Project(), to, progress)
+        if as_json:
+            print_json(moved.to_json())
+        else:
+            moves.print_moved(moved)

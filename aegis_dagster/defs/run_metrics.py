@@ -23,7 +23,7 @@ def read_runs(home: Path) -> RunNumbers:
     Raises ServiceError when its storage does not answer, ConfigurationError when its dagster.yaml is wrong.
     """
     with storage_faults_told(home):
-        if not _is_there(home):
+        if not is_there(home):
             return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in OVER})
         with dg.DagsterInstance.from_config(str(home)) as instance:
             return RunNumbers(_last_success(instance), _runs(instance))
@@ -41,8 +41,8 @@ def storage_in_words(home: Path) -> str:
         return f"the {', '.join(storage)} of its dagster.yaml"
 
 
-def _is_there(home: Path) -> bool:
-    """Whether the instance exists. Opening one creates missing SQLite files by default."""
+def is_there(home: Path) -> bool:
+    """Whether the instance in a folder exists. Opening one creates missing SQLite files by default."""
     if not _exists(home / "dagster.yaml"):
         return False
     if configured_storage(home):

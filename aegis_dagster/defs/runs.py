@@ -57,6 +57,12 @@ def fail_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str], location
     return dead
 
 
+def runs_at_work(instance: dg.DagsterInstance) -> list[str]:
+    """The ids of the runs of any job that are queued or in progress, unless their process is known to be gone."""
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=NOT_OVER))
+    return [run.run_id for run in unfinished if not _nobody_does(instance, run, "")]
+
+
 def _nobody_does(instance: dg.DagsterInstance, run: dg.DagsterRun, location: str) -> bool:
     named, _, owner = run.tags.get(_OWNER_TAG, "").partition(" ")
     if named == run.run_id:

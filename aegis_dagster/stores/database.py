@@ -34,6 +34,7 @@ DAMAGED_REMEDY = (
 )
 BUSY_TIMEOUT_MS = 60_000  # how long a writer waits for another's transaction
 _EXCLUSIVE = 20_260_131  # any number that no other advisory lock of this database uses
+MOVING = "moving"  # the revision while `aegis move-home` fills a database
 HEAD_REVISION = "0007"  # newest migration in stores/migrations/versions; a test holds them equal
 _MIGRATION_LOCK = 5_230_002  # Postgres advisory lock; any number not used elsewhere
 _POOLED = 3  # connections that a process keeps: of its stage, of the ledger, and one to spare
@@ -57,22 +58,29 @@ def open_database(url: str) -> Engine:
 
     Raises ConfigurationError when the URL is wrong, and ServiceError when the database cannot be used.
     """
+    engine = open_unchecked(url)
+    with _translated(engine.url):
+        if revision_of(engine) != HEAD_REVISION:
+            _migrate(engine)
+    return engine
+
+
+def open_unchecked(url: str) -> Engine:
+    """An engine on a database whose tables nobody has looked at; creates the SQLite file.
+
+    Raises ConfigurationError when the URL is wrong, and ServiceError when the file cannot be used.
+    """
     where = _checked(url)
     if url.startswith("sqlite:///"):
         with _translated(where):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-    else:
-        engine = _on_server(url)
-    if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         weakref.finalize(engine, engine.pool.dispose)  # the last that closes it empties the write-ahead log
-    with _translated(where):
-        if _current_revision(engine) != HEAD_REVISION:
-            _migrate(engine)
-    return engine
+        return engine
+    return _on_server(url)
 
 
 def open_to_read(url: str, *, statement_seconds: float) -> Engine:
@@ -220,6 +228,11 @@ def _check_revision(url: str, revision: str | None) -> None:
 
 
 def _of_another_version(revision: str | None) -> ServiceError:
+    if revision == MOVING:
+        return ServiceError(
+            "The database is not complete: `aegis move-home` is filling it.",
+            remedy="wait until it has ended; if it was interrupted, run it again: it goes on.",
+        )
     return ServiceError(
         f"The database is of another version of aegis_dagster: revision {revision}, not {HEAD_REVISION}.",
         remedy="run `aegis status` with the newer version, which brings it up to date; then start that version "
@@ -331,7 +344,8 @@ def _checked(url: str) -> sa.URL:
     return parsed
 
 
-def _current_revision(engine: Engine) -> str | None:
+def revision_of(engine: Engine) -> str | None:
+    """The revision of the tables of a database; None: there are none, or it cannot be asked."""
     try:
         with engine.connect() as connection:
             return connection.execute(_REVISION).scalar()
@@ -358,4 +372,4 @@ def _migrate(engine: Engine) -> None:
         try:
             command.upgrade(config, "head")
         except CommandError as error:  # its revision is none of ours
-            raise _of_another_version(_current_revision(engine)) from error
+            raise _of_another_version(revision_of(engine)) from error

@@ -97,6 +97,12 @@ class Catalog:
                 held.update(document_id for document_id, row in rows.items() if self._held(row))
         return held
 
+    def held(self) -> int:
+        """How many documents live processes are working on now."""
+        leases = sa.select(stage_states).where(stage_states.c.lease_owner.is_not(None))
+        with read(self.engine) as connection:
+            return len({row.document_id for row in connection.execute(leases) if self._held(row)})
+
     def renew(self) -> None:
         """Renew every lease of this owner."""
         with write(self.engine) as connection:
