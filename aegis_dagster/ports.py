@@ -1,6 +1,6 @@
 """The ports: interfaces to the outside for the stages and for everything that calls models.
 
-A port with a single implementation (TaskRunner, VectorStore, DocumentList, Catalog, Artifacts, the caches,
+A port with a single implementation (TaskRunner, VectorStore, DocumentList, Catalog, the caches,
 EvidenceStore, ModelGateway, Ledger) separates two layers that must not import each other.
 """
 
@@ -249,23 +249,33 @@ class Catalog(Protocol):
 
     def garbage(self) -> list[tuple[Stage, str]]: ...
 
-    def sweep(self, artifacts: Collection[tuple[Stage, str]], delete: Callable[[Stage, str], None]) -> int: ...
+    def sweep(
+        self, artifacts: Collection[tuple[Stage, str]], delete: Callable[[Collection[tuple[Stage, str]]], None]
+    ) -> int: ...
 
 
 class Artifacts(Protocol):
-    """Results of stages in folders named by fingerprint; see `stores.artifacts.FolderArtifacts`."""
+    """Results of stages, named by fingerprint: in a local folder or behind a URL, always read in a local folder."""
 
-    def path(self, stage: Stage, fingerprint: str) -> Path: ...
+    def reading(self) -> AbstractContextManager[None]:
+        """What `path` names inside the block stays there until the block ends, whatever a cache evicts meanwhile."""
+        ...
+
+    def path(self, stage: Stage, fingerprint: str) -> Path:
+        """The local folder of an artifact, which is fetched if need be; it need not exist. Raises ServiceError."""
+        ...
 
     def exists(self, stage: Stage, fingerprint: str) -> bool: ...
 
-    def damage(self, stage: Stage, fingerprint: str) -> str | None: ...
+    def damage(self, stage: Stage, fingerprint: str, *, in_store: bool = False) -> str | None:
+        """What is wrong with an artifact's files; None: nothing. in_store: look past a cache of sound copies."""
+        ...
 
     def staging(self, stage: Stage, fingerprint: str, *, replace: bool) -> AbstractContextManager[Path]: ...
 
     def delete(self, stage: Stage, fingerprint: str) -> None: ...
 
-    def withdraw(self, stage: Stage, fingerprint: str) -> None: ...
+    def withdraw(self, artifacts: Collection[tuple[Stage, str]]) -> None: ...
 
     def remove_withdrawn(self) -> None: ...
 

@@ -129,7 +129,7 @@ def _repair(project: Project, found: Audit) -> None:
     for stage, fingerprint in found.artifacts.without_checksums:
         project.artifacts.write_checksums(stage, fingerprint)
     reset_points(project, found.points)
-    project.artifacts.sweep_pictures()
+    project.artifacts.sweep_unused()
     found.repaired = True
 
 

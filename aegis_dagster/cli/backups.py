@@ -19,6 +19,7 @@ from typing import Any
 from aegis_dagster import __version__
 from aegis_dagster.cli.output import err, out
 from aegis_dagster.cli.terminal import escape
+from aegis_dagster.composition.artifacts import ArtifactStore, artifact_store, copy_artifacts
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.document_state import DocumentState
 from aegis_dagster.domain.identifiers import DocumentId, text_hash
@@ -133,7 +134,13 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
             unfinished.unlink(missing_ok=True)
             _copy_database(source / DATABASE, unfinished, progress)
             backed_up = FolderArtifacts(source / ARTIFACTS, SystemClock())
-            copied, left_out = _copy_artifacts(unfinished, backed_up, settings.artifacts_dir, shutil.copyfile, progress)
+            if settings.artifacts.url is None:
+                target = settings.artifacts_dir
+                copied, left_out = _copy_artifacts(unfinished, backed_up, target, shutil.copyfile, progress)
+            else:
+                wanted = CatalogRepairs(reading(unfinished), SystemClock()).artifacts()
+                left_out = copy_artifacts(wanted, backed_up, artifact_store(settings, SystemClock()), progress)
+                copied = len(wanted) - left_out
             if (source / ROOT).is_file():
                 shutil.copyfile(source / ROOT, settings.home / ROOT)
             unfinished.rename(database)  # last: a home without it counts as new
@@ -209,7 +216,7 @@ def _sqlite_file(settings: Settings) -> Path:
         raise ConfigurationError(
             "The database is on a server, which this command does not copy.",
             remedy="use the server's own tools: first `pg_dump --format=custom` (and `pg_restore`) for the database, "
-            f"then a copy of {settings.artifacts_dir} (docs/guides/BACKUP.md).",
+            f"then a copy of {settings.artifacts.url or settings.artifacts_dir} (docs/guides/BACKUP.md).",
         )
     return Path(url.removeprefix("sqlite:///"))
 
@@ -259,7 +266,7 @@ def _copy_database(source: Path, target: Path, progress: Progress) -> None:
 
 
 def _copy_artifacts(
-    database: Path, source: FolderArtifacts, target: Path, copy: Callable[[Path, Path], object], progress: Progress
+    database: Path, source: ArtifactStore, target: Path, copy: Callable[[Path, Path], object], progress: Progress
 ) -> tuple[int, int]:
     """Copy every artifact that a database names and that is sound. Returns how many were, and were not."""
     wanted = CatalogRepairs(reading(database), SystemClock()).artifacts()
@@ -268,7 +275,7 @@ def _copy_artifacts(
     progress.start("artifacts", len(wanted))
     for stage, fingerprint in wanted:
         folder = copied.path(stage, fingerprint)
-        with suppress(FileNotFoundError):  # swept or replaced meanwhile
+        with suppress(FileNotFoundError), source.reading():  # swept or replaced meanwhile
             if source.damage(stage, fingerprint) is None:
                 _copy_files(source.path(stage, fingerprint), folder, copy, by_inode)
         if copied.damage(stage, fingerprint) is not None:

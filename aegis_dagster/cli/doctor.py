@@ -162,6 +162,11 @@ def _vectors(project: Project) -> str:
 
 def _artifacts(project: Project) -> str:
     """Whether results can be written. `aegis audit` reads them."""
+    chosen = project.settings.artifacts
+    if chosen.url is not None:
+        project.artifacts.check()
+        copies = f"up to {chosen.cache_megabytes} MB of copies in {project.settings.artifact_cache_dir}"
+        return f"{chosen.url}, written and read; {copies}; `aegis audit` compares all of them with their checksums"
     folder = project.settings.artifacts_dir
     if not os.path.lexists(folder):
         return f"{folder}, nothing yet"

@@ -60,7 +60,7 @@ def audit_artifacts(project: Project, progress: Progress) -> ArtifactsReport:
     wanted = repairs.artifacts()
     progress.start("artifacts", len(wanted))
     for (stage, fingerprint), documents in wanted.items():
-        what = project.artifacts.damage(stage, fingerprint)
+        what = project.artifacts.damage(stage, fingerprint, in_store=True)
         if what is not None:
             report.damaged.append(DamagedArtifact(stage, fingerprint, what, documents))
         elif not project.artifacts.has_checksums(stage, fingerprint):

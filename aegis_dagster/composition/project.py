@@ -21,6 +21,7 @@ from aegis_dagster.stores.clock import SystemClock
 if TYPE_CHECKING:  # each adapter is imported when it is first used: most commands need few of them
     from sqlalchemy.engine import Engine
 
+    from aegis_dagster.composition.artifacts import ArtifactStore
     from aegis_dagster.composition.models import Models
     from aegis_dagster.domain.fingerprints import Identities
     from aegis_dagster.domain.stages import Document
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # each adapter is imported when it is first used: most comman
     from aegis_dagster.stages.context import Workbench
     from aegis_dagster.stages.sync import DeletionGuard
     from aegis_dagster.stores.alerts.alerts import Alerts
-    from aegis_dagster.stores.artifacts import FolderArtifacts
     from aegis_dagster.stores.catalog.claims import Catalog
     from aegis_dagster.stores.catalog.documents import DocumentList
     from aegis_dagster.stores.catalog.reports import CatalogReports
@@ -100,11 +100,11 @@ class Project:
         return CatalogReports(self.engine, self.states, self.documents)
 
     @cached_property
-    def artifacts(self) -> FolderArtifacts:
-        """The results of parse, enrich and chunk."""
-        from aegis_dagster.stores.artifacts import FolderArtifacts
+    def artifacts(self) -> ArtifactStore:
+        """The results of parse, enrich and chunk, in a folder or behind a URL."""
+        from aegis_dagster.composition.artifacts import artifact_store
 
-        return FolderArtifacts(self.settings.artifacts_dir, self.clock)
+        return artifact_store(self.settings, self.clock)
 
     @cached_property
     def evidence(self) -> EvidenceStore:

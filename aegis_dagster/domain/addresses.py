@@ -28,6 +28,22 @@ def holds_secret(address: str) -> bool:
     return any(_holds_secret(part) for form in _forms(address) for part in _CHAIN.split(form))
 
 
+def names_of_secrets(options: object, above: str = "") -> Iterator[str]:
+    """The names of options, however deep, that hold a credential, by their name or in an address."""
+    if isinstance(options, dict):
+        for name, value in options.items():
+            full = f"{above}.{name}".strip(".")
+            if _SECRET_NAME.search(str(name)):
+                yield full
+            else:
+                yield from names_of_secrets(value, full)
+    elif isinstance(options, list):
+        for value in options:
+            yield from names_of_secrets(value, above)
+    elif isinstance(options, str) and holds_secret(options):
+        yield above
+
+
 def without_secrets(address: str) -> str:
     """An address as it may be shown: without user, password and query; of one that cannot be taken apart the end."""
     return "::".join(_shown(part) for part in _CHAIN.split(address))

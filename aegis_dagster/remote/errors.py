@@ -56,6 +56,11 @@ def s3_code(error: BaseException) -> str:
     return ""
 
 
+def is_of_empty_object(error: BaseException) -> bool:
+    """Whether a server refuses the first bytes of an object because it has none."""
+    return any(_status(cause) == 416 for cause in _causes(error)) or s3_code(error) == "InvalidRange"
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came from."""
     seen: list[BaseException] = []

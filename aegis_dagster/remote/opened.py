@@ -22,6 +22,8 @@ def opened(url: str, options: Mapping[str, Any]) -> Any:
         raise ValueError("no ://")
     patient = {"config_kwargs": _S3_PATIENCE} if url.startswith(("s3:", "s3a:")) else {}
     root = UPath(url, **{**patient, **options})
+    if not root.protocol:  # a name that cannot be one of a protocol: taken for a local path
+        raise ValueError("no protocol")
     root.fs.invalidate_cache()
     return root
 

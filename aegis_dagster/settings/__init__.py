@@ -29,6 +29,7 @@ from aegis_dagster.settings.llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings.monitoring import AlertSettings, MetricsSettings, Neo4jSettings
 from aegis_dagster.settings.schedules import ScheduleSettings
 from aegis_dagster.settings.stages import (
+    ArtifactSettings,
     ChunkSettings,
     CollectionPolicy,
     EmbedSettings,
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
         repr=False,
         description="SQLAlchemy URL of another database, e.g. `postgresql+psycopg2://user:password@host/name`. Default: `<home>/aegis.db`. A new `dagster.yaml` then puts Dagster's own storage there, too, in the schema `dagster`.",
     )
+    artifacts: ArtifactSettings = ArtifactSettings()
     listing: ListingSettings = ListingSettings()
     parse: ParseSettings = ParseSettings()
     mail: MailSettings = MailSettings()
@@ -140,8 +142,13 @@ class Settings(BaseSettings):
 
     @property
     def artifacts_dir(self) -> Path:
-        """Folder of the artifact store."""
+        """Folder of the artifact store; with `artifacts.url` results are only made there."""
         return self.home / "artifacts"
+
+    @property
+    def artifact_cache_dir(self) -> Path:
+        """Folder of local copies of artifacts that are behind `artifacts.url`."""
+        return self.home / "artifact-cache"
 
     @property
     def vectors_dir(self) -> Path:

@@ -1,11 +1,12 @@
-"""Settings of the stages: listing, parsing, pictures, chunks, embeddings, graph, vector store, and of one collection."""
+"""Settings of the stages: artifacts, listing, parsing, pictures, chunks, embeddings, graph, vector store, and of one collection."""
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from aegis_dagster.domain.addresses import holds_secret, names_of_secrets
 from aegis_dagster.domain.attachments import AttachmentLimits
 from aegis_dagster.domain.llm import Quality
 
@@ -14,6 +15,41 @@ class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typing error does not silently leave a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _without_secret(url: str) -> str:
+    if holds_secret(url):
+        raise ValueError(f"it holds a user, a password, a key or a token: {_IN_ENVIRONMENT}")
+    return url.rstrip("/")
+
+
+def _without_keys(options: dict[str, Any]) -> dict[str, Any]:
+    if names := ", ".join(names_of_secrets(options)):
+        raise ValueError(f"{names} would be a credential in a file: {_IN_ENVIRONMENT}")
+    return options
+
+
+_IN_ENVIRONMENT = "leave it out, and put it into the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or into fsspec's configuration (~/.config/fsspec/*.json)"
+FsspecUrl = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]+://[^/]*/?[^?#]*$")]
+
+
+class ArtifactSettings(Section):
+    """Where the results of parse, enrich and chunk are stored."""
+
+    url: Annotated[FsspecUrl, AfterValidator(_without_secret)] | None = Field(
+        default=None,
+        description="An fsspec URL, first of all of a bucket: `s3://bucket/prefix`. Every machine that works on this catalog must have the same. One prefix belongs to one catalog. Default: the folder `<home>/artifacts` (docs/guides/BUCKET.md).",
+    )
+    options: Annotated[dict[str, Any], AfterValidator(_without_keys)] = Field(
+        default_factory=dict,
+        repr=False,
+        description='Options passed to fsspec with `url`, e.g. `{"endpoint_url": "http://127.0.0.1:9000"}`. Keys belong in the environment and are refused here.',
+    )
+    cache_megabytes: int = Field(
+        default=2000,
+        ge=0,
+        description="Most megabytes of local copies of artifacts from `url`, in `<home>/artifact-cache` of each machine. What is being read comes on top and is never evicted.",
+    )
 
 
 class ListingSettings(Section):

@@ -12,9 +12,10 @@ from aegis_dagster.domain.chunks import Chunk, LocatedChunk, locate
 from aegis_dagster.domain.limits import Demand
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.errors import DocumentError, FailureCode
+from aegis_dagster.ports import Artifacts
 from aegis_dagster.stages.context import StageReport, Workbench
 from aegis_dagster.stages.enrich import read_descriptions
-from aegis_dagster.stages.reading import read_json, sound_folder, usable
+from aegis_dagster.stages.reading import read_json, sound_folder, staged, usable
 from aegis_dagster.stages.runner import Work, run_each
 
 # Failures of the hybrid chunker (hang, memory, crash) after which the plain one is tried (notes/docling.md).
@@ -32,7 +33,7 @@ async def chunk_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
     async def chunk(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.CHUNK)
-        if work.force or not usable(bench.artifacts, Stage.CHUNK, fingerprint):
+        if work.force or not await asyncio.to_thread(usable, bench.artifacts, Stage.CHUNK, fingerprint):
             await _chunk(work, bench)
             report.work["chunked"] += 1
             before = work.state.recorded.get(Stage.CHUNK)
@@ -74,12 +75,11 @@ async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
     artifacts = bench.artifacts
     parsed = await asyncio.to_thread(sound_folder, artifacts, Stage.PARSE, work.fingerprint(Stage.PARSE))
     enriched = work.fingerprint(Stage.ENRICH)
-    has_descriptions = artifacts.exists(Stage.ENRICH, enriched)  # none if it has no pictures, or looking at them failed
-    descriptions = read_descriptions(sound_folder(artifacts, Stage.ENRICH, enriched)) if has_descriptions else []
+    descriptions = await asyncio.to_thread(_descriptions, artifacts, enriched)
     described: list[dict[str, Any]] = [
         {key: entry[key] for key in ("picture", "text", "described_by")} for entry in descriptions if entry["text"]
     ]
-    with bench.artifacts.staging(Stage.CHUNK, work.fingerprint(Stage.CHUNK), replace=work.force) as folder:
+    async with staged(artifacts, Stage.CHUNK, work.fingerprint(Stage.CHUNK), replace=work.force) as folder:
         await bench.tasks.run(
             "chunk",
             {
@@ -92,3 +92,10 @@ async def _run_task(work: Work, bench: Workbench, *, plain: bool) -> None:
             },
             timeout_seconds=bench.options.chunk_timeout_seconds,
         )
+
+
+def _descriptions(artifacts: Artifacts, fingerprint: str) -> list[dict[str, Any]]:
+    """The descriptions of a document's pictures; none if it has no pictures, or looking at them failed."""
+    if not artifacts.exists(Stage.ENRICH, fingerprint):
+        return []
+    return read_descriptions(sound_folder(artifacts, Stage.ENRICH, fingerprint))

@@ -50,10 +50,10 @@ async def enrich_images(documents: Sequence[Document], bench: Workbench, *, forc
         pictures = pictures_of(parsed)
         if not pictures:
             return Outcome(Status.SKIPPED, {"why": "no pictures"})
-        if work.force or not usable(bench.artifacts, Stage.ENRICH, fingerprint):
+        if work.force or not await asyncio.to_thread(usable, bench.artifacts, Stage.ENRICH, fingerprint):
             looking = _Looking(work.state, bench, report, shared, force=work.asked)
             entries = await looking.describe_all(parsed, pictures)
-            _store(entries, work, bench)
+            await asyncio.to_thread(_store, entries, work, bench)
         return Outcome(Status.DONE, _facts(read_descriptions(bench.artifacts.path(Stage.ENRICH, fingerprint))))
 
     at_once = max(bench.options.concurrency, bench.options.calls_at_once)

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Any
 
 from aegis_dagster.domain.stages import Document, Outcome, Stage, Status
 from aegis_dagster.stages.context import StageReport, Workbench
-from aegis_dagster.stages.reading import read_json, usable
+from aegis_dagster.stages.reading import read_json, staged, usable
 from aegis_dagster.stages.runner import Work, run_each
 
 
@@ -16,7 +16,7 @@ async def parse_documents(documents: Sequence[Document], bench: Workbench, *, fo
 
     async def parse(work: Work, bench: Workbench, report: StageReport) -> Outcome:
         fingerprint = work.fingerprint(Stage.PARSE)
-        if not work.force and usable(bench.artifacts, Stage.PARSE, fingerprint):
+        if not work.force and await asyncio.to_thread(usable, bench.artifacts, Stage.PARSE, fingerprint):
             return Outcome(Status.DONE, read_json(bench.artifacts.path(Stage.PARSE, fingerprint) / "manifest.json"))
         manifest = await _parse(work, bench)
         report.work["parsed"] += 1
@@ -29,10 +29,10 @@ async def _parse(work: Work, bench: Workbench) -> dict[str, Any]:
     """The manifest."""
     document = work.document
     bench.expect_chats(document.collection)
-    with ExitStack() as until_parsed:
+    async with AsyncExitStack() as until_parsed:
         path = await asyncio.to_thread(until_parsed.enter_context, bench.source(document))  # may download
-        folder = until_parsed.enter_context(
-            bench.artifacts.staging(Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force)
+        folder = await until_parsed.enter_async_context(
+            staged(bench.artifacts, Stage.PARSE, work.fingerprint(Stage.PARSE), replace=work.force)
         )
         return await bench.tasks.run(
             "parse",

@@ -1,6 +1,10 @@
 """Reads artifacts, and deletes damaged ones, so that the next run makes them again."""
 
+import asyncio
 import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,20 @@ def sound_folder(artifacts: Artifacts, stage: Stage, fingerprint: str) -> Path:
         artifacts.delete(stage, fingerprint)
         raise damaged(stage, damage)
     return artifacts.path(stage, fingerprint)
+
+
+@asynccontextmanager
+async def staged(artifacts: Artifacts, stage: Stage, fingerprint: str, *, replace: bool) -> AsyncIterator[Path]:
+    """`artifacts.staging`, whose reading and sending at the end holds up no other document."""
+    staging = artifacts.staging(stage, fingerprint, replace=replace)
+    folder = staging.__enter__()
+    try:
+        yield folder
+    except BaseException:
+        if not await asyncio.to_thread(staging.__exit__, *sys.exc_info()):
+            raise
+    else:
+        await asyncio.to_thread(staging.__exit__, None, None, None)
 
 
 def damaged(stage: Stage, what: str) -> DocumentError:

@@ -255,7 +255,8 @@ async def _handle(
     """Work on claimed documents and record their outcomes; release those without one."""
     outcomes: dict[DocumentId, Outcome] = {}
     try:
-        outcomes = await handler(works, bench, report)
+        with bench.artifacts.reading():
+            outcomes = await handler(works, bench, report)
     finally:
         done = [work for work in works if work.document.id in outcomes]
         left = [work.document.id for work in works]
@@ -274,7 +275,8 @@ async def _handle(
 async def _outcome(handler: Handler, work: Work, bench: Workbench, report: StageReport) -> Outcome:
     started = time.perf_counter()
     try:
-        outcome = upstream_failed() if work.clear else await handler(work, bench, report)
+        with bench.artifacts.reading():
+            outcome = upstream_failed() if work.clear else await handler(work, bench, report)
     except (ServiceError, OperatorError):
         raise  # not this document's fault
     except Deferred as error:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -67,7 +67,8 @@ def unreadable(folder: Path) -> str | None:
     return None
 
 
-def _without_seconds(data: bytes) -> bytes:
+def without_seconds(data: bytes) -> bytes:
+    """What a manifest holds, without what differs between equal results."""
     try:
         values = json.loads(data)
     except ValueError:  # damaged: hashed as it is
@@ -82,8 +83,13 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
         if _is_part(entry):
             data = _content(entry)
             if entry.name == MANIFEST:
-                data = _without_seconds(data)
+                data = without_seconds(data)
             yield name, hashlib.sha256(data).hexdigest()
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The paths of files in the order of `contents`: of each folder first its files, then what is below it."""
+    return sorted(names, key=lambda name: [(n < name.count("/"), part) for n, part in enumerate(name.split("/"))])
 
 
 def _files(folder: str | Path, above: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:

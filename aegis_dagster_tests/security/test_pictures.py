@@ -123,10 +123,10 @@ def test_what_only_a_deleted_backup_had_is_swept(store: Store, tmp_path: Path) -
     store.publish("bb2", picture(2))
     os.link(one / "picture-0000.png", tmp_path / "in a backup")
     store.artifacts.delete(Stage.PARSE, "aa1")
-    store.artifacts.sweep_pictures()
+    store.artifacts.sweep_unused()
     assert len(store.shared()) == 2
     (tmp_path / "in a backup").unlink()
-    store.artifacts.sweep_pictures()
+    store.artifacts.sweep_unused()
     (left,) = store.shared()
     assert left.read_bytes() == picture(2)
 

@@ -75,7 +75,7 @@ def test_what_is_withdrawn_is_gone_at_once_and_its_files_later(artifacts: Folder
     for name in (NAME, other):
         publish(artifacts, {"manifest.json": "{}", "pictures/1.png": name}, name)
     for name in (NAME, other):
-        artifacts.withdraw(Stage.PARSE, name)
+        artifacts.withdraw([(Stage.PARSE, name)])
         assert not artifacts.exists(Stage.PARSE, name)
         assert artifacts.damage(Stage.PARSE, name) == "it is gone"
     assert len(list((artifacts.root / "moving").rglob("manifest.json"))) == 2

@@ -113,7 +113,7 @@ def holdings(stage: Stage, facts: Iterable[Mapping[str, Any]]) -> dict[str, int]
 def uri_of(project: Project, stage: Stage) -> str:
     """The address of the asset's store, without a password."""
     if stage in ARTIFACT_STAGES:
-        return (project.artifacts.root / stage).absolute().as_uri()
+        return project.artifacts.address(stage)
     if stage is Stage.EMBED:
         return project.settings.vectors_dir.absolute().as_uri()
     return shown_database(project.engine.url)

@@ -196,7 +196,9 @@ class Catalog:
         with read(self.engine) as connection:
             return [(Stage(row.stage), row.fingerprint) for row in connection.execute(sa.select(artifact_garbage))]
 
-    def sweep(self, artifacts: Collection[tuple[Stage, str]], delete: Callable[[Stage, str], None]) -> int:
+    def sweep(
+        self, artifacts: Collection[tuple[Stage, str]], delete: Callable[[Collection[tuple[Stage, str]]], None]
+    ) -> int:
         """Delete those of these artifacts, all of the garbage list, that no document refers to. Returns how many.
 
         This is one write transaction: a claim of the same fingerprint is either committed before, and the artifact
@@ -210,8 +212,7 @@ class Catalog:
                 for row in connection.execute(USING, {"fingerprints": part})
             }
             unused = [artifact for artifact in artifacts if artifact not in used]
-            for stage, fingerprint in unused:
-                delete(stage, fingerprint)
+            delete(unused)
             connection.execute(SWEPT, keys)
         return len(unused)
 

@@ -127,7 +127,7 @@ def test_many_deleted_documents_are_claimed_and_their_artifacts_swept_together(u
     assert sorted(garbage) == sorted((Stage.PARSE, f"f{number}") for number in range(20))
     swept: list[tuple[Stage, str]] = []
     with database_work() as work:
-        assert catalog.sweep(garbage, lambda *artifact: swept.append(artifact)) == 18
+        assert catalog.sweep(garbage, swept.extend) == 18
     assert work.commits == 1 and len(work.statements) <= 4
     assert {*garbage} - {*swept} == {(Stage.PARSE, "f0"), (Stage.PARSE, "f1")}  # of the first, and of the busy one
     assert rows_of(engine, artifact_garbage.c.fingerprint) == []

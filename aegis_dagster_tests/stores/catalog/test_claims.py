@@ -148,7 +148,7 @@ def test_an_artifact_nobody_uses_is_swept_and_one_in_use_stays(
     swept: list[str] = []
 
     def sweep() -> None:
-        catalog.sweep(catalog.garbage(), lambda stage, fingerprint: swept.append(fingerprint))
+        catalog.sweep(catalog.garbage(), lambda unused: swept.extend(fingerprint for _, fingerprint in unused))
 
     put(documents, {twin: "r1"})
     documents.forget(catalog.claim_deleted(limit=99))
