@@ -1,13 +1,13 @@
 """The ports: interfaces to the outside for the stages and for everything that calls models.
 
-A port with a single implementation (TaskRunner, VectorStore, DocumentList, Catalog, the caches,
+A port with a single implementation (TaskRunner, ParseServer, VectorStore, DocumentList, Catalog, the caches,
 EvidenceStore, ModelGateway, Ledger) separates two layers that must not import each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -199,6 +199,24 @@ class DocumentSource(Protocol):
         """A local file with the document's bytes, valid inside the block. Entering the block may download it.
 
         Raises DocumentError UNREADABLE_FILE, FILE_CHANGED (both retryable) or TOO_LARGE, and ServiceError.
+        """
+        ...
+
+
+class ParseServer(Protocol):
+    """A server that parses documents; see `parsing.serve.conversion.DoclingServe`."""
+
+    at_once: int  # documents that are there at the same time
+    fallback: bool  # whether a document that it cannot parse is parsed here
+
+    def takes(self, document: Document) -> bool:
+        """Whether a document is parsed there: by its format and its collection."""
+        ...
+
+    def converted(self, path: Path, document: Document) -> AbstractAsyncContextManager[Path]:
+        """A file with its answer for a document whose bytes are at a path, valid inside the block.
+
+        Entering the block raises DocumentError, Deferred, ServiceError or ConfigurationError.
         """
         ...
 

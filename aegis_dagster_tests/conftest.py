@@ -74,7 +74,7 @@ def no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The credentials that S3 clients look for are set, so that none goes looking for others.
     """
-    providers = {"OLLAMA_HOST", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
+    providers = {"OLLAMA_HOST", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "DOCLING_SERVE_API_KEY"}
     for name in list(os.environ):
         if name.startswith(("AEGIS_", "AWS_")) or name == "DAGSTER_HOME" or name in providers:
             monkeypatch.delenv(name)

@@ -23,6 +23,7 @@ from aegis_dagster.cli.doctor_models import (
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.minilm import device_of
+from aegis_dagster.composition.parse_server import examine as examine_server
 from aegis_dagster.composition.project import Project, open_to_others
 from aegis_dagster.device import onnx_card
 from aegis_dagster.errors import AegisError, ServiceError
@@ -61,6 +62,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project), _move_runs(project))),
         ("device", _device),
         ("parsing", _parsing),
+        ("docling-serve", _parse_server),
         ("old office files", _office),
         ("workers", lambda _: tried("workers", _workers)),
         ("OCR", _ocr),
@@ -199,10 +201,20 @@ def _parsing(project: Project) -> Finding:
         if project.pdf_route == "rules"
         else ""
     )
-    state = f"docling, PDF layout by {project.pdf_route}"
+    what = (
+        "PDF layout" if project.settings.parse.route == "local" else "PDF layout of what docling-serve does not parse"
+    )
+    state = f"docling, {what} by {project.pdf_route}"
     if project.pdf_route == "models":
         return _modules("parsing", ("docling", "torch", "docling_ibm_models"), "docling-models", state)
     return _modules("parsing", ("docling", "pdfplumber"), "ingestion", state, move_up)
+
+
+def _parse_server(project: Project) -> list[Finding]:
+    """Nothing where all is parsed here."""
+    if project.settings.parse.route == "local":
+        return []
+    return [tried("docling-serve", lambda: examine_server(project.settings, project.engine))]
 
 
 def _device(project: Project) -> Finding:

@@ -130,6 +130,7 @@ def ingest(
     UnknownDocument, RootUnreadable, ServiceError.
     """
     done, since = Ingestion(progress), project.clock.now()
+    project.look_at_parse_server()
     scopes = [_scope(project, path) for path in paths] or [""]
     for name in project.names_without_folder():
         told = f"The settings name a collection {as_written(name)}; no folder has this name."

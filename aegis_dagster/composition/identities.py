@@ -20,6 +20,8 @@ from aegis_dagster.settings.stages import CollectionPolicy
 from aegis_dagster.stores.vectors.bm25 import SPARSE_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aegis_dagster.composition.models import Models
     from aegis_dagster.office import Office
     from aegis_dagster.settings import Settings
@@ -37,11 +39,14 @@ class _NoWorkers:
         raise AssertionError("Nothing is run to name it.")
 
 
-def identities_of(settings: Settings, choices: Models, pdf_route: str, office: Office | None) -> Identities:
+def identities_of(
+    settings: Settings, choices: Models, pdf_route: str, office: Office | None, server: Mapping[str, str]
+) -> Identities:
     """The identities under these settings.
 
     choices: names the models; office: converts old office files. Where it is installed later, those files alone are
-    parsed again; where the limits of attachments change, mails alone.
+    parsed again; where the limits of attachments change, mails alone; where the server that parses changes, what it
+    parses. server: what depends on that one, by suffix.
     """
     ocr = OcrDescriber(_NoWorkers(), timeout_seconds=0)
 
@@ -73,7 +78,8 @@ def identities_of(settings: Settings, choices: Models, pdf_route: str, office: O
         },
         default_rules=CollectionRules(enrich.enabled, graph.enabled, settings.local_only_by_default),
         limits=DocumentLimits(settings.limits.max_chunks, settings.limits.max_calls, nano_usd(settings.limits.max_usd)),
-        by_suffix=_by_suffix(settings, office),
+        by_suffix={**_by_suffix(settings, office), **server},
+        by_suffix_local_only=None if settings.parse.serve.is_local else _by_suffix(settings, office),
         answer_tokens={Stage.ENRICH: enrich.max_answer_tokens, Stage.GRAPH: graph.max_answer_tokens},
     )
 

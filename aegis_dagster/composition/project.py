@@ -19,6 +19,8 @@ from aegis_dagster.settings import Settings, load_settings
 from aegis_dagster.stores.clock import SystemClock
 
 if TYPE_CHECKING:  # each adapter is imported when it is first used: most commands need few of them
+    from collections.abc import Mapping
+
     from sqlalchemy.engine import Engine
 
     from aegis_dagster.composition.artifacts import ArtifactStore
@@ -210,7 +212,25 @@ class Project:
         """What the results of each stage depend on besides its input."""
         from aegis_dagster.composition.identities import identities_of
 
-        return identities_of(self.settings, self.choices, self.pdf_route, self.office)
+        return identities_of(self.settings, self.choices, self.pdf_route, self.office, self.served)
+
+    @cached_property
+    def served(self) -> Mapping[str, str]:
+        """What parsing by a docling-serve depends on, by suffix of what it parses; {}: all is parsed here."""
+        from aegis_dagster.composition.parse_server import served_identities
+
+        return served_identities(self.settings, self.engine)
+
+    def look_at_parse_server(self) -> None:
+        """Ask the docling-serve, if one parses, for its versions: when they changed, what it parsed becomes stale.
+
+        One that does not answer changes nothing. Raises ConfigurationError: there is no docling-serve.
+        """
+        from aegis_dagster.composition.parse_server import look
+
+        if look(self.settings, self.engine):
+            for name in ("served", "identities", "states", "reports"):
+                self.__dict__.pop(name, None)
 
     def require_exact_names(self) -> None:
         """Raises ConfigurationError if the settings nearly name a collection: no policy may miss its folder."""

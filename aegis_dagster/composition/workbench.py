@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.composition.document_limits import DocumentLimiter
+from aegis_dagster.composition.parse_server import parse_server
 from aegis_dagster.embedding.model_files import tokenizer_file
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.progress import Silent
@@ -19,7 +21,7 @@ from aegis_dagster.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from aegis_dagster.composition.models import Models
     from aegis_dagster.composition.project import Project
-    from aegis_dagster.ports import Progress, TaskRunner
+    from aegis_dagster.ports import ParseServer, Progress, TaskRunner
     from aegis_dagster.settings import Settings
 
 
@@ -29,13 +31,17 @@ async def open_workbench(
 ) -> AsyncIterator[Workbench]:
     """See `Project.workbench`. tasks: used instead of worker processes."""
     project.require_exact_names()
+    await asyncio.to_thread(project.look_at_parse_server)
     pool, models = _pool(project), project.models(run_id)
     project.artifacts.clean_staging()
     async with AsyncExitStack() as closing:
         closing.callback(project.artifacts.close)
         closing.push_async_callback(models.aclose)
         closing.push_async_callback(pool.close)
-        yield _bench(project, tasks or pool, models, progress or Silent())
+        server = parse_server(project)
+        if server is not None:
+            closing.push_async_callback(server.aclose)
+        yield _bench(project, tasks or pool, server, models, progress or Silent())
 
 
 def loads(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -55,7 +61,9 @@ def _pool(project: Project) -> WorkerPool:
     )
 
 
-def _bench(project: Project, pool: TaskRunner, models: Models, progress: Progress) -> Workbench:
+def _bench(
+    project: Project, pool: TaskRunner, server: ParseServer | None, models: Models, progress: Progress
+) -> Workbench:
     ocr = OcrDescriber(pool, project.settings.parse.timeout_seconds, project.settings.device)
     return Workbench(
         catalog=project.catalog,
@@ -63,6 +71,7 @@ def _bench(project: Project, pool: TaskRunner, models: Models, progress: Progres
         artifacts=project.artifacts,
         source=project.source.local_copy,
         tasks=pool,
+        parse_server=server,
         describer=cache(lambda collection: models.describer(collection, ocr)),
         embedder=models.embedder,
         vectors=project.vectors,

@@ -32,6 +32,7 @@ class Identities:
     limits: of one document; no result depends on them, but whether it is made.
     answer_tokens: the most tokens of a model's answer, by stage; only results with cut answers depend on it.
     by_suffix: what parsing a file of that suffix depends on besides, e.g. another program.
+    by_suffix_local_only: the same where content must not leave the company; None: as elsewhere.
     """
 
     by_stage: Mapping[Stage, str]
@@ -41,6 +42,7 @@ class Identities:
     limits: DocumentLimits = NO_LIMITS
     answer_tokens: Mapping[Stage, int] = field(default_factory=dict)
     by_suffix: Mapping[str, str] = field(default_factory=dict)
+    by_suffix_local_only: Mapping[str, str] | None = None
     _framed: dict[CollectionName, tuple[bytes, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -49,6 +51,12 @@ class Identities:
         """The identity of a stage for a collection."""
         confidential = self.rules_for(collection).local_only
         return self.local_only.get(stage, self.by_stage[stage]) if confidential else self.by_stage[stage]
+
+    def suffixes_in(self, collection: CollectionName) -> Mapping[str, str]:
+        """`by_suffix` for a collection."""
+        if self.by_suffix_local_only is None or not self.rules_for(collection).local_only:
+            return self.by_suffix
+        return self.by_suffix_local_only
 
     def rules_for(self, collection: CollectionName) -> CollectionRules:
         """The rules of a collection. Raises ConfigurationError if rules are stated for nearly its name."""
@@ -105,7 +113,7 @@ def wanted_fingerprints(
     # `digest_of` of a stage's name, its input, and what else it depends on; inlined, because it runs for every
     # document whenever a hundred thousand are read.
     sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(document.collection)
-    suffix, by_suffix = document.suffix, identities.by_suffix
+    suffix, by_suffix = document.suffix, identities.suffixes_in(document.collection)
     of_suffix = _framed(by_suffix[suffix]) if suffix in by_suffix else b""
     parse = sha256(_PARSE + _framed(document.revision) + _framed(suffix) + of_parse + of_suffix).hexdigest()
     enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()

@@ -39,7 +39,9 @@ class Parsed:
     """A document as a reader made it."""
 
     document: "DoclingDocument"
-    route: str  # who read it: "docling-models", "rules", "docling", "office", "markup", "libreoffice", "mail", "csv"
+    # Who read it: "docling-models", "rules", "docling-serve", "docling", "office", "markup", "libreoffice", "mail" or
+    # "csv".
+    route: str
     warnings: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     ocr_pages: int = 0

@@ -42,27 +42,26 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     payload: `path` (absolute, without links), `suffix` (lower case, with its dot), `revision` (sha256 of the bytes
     that are expected, or None), `out_dir` (existing, empty), `options`: `max_pages`, `max_megabytes`, `max_pictures`,
     `max_picture_megabytes`, `pdf_route` ("models" or "rules"), `docling_models` (folder or None), `ocr` (bool);
-    `read_hidden` (bool, false if absent); `mail`, the fields of `AttachmentLimits` (without it, its defaults).
+    `read_hidden` (bool, false if absent); `mail`, the fields of `AttachmentLimits` (without it, its defaults). Also, if
+    a docling-serve was asked about the file: `answer`, the file of its answer, or `fallback`, why it has none.
 
     manifest: `format`, `route` (as `readers.Parsed` has it), `pages` (0 where the format has none), `tables`,
     `pictures`, `characters` (table cells included), `ocr_pages`, `warnings`,
     `seconds`; `pictures_left_out` where a limit was reached; `left_out` where text is left out on purpose, a number
-    by reason.
+    by reason; `fallback`, as above.
 
     Raises DocumentError with any code of this package: UNREADABLE_FILE, FILE_CHANGED (both retryable), TOO_LARGE,
     EMPTY_FILE, UNSUPPORTED_FORMAT, WRONG_EXTENSION, ENCRYPTED_FILE, TRUNCATED_FILE, ZIP_BOMB, TOO_MANY_PAGES,
-    CORRUPT_FILE, NO_TEXT, MEMORY_LIMIT.
+    CORRUPT_FILE, NO_TEXT, MEMORY_LIMIT; with an `answer` also TIMEOUT, BAD_ANSWER.
     """
     started = time.perf_counter()
     options: dict[str, Any] = payload["options"]
     suffix: str = payload["suffix"]
     out_dir = Path(payload["out_dir"])
-    data = _read(Path(payload["path"]), max_megabytes=options["max_megabytes"])
+    data = read_source(Path(payload["path"]), payload["revision"], max_megabytes=options["max_megabytes"])
     revision = hashlib.sha256(data).hexdigest()
-    if payload["revision"] is not None and payload["revision"] != revision:
-        raise _changed()
-    kind = check_kind(data, suffix)
-    pages = count_pages(data, kind, max_pages=options["max_pages"])
+    kind, pages = _checked(data, suffix, options)
+    options = {**options, "answer": payload.get("answer"), "pages": pages}
     data = as_plain(data, kind)
     name = f"{revision[:16]}{suffix}"
     parsed = reader_of(kind)(data, name=name, kind=kind, options=options)
@@ -84,6 +83,9 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
         manifest["pictures_left_out"] = pictures_left_out
     if left_out:
         manifest["left_out"] = count_by_reason(left_out)
+    if why := payload.get("fallback"):
+        manifest["fallback"] = why
+        manifest["warnings"].insert(0, f"It was to be parsed by docling-serve, and was parsed here: {why}")
     _require_text(manifest, ocr=options["ocr"])
     (out_dir / "document.json").write_text(document.model_dump_json(exclude_none=True, by_alias=True), "utf-8")
     manifest["seconds"] = round(time.perf_counter() - started, 3)
@@ -91,7 +93,28 @@ def parse_task(payload: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _read(path: Path, *, max_megabytes: int) -> bytes:
+def check_task(payload: dict[str, Any]) -> dict[str, Any]:
+    """Check one file as `parse_task` does, before it is sent to a server. The payload is the same, without `out_dir`.
+
+    Raises DocumentError as `parse_task` does before it parses.
+    """
+    options = payload["options"]
+    data = read_source(Path(payload["path"]), payload["revision"], max_megabytes=options["max_megabytes"])
+    kind, pages = _checked(data, payload["suffix"], options)
+    return {"format": kind, "pages": pages}
+
+
+def _checked(data: bytes, suffix: str, options: dict[str, Any]) -> tuple[str, int]:
+    """The format, and how many pages it has."""
+    kind = check_kind(data, suffix)
+    return kind, count_pages(data, kind, max_pages=options["max_pages"])
+
+
+def read_source(path: Path, revision: str | None, *, max_megabytes: int) -> bytes:
+    """The bytes of a file. revision: their sha256, or None if any will do.
+
+    Raises DocumentError: UNREADABLE_FILE, FILE_CHANGED, TOO_LARGE.
+    """
     try:
         with os.fdopen(open_file(path), "rb") as file:
             check_size(os.fstat(file.fileno()).st_size, max_megabytes=max_megabytes)
@@ -106,6 +129,8 @@ def _read(path: Path, *, max_megabytes: int) -> bytes:
             retryable=True,
         ) from error
     check_size(len(data), max_megabytes=max_megabytes)
+    if revision is not None and revision != hashlib.sha256(data).hexdigest():
+        raise _changed()
     return data
 
 
@@ -164,7 +189,7 @@ def _require_text(manifest: dict[str, Any], *, ocr: bool) -> None:
     Pictures inside office files and web pages count as content, because enrichment reads them. OCR has already read
     those of PDFs and picture files.
     """
-    paginated = manifest["route"] in ("rules", "docling-models")
+    paginated = manifest["route"] in ("rules", "docling-models", "docling-serve")
     if manifest["characters"] > 0 or (manifest["pictures"] > 0 and not paginated):
         return
     if paginated and not ocr:

@@ -225,6 +225,11 @@ def neo4j_password() -> str:
     return os.environ.get("AEGIS_NEO4J_PASSWORD", "")
 
 
+def docling_serve_key() -> str:
+    """The key of docling-serve; "": it asks for none. Never part of the settings, as keys are not."""
+    return os.environ.get("DOCLING_SERVE_API_KEY", "").strip()
+
+
 def _full_address(address: str) -> str:
     """`OLLAMA_HOST` may be a host, a host and port, or 0.0.0.0; an address with a path stays as it is."""
     if "://" not in address:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from aegis_dagster.domain.llm import Quality, TaskType
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 Usd = Annotated[Decimal, Field(ge=0)]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from aegis_dagster.domain.addresses import holds_secret
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 
 def _without_secret(address: str) -> str:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 _LAST_DAY = re.compile(r"\dL|LW", re.IGNORECASE)  # cronsim knows them, Dagster does not
 

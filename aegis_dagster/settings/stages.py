@@ -4,17 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from aegis_dagster.domain.addresses import holds_secret, names_of_secrets
 from aegis_dagster.domain.attachments import AttachmentLimits
 from aegis_dagster.domain.llm import Quality
-
-
-class Section(BaseModel):
-    """A group of settings; unknown names are refused, so that a typing error does not silently leave a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+from aegis_dagster.settings.section import Section
+from aegis_dagster.settings.serve import ServeSettings
 
 
 def _without_secret(url: str) -> str:
@@ -101,6 +97,11 @@ class ParseSettings(Section):
         ge=0,
         description="Once the different pictures of a document take more room than this, the others are left out, which is recorded. Equal pictures are stored once over all documents.",
     )
+    route: Literal["local", "serve"] = Field(
+        default="local",
+        description="Where PDFs and pictures are parsed: `local`, by worker processes here; `serve`, by the docling-serve at `parse.serve.url`. Other formats are always parsed here.",
+    )
+    serve: ServeSettings = ServeSettings()
     pdf_route: Literal["auto", "models", "rules"] = Field(
         default="auto",
         description="`models`: docling's own layout and table models; `rules`: layout by rules, no weights; `auto`: models if their weights are in `docling_models`, otherwise rules.",

@@ -20,6 +20,7 @@ from aegis_dagster.ports import (
     EvidenceExtractor,
     EvidenceStore,
     ExtractionCache,
+    ParseServer,
     PictureCache,
     PictureDescriber,
     Progress,
@@ -82,6 +83,7 @@ class Workbench:
     artifacts: Artifacts
     source: Callable[[Document], AbstractContextManager[Path]]  # a local file with a document's bytes
     tasks: TaskRunner
+    parse_server: ParseServer | None
     describer: Callable[[CollectionName], PictureDescriber]  # depends on the collection's policy
     embedder: Embedder
     vectors: VectorStore

@@ -34,6 +34,7 @@ _GROWN = 32 << 20  # bytes
 _READ = "check that the file is still there and readable; `aegis retry` tries again."
 
 TASKS = {
+    "check": "aegis_dagster.parsing.tasks:check_task",
     "parse": "aegis_dagster.parsing.tasks:parse_task",
     "chunk": "aegis_dagster.chunking.tasks:chunk_task",
     "picture_facts": "aegis_dagster.pictures.select:picture_facts_task",

@@ -34,16 +34,24 @@ _MOST_PIXELS: Final = 89_478_485
 
 def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parsed:
     """The document of a file, as `readers.Reader` has it. Raises DocumentError CORRUPT_FILE."""
-    from docling_core.types.doc.document import DoclingDocument
-
     try:
-        values = json.loads(data)
-        pictures = _drop_pictures(values)
-        moved = _Tree(values).mend()
-        document = DoclingDocument.model_validate(values)
+        document, warnings = sound_document(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         said = str(error).splitlines()
         raise corrupt(f"it is no document that docling reads ({' '.join(said[:3])[:200]}).") from error
+    return Parsed(document, _ROUTE, tuple(warnings), tuple(_show_furniture(document)))
+
+
+def sound_document(values: Any) -> tuple["DoclingDocument", list[str]]:
+    """The document of a stranger's values, which are changed, and warnings about what was wrong with them.
+
+    Raises ValueError, TypeError, KeyError, AttributeError, IndexError or RecursionError for what is no document.
+    """
+    from docling_core.types.doc.document import DoclingDocument
+
+    pictures = _drop_pictures(values)
+    moved = _Tree(values).mend()
+    document = DoclingDocument.model_validate(values)
     document.origin = None
     tables = _mend_tables(document)
     warnings = [
@@ -51,7 +59,7 @@ def read(data: bytes, *, name: str, kind: str, options: dict[str, Any]) -> Parse
         f"{moved} items hung nowhere or in a circle, and stand at the end." if moved else "",
         f"{tables} tables have cells outside their grid, and are read as one column." if tables else "",
     ]
-    return Parsed(document, _ROUTE, tuple(filter(None, warnings)), tuple(_show_furniture(document)))
+    return document, list(filter(None, warnings))
 
 
 def _drop_pictures(values: Any) -> int:

@@ -72,6 +72,14 @@ passed_over_files = sa.Table(
     sa.Column("remedy", sa.Text, nullable=False),
 )
 
+# The versions that a server of docling-serve last told: what it parsed depends on them, also while it is down.
+parse_servers = sa.Table(
+    "parse_servers",
+    metadata,
+    sa.Column("url", KeyText, primary_key=True),
+    sa.Column("versions", sa.Text, nullable=False),
+)
+
 embedding_cache = sa.Table(
     "embedding_cache",
     metadata,

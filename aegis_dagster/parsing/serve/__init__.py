@@ -1,0 +1,1 @@
+"""Parsing by a server of docling-serve."""
