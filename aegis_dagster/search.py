@@ -102,7 +102,10 @@ def passages_of(project: Project, ids: set[DocumentId]) -> dict[ChunkId, Located
     for document, fingerprint in project.documents.fingerprints(Stage.CHUNK, ids).items():
         if not project.artifacts.exists(Stage.CHUNK, fingerprint):
             continue
-        with suppress(DocumentError):  # a damaged artifact does not affect other hits; `aegis status` names it
+        with (
+            project.artifacts.reading(),
+            suppress(DocumentError),
+        ):  # a damaged artifact does not affect other hits; `aegis status` names it
             sound = folder_to_read(project, Stage.CHUNK, fingerprint)
             found.update((chunk.id, chunk) for chunk in locate(document, read_chunks(sound)))
     return found
