@@ -10,6 +10,7 @@ _NOTHING_CALLS_HOME = {
     "DAGSTER_DISABLE_TELEMETRY": "1",  # also of an instance whose dagster.yaml is not ours
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",  # of every library that asks for it
+    "RAY_USAGE_STATS_ENABLED": "0",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_MODE": "PRODUCTION",  # it loads no `.env` of the working directory
 }
@@ -77,6 +78,26 @@ def take_environment(environment: dict[str, str]) -> None:
     """Make this the environment of this process, which was forked."""
     os.environ.clear()
     os.environ.update(environment)
+
+
+# Of a process of Ray on a node: what its libraries and the workers that it starts need.
+_FOR_SEATS = _FOR_WORKERS | {"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME"}
+
+
+def forget_secrets() -> None:
+    """Keep of this process's environment what a seat needs: a job of Ray may have brought the keys of its driver."""
+    kept = {name: value for name, value in os.environ.items() if name in _FOR_SEATS or name.startswith(("LC_", "RAY_"))}
+    take_environment(kept)
+
+
+def prepare_for_ray() -> None:
+    """Before ray is imported: it would end this process a minute after the head of its cluster is gone."""
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "86400")
+
+
+def ray_address() -> str:
+    """The cluster that the environment names; "" if none."""
+    return os.environ.get("RAY_ADDRESS", "")
 
 
 def template_environment() -> dict[str, str]:

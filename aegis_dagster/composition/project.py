@@ -321,7 +321,7 @@ class Project:
         """
         from aegis_dagster.workers.processes import template_kept
 
-        if not load_now:
+        if not load_now or self.settings.workers.engine != "local":
             return template_kept()
         from aegis_dagster.composition.workbench import loads
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aegis_dagster.composition.project import Project
     from aegis_dagster.ports import ParseServer, Progress, TaskRunner
     from aegis_dagster.settings import Settings
+    from aegis_dagster.workers.ray.runner import RayTaskRunner
 
 
 @asynccontextmanager
@@ -32,7 +33,7 @@ async def open_workbench(
     """See `Project.workbench`. tasks: used instead of worker processes."""
     project.require_exact_names()
     await asyncio.to_thread(project.look_at_parse_server)
-    pool, models = _pool(project), project.models(run_id)
+    pool, models = _runner(project), project.models(run_id)
     project.artifacts.clean_staging()
     async with AsyncExitStack() as closing:
         closing.callback(project.artifacts.close)
@@ -47,6 +48,42 @@ async def open_workbench(
 def loads(settings: Settings) -> dict[str, dict[str, Any]]:
     """What workers load before they are forked: the options of each task."""
     return {"parse": {}, "chunk": _chunk_payload(settings)}
+
+
+def _runner(project: Project) -> WorkerPool | RayTaskRunner:
+    return _pool(project) if project.settings.workers.engine == "local" else ray_runner(project)
+
+
+def ray_runner(project: Project) -> RayTaskRunner:
+    """The runner on the Ray cluster of the settings. Nothing is connected before the first task."""
+    from aegis_dagster.workers.ray.cluster import Share
+    from aegis_dagster.workers.ray.runner import RayOptions, RayTaskRunner
+    from aegis_dagster.workers.ray.seat import SeatPlan
+    from aegis_dagster.workers.ray.versions import versions
+
+    settings = project.settings
+    parse, workers = settings.parse, settings.workers
+    wanted = {
+        "parse": workers.parse,
+        "chunk": workers.chunk,
+        "picture_facts": workers.pictures,
+        "ocr": workers.ocr,
+    }
+    shares = {
+        task: Share(share.num_cpus, share.num_gpus, parse.memory_mb if share.memory_mb is None else share.memory_mb)
+        for task, share in wanted.items()
+    }
+    results = project.artifacts.root / "staging"
+    results.mkdir(parents=True, exist_ok=True)
+    plan = SeatPlan(
+        memory_mb=parse.memory_mb,
+        results=str(results),
+        versions=versions(),
+        office=project.office,
+        load=loads(settings),
+        needs=(str(settings.docling_models_dir),) if project.pdf_route == "models" else (),
+    )
+    return RayTaskRunner(RayOptions(workers.address, workers.seats, workers.waiting_seconds, shares), plan)
 
 
 def _pool(project: Project) -> WorkerPool:
@@ -92,9 +129,10 @@ def _bench(
 def _options(project: Project, models: Models) -> StageOptions:
     settings = project.settings
     parse, enrich, chunk = settings.parse, settings.enrich, settings.chunk
+    side_by_side = parse.workers if settings.workers.engine == "local" else settings.workers.seats
     return StageOptions(
-        concurrency=parse.workers,
-        calls_at_once=max(parse.workers, *(provider.concurrency for provider in models.providers), 1),
+        concurrency=side_by_side,
+        calls_at_once=max(side_by_side, *(provider.concurrency for provider in models.providers), 1),
         parse_timeout_seconds=parse.timeout_seconds,
         chunk_timeout_seconds=chunk.timeout_seconds,
         min_coverage=chunk.min_coverage,

@@ -42,6 +42,7 @@ from aegis_dagster.settings.stages import (
     QdrantSettings,
 )
 from aegis_dagster.settings.variables import refuse_doubtful_json
+from aegis_dagster.settings.workers import WorkerSettings
 from aegis_dagster.settings.yaml_file import SettingsFile
 
 _POLICIES = ("AEGIS_COLLECTIONS", "AEGIS_DEFAULT_POLICY")
@@ -102,6 +103,7 @@ class Settings(BaseSettings):
     )
     artifacts: ArtifactSettings = ArtifactSettings()
     listing: ListingSettings = ListingSettings()
+    workers: WorkerSettings = WorkerSettings()
     parse: ParseSettings = ParseSettings()
     mail: MailSettings = MailSettings()
     enrich: EnrichSettings = EnrichSettings()

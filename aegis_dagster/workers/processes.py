@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -201,6 +201,7 @@ def spawn(given: Mapping[str, Any], folder: Path, line: Line) -> Process:
 
 
 _kept: list[Template] = []
+_at_end: list[Callable[[], None]] = []
 
 
 @contextlib.contextmanager
@@ -221,6 +222,15 @@ def template_kept(load: Mapping[str, Any] | None = None) -> Iterator[None]:
     finally:
         _kept.remove(template)
         template.close()
+        while _at_end:
+            _at_end.pop()()
+
+
+def at_end_of_block(end: Callable[[], None]) -> bool:
+    """Have this called when the block of `template_kept` ends; False: there is none."""
+    if _kept:
+        _at_end.append(end)
+    return bool(_kept)
 
 
 def template_for_pool() -> tuple[Template, bool]:

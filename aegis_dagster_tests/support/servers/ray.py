@@ -46,26 +46,26 @@ class RayNode:
 
     def kill(self) -> None:
         """End all of it at once, as a machine that loses its power."""
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()
         end = time.monotonic() + _END_SECONDS
-        while time.monotonic() < end and any(_runs(process) for process in self._processes()):
+        while time.monotonic() < end and any(_runs(process) for process in self.processes()):
             time.sleep(0.05)
 
     def pause(self) -> None:
         """Stop all of it; it answers nobody."""
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.Error):
                 process.suspend()
 
     def resume(self) -> None:
         """Let it go on."""
-        for process in reversed(self._processes()):
+        for process in reversed(self.processes()):
             with suppress(psutil.Error):
                 process.resume()
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Its servers, and what they have started: workers are in groups of their own."""
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
@@ -110,14 +110,21 @@ class RayCluster:
             *(f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={free_port()}"),
         )
 
-    def add_node(self, address: str, *, cpus: float = 2, gpus: float = 0) -> RayNode:
-        """Start another node. address: its IP address, 127.0.0.3 and so on, unused in this cluster."""
-        return self._start(address, f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+    def add_node(self, address: str, *, cpus: float = 2, gpus: float = 0, without: Path | None = None) -> RayNode:
+        """Start another node. address: its IP address, 127.0.0.3 and so on, unused in this cluster.
 
-    def _start(self, address: str, *options: str) -> RayNode:
+        without: a folder of this machine in which it sees nothing; that takes root.
+        """
+        options = (f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+        return self._start(address, *options, without=without)
+
+    def _start(self, address: str, *options: str, without: Path | None = None) -> RayNode:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={address}"]
         command += [*options, "--disable-usage-stats", f"--object-store-memory={_STORE_BYTES}"]
         command += [f"--dashboard-agent-listen-port={free_port()}"]
+        if without is not None:
+            hidden = 'mount -t tmpfs none "$0" && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", hidden, str(without), *command]
         log = self.folder.with_name(f"{self.folder.name}.log")
         with log.open("ab") as said:
             started = subprocess.Popen(
@@ -137,7 +144,7 @@ class RayCluster:
 
     def _node_environment(self) -> dict[str, str]:
         """A node does not inherit what the shell of the tests holds."""
-        kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
         mine = {name: value for name, value in os.environ.items() if name in kept}
         return {**mine, **self.environment, **_HEALTH}
 

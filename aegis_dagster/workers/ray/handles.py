@@ -1,0 +1,140 @@
+"""Seats as the process sees them that drives a run: their actors, and which of them outlive an event loop.
+
+An actor is not detached: it ends with this process, however that ends.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from aegis_dagster.domain.visible import visible
+from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.workers.processes import at_end_of_block
+from aegis_dagster.workers.ray.cluster import Share, disconnect
+from aegis_dagster.workers.ray.seat import Call, Done, SeatInfo, SeatPlan
+
+_END_SECONDS = 5.0  # for a seat to remove what its worker has left
+_OWN_SECONDS = 120.0  # of a call beyond the time limit of its task: a worker may have to load its libraries first
+
+logger = logging.getLogger(__name__)
+
+
+class SeatLostError(Exception):
+    """A seat is gone with its node or its process, or does not answer."""
+
+
+class SeatHandle:
+    """One seat. Its methods may be called from any event loop."""
+
+    def __init__(self, share: Share, plan: SeatPlan) -> None:
+        """Ask the cluster for it. It waits there until a node has room."""
+        from aegis_dagster.workers.ray.actor import seat_actor
+
+        self.share = share
+        self.info: SeatInfo | None = None
+        self.lacks: set[str] = set()  # what of a payload its node does not have: it is sent along at once
+        self._actor = seat_actor(share, plan)
+
+    async def begin(self) -> SeatInfo:
+        """Wait until it is there, for ever. Raises SeatLostError, ConfigurationError."""
+        self.info = info = cast(SeatInfo, await _answer(self._actor.begin.remote()))
+        if info.unfit:
+            raise ConfigurationError(
+                f"The node {info.host} of the Ray cluster cannot work for this machine: {info.unfit}.",
+                remedy="install there what constraints.txt names, with the same aegis_dagster, or take the node out.",
+            )
+        return info
+
+    async def run(self, call: Call) -> Done:
+        """Raises SeatLostError."""
+        waited = call.timeout_seconds + _OWN_SECONDS
+        try:
+            return cast(Done, await asyncio.wait_for(_answer(self._actor.run.remote(call)), waited))
+        except TimeoutError as error:
+            raise SeatLostError(f"no answer after {waited:g} s") from error
+
+    async def end(self) -> None:
+        """End it, in seconds."""
+        if self.info is not None:
+            with suppress(SeatLostError, TimeoutError):
+                await asyncio.wait_for(_answer(self._actor.end.remote()), _END_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        import ray
+
+        with suppress(Exception):  # it is gone, or the cluster is
+            ray.kill(self._actor, no_restart=True)
+
+    def leave(self) -> Any:
+        """Ask it to end, without waiting."""
+        return self._actor.end.remote()
+
+
+async def _answer(reference: Any) -> object:
+    """What a call of an actor gives. Raises SeatLostError, and ConfigurationError where it cannot be there at all."""
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        return await reference
+    except RayError as error:
+        said = visible(" ".join(str(error).split())[-600:])
+        if "ModuleNotFoundError" in said and "aegis_dagster" in said:
+            raise ConfigurationError(
+                "A node of the Ray cluster does not have aegis_dagster, or not what it needs.",
+                remedy="pip install 'aegis_dagster[ingestion,ray]' on every node, in the Python that runs Ray there.",
+            ) from error
+        if isinstance(error, RayTaskError):
+            logger.error("A seat stopped with an error that nobody expected: %s", said)
+        raise SeatLostError(said) from error
+
+
+class KeptSeats:
+    """The seats that wait for the next step of this process, by what they were told and their share."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, Share], list[SeatHandle]] = defaultdict(list)
+
+    def take(self, told: str) -> list[SeatHandle]:
+        """Those that were told this; they are the caller's now."""
+        found = [key for key in self._waiting if key[0] == told]
+        return [seat for key in found for seat in self._waiting.pop(key)]
+
+    def put(self, told: str, seats: Sequence[SeatHandle]) -> None:
+        """Keep them."""
+        for seat in seats:
+            self._waiting[told, seat.share].append(seat)
+
+    def end(self) -> None:
+        """End them and the connection."""
+        import ray
+
+        seats = [seat for found in self._waiting.values() for seat in found]
+        self._waiting.clear()
+        with suppress(Exception):  # the cluster is gone, and they are with it
+            ray.wait([seat.leave() for seat in seats], num_returns=len(seats), timeout=_END_SECONDS)
+        for seat in seats:
+            seat.kill()
+        disconnect()
+
+
+_kept: list[KeptSeats] = []
+
+
+def kept_seats() -> KeptSeats | None:
+    """Where seats wait for the next step of this process; None: they end with the step."""
+    if not _kept:
+        kept = KeptSeats()
+        if not at_end_of_block(lambda: _end(kept)):
+            return None
+        _kept.append(kept)
+    return _kept[0]
+
+
+def _end(kept: KeptSeats) -> None:
+    _kept.remove(kept)
+    kept.end()
