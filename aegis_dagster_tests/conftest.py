@@ -9,6 +9,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
 from aegis_dagster_tests.support.llm_server.fixtures import running, server
+from aegis_dagster_tests.support.qdrant_server.running import qdrant_process, qdrant_server
 from aegis_dagster_tests.support.servers.neo4j import neo4j
 from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
@@ -26,6 +27,8 @@ __all__ = [
     "own_ray",
     "postgres",
     "pushgateway",
+    "qdrant_process",
+    "qdrant_server",
     "ray_of_the_run",
     "running",
     "s3_server",

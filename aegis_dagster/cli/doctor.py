@@ -25,6 +25,7 @@ from aegis_dagster.cli.terminal import escape_lines
 from aegis_dagster.composition.minilm import device_of
 from aegis_dagster.composition.parse_server import examine as examine_server
 from aegis_dagster.composition.project import Project, open_to_others
+from aegis_dagster.composition.vectors import state_of
 from aegis_dagster.device import onnx_card
 from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.memory import free_memory_mb, free_vram_mb
@@ -37,7 +38,6 @@ from aegis_dagster.workers.confinement import Wall, walls_here
 _LOCAL_POINTS = {"edge": 200_000, "client": 30_000}  # beyond it a cold search takes 5 s (docs/performance.md)
 _NAMED = 50  # collections whose policies are shown
 _QUICKLY_READ_MB = 500  # a larger database is left to `aegis audit`
-_LOCAL_QDRANT = "Qdrant in a folder stands in for a Qdrant server."
 _MOVE_TO_CARD = "For an NVIDIA card pip install 'aegis_dagster[gpu]' (docs/guides/GPU.md)."
 _MIN_FREE_GB = 2.0  # artifacts, vectors and the model of a small collection
 
@@ -58,7 +58,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("database", _database),
         ("collections", _collections),
         ("artifacts", lambda project: tried("artifacts", lambda: _artifacts(project))),
-        ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _LOCAL_QDRANT)),
+        ("vector store", lambda project: tried("vector store", lambda: _vectors(project), _upgrade_vectors(project))),
         ("Dagster storage", lambda project: tried("Dagster storage", lambda: _runs(project), _move_runs(project))),
         ("device", _device),
         ("parsing", _parsing),
@@ -156,9 +156,18 @@ def _collections(project: Project) -> Finding:
     return replace(found, move_up=f"No document is in {', '.join(without)}: are the names in the settings right?")
 
 
+def _upgrade_vectors(project: Project) -> str:
+    if project.settings.qdrant.kind == "server":
+        return ""
+    return "Qdrant in a folder stands in for a Qdrant server: qdrant.url (docs/guides/QDRANT.md)."
+
+
 def _vectors(project: Project) -> str:
+    kind = project.settings.qdrant.kind
+    if kind == "server":
+        return state_of(project.settings, project.vectors.model, project.engine)
     points = project.vectors.count()
-    slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS[project.settings.qdrant.engine] else ""
+    slow = "; opening it takes seconds, use a server" if points > _LOCAL_POINTS[kind] else ""
     return f"{project.settings.vectors_dir}, {points} points in {project.settings.qdrant.collection}{slow}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aegis_dagster.composition.project import Project
-from aegis_dagster.composition.vectors import vectors_folder
+from aegis_dagster.composition.vectors import backend
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.domain.stages import Failure, Stage
 from aegis_dagster.errors import ServiceError
@@ -133,7 +133,7 @@ def reset_lost_points(project: Project, progress: Progress) -> list[DocumentId]:
     project.vectors.check()
     if not project.vectors.exists():  # deleted or never made: `tidy_up` resets all documents
         return []
-    stored = sum(points_by_collection(vectors_folder(settings), settings.qdrant.collection).values())
+    stored = sum(points_by_collection(backend(settings, project.engine), settings.qdrant.collection).values())
     expected = CatalogRepairs(project.engine, project.clock).published()
     if stored >= sum(published.points for published in expected.values()):
         return []

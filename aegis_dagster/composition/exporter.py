@@ -7,7 +7,7 @@ from pathlib import Path
 from aegis_dagster import __version__
 from aegis_dagster.composition.models import configured_providers
 from aegis_dagster.composition.project import Project
-from aegis_dagster.composition.vectors import vectors_folder
+from aegis_dagster.composition.vectors import backend
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.llm.retry_policy import ErrorType
 from aegis_dagster.monitoring.metrics.catalog import CatalogMetrics
@@ -59,7 +59,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         Reader(Source.LEDGER, of_database(ledger), at_each_scrape=True),
         Reader(Source.CATALOG, of_database(catalog), deadline_seconds=CATALOG_SECONDS),
         Reader(Source.EVIDENCE, of_database(lambda project: graph_samples("graph", project.graph.size()))),
-        Reader(Source.QDRANT, lambda: point_samples(points_by_collection(vectors_folder(settings), alias))),
+        Reader(Source.QDRANT, lambda: point_samples(points_by_collection(backend(settings), alias))),
         Reader(Source.ALERTS, of_database(lambda project: alert_samples(project.alerts))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),

@@ -161,10 +161,17 @@ class Project:
 
     @cached_property
     def vectors(self) -> QdrantStore:
-        """The vector store."""
+        """The vector store, for who waits: a server that does not answer is told at once."""
         from aegis_dagster.composition.vectors import vector_store
 
-        return vector_store(self.settings, *self.choices.embedding_shape)
+        return vector_store(self.settings, *self.choices.embedding_shape, self.engine)
+
+    @cached_property
+    def vectors_of_runs(self) -> QdrantStore:
+        """The vector store, for runs: they wait while a server starts again."""
+        from aegis_dagster.composition.vectors import vector_store
+
+        return vector_store(self.settings, *self.choices.embedding_shape, self.engine, patient=True)
 
     @property
     def vectors_to_search(self) -> QdrantStore:
@@ -176,27 +183,28 @@ class Project:
         """
         from aegis_dagster.composition.vectors import active_store
 
-        return active_store(self.settings) or self.vectors
+        return active_store(self.settings, self.engine) or self.vectors
 
     def switch_vectors(self) -> bool:
         """Switch readers to the vectors of the settings' model once every document has them, and drop the others.
 
         Others stay also when a change of the model was taken back before it was complete. Returns whether it did.
         """
-        from aegis_dagster.composition.vectors import drop_replaced_engine, has_replaced_engine
+        from aegis_dagster.composition.vectors import drop_replaced_engines, has_replaced_engine
 
-        replaced = has_replaced_engine(self.settings)
-        if self.vectors.active_collection() is None or (self.vectors.is_alone() and not replaced):
-            return False
-        points = self.reports.embedded_points()
-        if points is None:
-            return False
+        vectors = self.vectors_of_runs
         try:
-            self.vectors.activate(expected_points=points)
+            replaced = has_replaced_engine(self.settings, self.engine)
+            if vectors.active_collection() is None or (vectors.is_alone() and not replaced):
+                return False
+            points = self.reports.embedded_points()
+            if points is None:
+                return False
+            vectors.activate(expected_points=points)
             if replaced:
-                drop_replaced_engine(self.settings)
-        except ServiceError as error:  # another process is publishing; the next run tries again
-            logger.warning("%s", error)
+                drop_replaced_engines(self.settings, self.engine)
+        except (ServiceError, ConfigurationError) as error:  # of a store that is published to, or left; the next run
+            logger.warning("%s", error)  # tries again
             return False
         return True
 

@@ -111,7 +111,7 @@ def _bench(
         parse_server=server,
         describer=cache(lambda collection: models.describer(collection, ocr)),
         embedder=models.embedder,
-        vectors=project.vectors,
+        vectors=project.vectors_of_runs,
         switch_vectors=project.switch_vectors,
         evidence=project.evidence,
         extractor=cache(models.extractor),

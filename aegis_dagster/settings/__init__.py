@@ -39,9 +39,9 @@ from aegis_dagster.settings.stages import (
     ListingSettings,
     MailSettings,
     ParseSettings,
-    QdrantSettings,
 )
 from aegis_dagster.settings.variables import refuse_doubtful_json
+from aegis_dagster.settings.vectors import QdrantSettings
 from aegis_dagster.settings.workers import WorkerSettings
 from aegis_dagster.settings.yaml_file import SettingsFile
 
@@ -154,8 +154,13 @@ class Settings(BaseSettings):
 
     @property
     def vectors_dir(self) -> Path:
-        """Folder of the vector store."""
-        return self.home / {"edge": "vectors", "client": "qdrant"}[self.qdrant.engine]
+        """Folder of the vector store, unless it is on a server."""
+        return self.home / ("qdrant" if self.qdrant.kind == "client" else "vectors")
+
+    @property
+    def vectors_address(self) -> str:
+        """Where the vector store is: the URL of a server or a folder."""
+        return self.qdrant.url or "" if self.qdrant.kind == "server" else self.vectors_dir.absolute().as_uri()
 
     @property
     def dagster_home(self) -> Path:
@@ -225,6 +230,16 @@ def provider_access(provider: ProviderSettings) -> ProviderAccess | None:
 def neo4j_password() -> str:
     """The password of the Neo4j view; "": it asks for none. Never part of the settings, as keys are not."""
     return os.environ.get("AEGIS_NEO4J_PASSWORD", "")
+
+
+def qdrant_api_key() -> str:
+    """The key of the Qdrant server; "": it asks for none. Raises ConfigurationError, which does not repeat it."""
+    key = os.environ.get("AEGIS_QDRANT_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError(
+            "AEGIS_QDRANT_API_KEY holds characters that no key has.", remedy="set it to the key alone, in one line."
+        )
+    return key
 
 
 def docling_serve_key() -> str:

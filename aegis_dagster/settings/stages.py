@@ -1,4 +1,4 @@
-"""Settings of the stages: artifacts, listing, parsing, pictures, chunks, embeddings, graph, vector store, and of one collection."""
+"""Settings of the stages: artifacts, listing, parsing, pictures, chunks, embeddings, graph, and of one collection."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -248,22 +248,6 @@ class LimitSettings(Section):
         ge=0,
         le=1_000_000,
         description="Most USD for one document, of all stages together, by the estimate made before each stage: what that stage costs above its estimate goes over the limit. What was spent on it since its bytes last changed, in this month, is counted in.",
-    )
-
-
-class QdrantSettings(Section):
-    """The vector store: a folder in the home."""
-
-    engine: Literal["edge", "client"] = Field(
-        default="edge",
-        description="What keeps the vectors: `edge`, Qdrant's engine in the process; `client`, the local mode of qdrant-client, which is slower and loads every point when it is opened. After a change the next run fills the other folder from the cache and deletes this one.",
-    )
-    collection: str = Field(
-        default="aegis_documents",
-        description="Alias that readers use; it points to the collection of the current embedding model.",
-    )
-    lock_timeout_seconds: float = Field(
-        default=120.0, gt=0, description="How long to wait for another process that writes the local store."
     )
 
 

@@ -1,30 +1,53 @@
 """A process of its own that works on a vector store: `python -m ....points_writer ENGINE FOLDER COMMAND`.
 
+ENGINE `server`: FOLDER is its address.
+
 `hold SECONDS` keeps the store open; `replace FINGERPRINT` replaces the documents of `DOCUMENTS`. Both print `ready`
 once they have begun. `keep FINGERPRINT` replaces them, prints `ready`, and keeps the store until somebody waits for it.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.ports import VectorPoint
-from aegis_dagster.stores.vectors.engines import EngineFolder
+from aegis_dagster.stores.vectors.engines import Backend
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
+from aegis_dagster.stores.vectors.qdrant_server_engine import QdrantServer
+from aegis_dagster.stores.vectors.server_access import ServerAccess
+from aegis_dagster.stores.vectors.server_collections import Indexing
 from aegis_dagster_tests.support.points import DIMENSIONS, points_of
 
 DOCUMENTS = [DocumentId(f"reports/{number}.pdf") for number in range(4)]
 PASSAGES = 60  # of one document
-FOLDERS: dict[str, Callable[[Path], EngineFolder]] = {"client": ClientFolder, "edge": EdgeFolder}
+_INDEXING: dict[str, Any] = {"m": 16, "ef_construct": 100, "quantization": "none"}
+Folder = ClientFolder | EdgeFolder
+FOLDERS: Mapping[str, type[ClientFolder] | type[EdgeFolder]] = {"client": ClientFolder, "edge": EdgeFolder}
 
 
-def open_store(folder: EngineFolder, lock_timeout_seconds: float = 30, *, model: str = "model/1") -> QdrantStore:
+def server_at(
+    url: str,
+    *,
+    api_key: str = "",
+    ca_file: Path | None = None,
+    home: str = "h1",
+    alias: str = "documents",
+    **values: Any,
+) -> QdrantServer:
+    """A server, as a home that waits little for it sees it. values: of `Indexing` and `ServerAccess`."""
+    indexing = {name: values.pop(name, default) for name, default in _INDEXING.items()}
+    access = ServerAccess(url, api_key, ca_file, **({"timeout_seconds": 20.0, "retry_seconds": 0.0} | values))
+    return QdrantServer(access, Indexing(**indexing), alias=alias, home=home)
+
+
+def open_store(backend: Backend, lock_timeout_seconds: float = 30, *, model: str = "model/1") -> QdrantStore:
     return QdrantStore(
-        folder, alias="documents", model=model, dimensions=DIMENSIONS, lock_timeout_seconds=lock_timeout_seconds
+        backend, alias="documents", model=model, dimensions=DIMENSIONS, lock_timeout_seconds=lock_timeout_seconds
     )
 
 
@@ -43,7 +66,7 @@ def replace(store: QdrantStore, fingerprint: str) -> None:
 
 if __name__ == "__main__":
     engine, path, command, value = sys.argv[1:]
-    store = open_store(FOLDERS[engine](Path(path)))
+    store = open_store(server_at(path) if engine == "server" else FOLDERS[engine](Path(path)))
     if command == "keep":
         with store.kept_open():
             replace(store, value)

@@ -115,7 +115,7 @@ def uri_of(project: Project, stage: Stage) -> str:
     if stage in ARTIFACT_STAGES:
         return project.artifacts.address(stage)
     if stage is Stage.EMBED:
-        return project.settings.vectors_dir.absolute().as_uri()
+        return project.settings.vectors_address
     return shown_database(project.engine.url)
 
 

@@ -1,4 +1,4 @@
-"""What the vector store needs of an engine that keeps points in a folder."""
+"""What the vector store needs of an engine that keeps points, in a folder or on a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
-from aegis_dagster.errors import ServiceError
+from aegis_dagster.errors import AegisError, ServiceError
 from aegis_dagster.ports import SearchHit, VectorPoint, Vectors
 from aegis_dagster.stores.faults import Place, service_error
 from aegis_dagster.stores.vectors.bm25 import SparseTerms
@@ -43,7 +43,7 @@ class Asked:
 
 
 class Engine(Protocol):
-    """An open folder of collections. One process at a time; one thread at a time."""
+    """An open folder of collections, or a connection to a server that has them. One thread at a time."""
 
     def create(self, collection: str, dimensions: int) -> None:
         """Create a collection with one dense vector (cosine) and one sparse vector with IDF, unless it is there."""
@@ -101,21 +101,44 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the folder."""
+        """Close it."""
         ...
 
 
-class EngineFolder(Protocol):
-    """A folder as it is seen without opening it, beside a process that has it open."""
+class Backend(Protocol):
+    """Where collections are, as it is seen without keeping it open: a folder, or a server.
 
-    path: Path
+    What it raises itself, and what its engine raises, `fault` makes an AegisError of.
+    """
+
+    @property
+    def path(self) -> Path | None:
+        """A folder, which admits one process at a time; None: a server, which admits many."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """For people: the folder, or the server's address."""
+        ...
 
     def open(self) -> Engine:
-        """Open the folder, which is created if it is missing. Raises EngineBusy."""
+        """Open the folder, which is created if it is missing, or connect to the server. Raises EngineBusy."""
+        ...
+
+    def fault(self, error: Exception) -> AegisError:
+        """What is wrong and what helps."""
         ...
 
     def check(self) -> None:
-        """Raises OSError, ValueError or sqlite3.Error if a store is there and is damaged, as far as is seen quickly."""
+        """Raises an error if a store is there and cannot be used, as far as is seen quickly."""
+        ...
+
+    def is_absent(self) -> bool:
+        """Whether nothing is there, so that nothing needs to be opened. Something in the place of a folder is there."""
+        ...
+
+    def has(self, collection: str) -> bool:
+        """Whether a collection is there."""
         ...
 
     def alias_target(self, alias: str) -> str | None:
@@ -138,12 +161,12 @@ class EngineBusy(Exception):
     """Another process has the folder open."""
 
 
-def points_by_collection(folder: EngineFolder, alias: str) -> dict[str, int]:
+def points_by_collection(backend: Backend, alias: str) -> dict[str, int]:
     """The number of points of each model's collection behind an alias, by its name. Raises ServiceError.
 
     There is the active collection, and during a change of the model also the one being filled.
     """
-    counts = {name: folder.count_points(name) for name in folder.collections(alias)}
+    counts = {name: backend.count_points(name) for name in backend.collections(alias)}
     return {name: points for name, points in counts.items() if points is not None}
 
 

@@ -1,4 +1,4 @@
-"""The vector store: Qdrant in a folder, by one of its engines.
+"""The vector store: Qdrant in a folder, by one of its engines, or on a server.
 
 One collection per embedding model, `<alias>__<model>`; the alias leads to the one that other readers use.
 An engine admits one process: a file lock beside the folder makes others wait. Opening takes time in proportion to the
@@ -7,7 +7,6 @@ points: use `opened()` around several operations that belong together, and `kept
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from threading import Event, RLock, Thread
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import AegisError, ServiceError, StoreBusy
 from aegis_dagster.ports import SearchHit, VectorPoint, Vectors
-from aegis_dagster.stores.vectors.engines import Engine, EngineBusy, EngineFolder, StoredPoint, fault
+from aegis_dagster.stores.vectors.engines import Backend, Engine, EngineBusy, StoredPoint
 from aegis_dagster.stores.vectors.points import asked_of, physical_name
 from aegis_dagster.stores.vectors.turns import Turns
 
@@ -24,18 +23,17 @@ _LOOK_SECONDS = 0.1  # how often a process that keeps the store open looks wheth
 
 
 class QdrantStore:
-    """Implements ports.VectorStore on a local folder. Threads may share it; processes wait for each other.
+    """Implements ports.VectorStore. Threads may share it; processes wait for each other, if it is a folder.
 
     Every operation raises StoreBusy when another process holds the store longer than `lock_timeout_seconds`,
-    and ServiceError when the folder cannot be read or written.
+    ServiceError when it cannot be read or written, and ConfigurationError when a server does not admit this home.
     """
 
     def __init__(
-        self, folder: EngineFolder, *, alias: str, model: str, dimensions: int, lock_timeout_seconds: float
+        self, backend: Backend, *, alias: str, model: str, dimensions: int, lock_timeout_seconds: float
     ) -> None:
-        """folder: created by the first write. model: the embedding model, whose vectors have `dimensions`."""
-        self._folder = folder
-        self._path = folder.path
+        """backend: a folder is created by the first write. model: of the vectors, which have `dimensions`."""
+        self._backend = backend
         self._alias = alias
         self._model = model
         self._dimensions = dimensions
@@ -45,13 +43,13 @@ class QdrantStore:
         self._engine: Engine | None = None
         self._users = 0
         self._keepers = 0  # blocks of `kept_open`
-        self._turns = Turns(self._path)
+        self._turns = Turns(backend.path)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Keep the store open and locked against other processes for several operations. May be nested."""
         with self._guard:
-            if self._is_absent():  # somebody has deleted the folder
+            if self._backend.is_absent():  # somebody has deleted the folder
                 self._close_unused()
             if self._engine is None:
                 self._open()
@@ -87,14 +85,14 @@ class QdrantStore:
     def exists(self) -> bool:
         """Whether the collection of this or the previous model exists. Does not open the store."""
         names = (self._collection, self.active_collection())
-        return any(name is not None and (self._path / "collection" / name).is_dir() for name in names)
+        return any(name is not None and self._backend.has(name) for name in names)
 
     def check(self) -> None:
         """Raises ServiceError when the store cannot be read, as far as that is seen without loading its points."""
         try:
-            self._folder.check()
+            self._backend.check()
         except (OSError, ValueError, sqlite3.Error) as error:
-            raise fault(self._path, error) from error
+            raise self._backend.fault(error) from error
 
     @property
     def model(self) -> str:
@@ -108,11 +106,11 @@ class QdrantStore:
 
     def active_collection(self) -> str | None:
         """The collection that readers use: the previous one until `activate`. Does not open the store."""
-        return self._folder.alias_target(self._alias)
+        return self._backend.alias_target(self._alias)
 
     def is_alone(self) -> bool:
         """Whether readers use this model's collection and no other is there. Does not open the store."""
-        others = set(self._folder.collections(self._alias)) - {self._collection}
+        others = set(self._backend.collections(self._alias)) - {self._collection}
         return not others and self.active_collection() == self._collection
 
     def replace_documents(self, points: Sequence[VectorPoint], fingerprints: dict[DocumentId, str]) -> None:
@@ -122,20 +120,22 @@ class QdrantStore:
         A document without new points ends up with none.
         """
         with self._writing() as engine:
+            # Before the upsert: of two processes that replace the same documents on a server, neither deletes what the
+            # other has just written.
+            stored = [point.id for point in engine.read(self._collection, list(fingerprints), fields=["document"])]
             engine.upsert(self._collection, points, self._model)
             current = {point.located.id for point in points}
-            stored = engine.read(self._collection, list(fingerprints), fields=["document"])
-            engine.delete(self._collection, [point.id for point in stored if point.id not in current])
+            engine.delete(self._collection, [point for point in stored if point not in current])
 
     def delete_documents(self, document_ids: Sequence[DocumentId]) -> None:
         """Delete every point of these documents, of any model. Unknown documents are ignored."""
-        if not document_ids or self._is_absent():
+        if not document_ids or self._backend.is_absent():
             return
-        with self._writing() as engine:
-            engine.delete_documents(self._collection, document_ids)
-            for other in self._others():  # while documents are embedded again, readers use the previous one
-                engine.delete_documents(other, document_ids)
-                engine.sync(other)
+        with self._operation() as engine:
+            # While documents are embedded again, readers use the previous collection.
+            for collection in self._backend.collections(self._alias):
+                engine.delete_documents(collection, document_ids)
+                engine.sync(collection)
 
     def search(
         self, question: str, vector: Vectors | None, *, limit: int, mode: str = "fused", collection: str | None = None
@@ -145,7 +145,7 @@ class QdrantStore:
         mode: "dense" (by `vector`, shape (dimensions,)), "sparse" (by words) or "fused" (both). `collection`
         restricts to one folder. Raises ValueError for another mode.
         """
-        if self._is_absent():
+        if self._backend.is_absent():
             return []
         asked = asked_of(question, vector, mode)
         with self._operation() as engine:
@@ -156,21 +156,21 @@ class QdrantStore:
 
     def count(self) -> int:
         """The number of stored points."""
-        if self._is_absent():
+        if self._backend.is_absent():
             return 0
         with self._operation() as engine:
             return engine.count(self._collection) if engine.has(self._collection) else 0
 
     def counts_by_document(self) -> dict[DocumentId, int]:
         """The number of points of each document; documents without points are absent."""
-        if self._is_absent():
+        if self._backend.is_absent():
             return {}
         with self._operation() as engine:
             return engine.count_by_document(self._collection) if engine.has(self._collection) else {}
 
     def scan(self, *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Every point, ascending by id. The store stays open meanwhile."""
-        if self._is_absent():
+        if self._backend.is_absent():
             return
         with self._operation() as engine:
             if engine.has(self._collection):
@@ -190,12 +190,9 @@ class QdrantStore:
                     remedy="run `aegis ingest` until nothing is pending, then again.",
                 )
             engine.point_alias(self._alias, self._collection)
-            for other in self._others():
-                engine.drop(other)
-
-    def _is_absent(self) -> bool:
-        """Whether nothing is stored yet. Something else than a folder in its place is an error when it is opened."""
-        return not os.path.lexists(self._path)
+            for other in self._backend.collections(self._alias):
+                if other != self._collection:
+                    engine.drop(other)
 
     @contextmanager
     def _operation(self) -> Iterator[Engine]:
@@ -209,7 +206,7 @@ class QdrantStore:
             except EngineBusy as error:
                 raise self._busy() from error
             except Exception as error:  # an engine raises what it likes, and has no class of its own
-                raise fault(self._path, error) from error
+                raise self._backend.fault(error) from error
 
     @contextmanager
     def _writing(self) -> Iterator[Engine]:
@@ -223,19 +220,18 @@ class QdrantStore:
 
     def _open(self) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             if not self._turns.take(self._timeout):
                 raise self._busy()
         except OSError as error:
-            raise fault(self._path, error) from error
+            raise self._backend.fault(error) from error
         try:
-            self._engine = self._folder.open()
+            self._engine = self._backend.open()
         except BaseException as error:
             self._turns.give_up()
             if isinstance(error, EngineBusy):
                 raise self._busy() from error
-            if isinstance(error, Exception):
-                raise fault(self._path, error) from error
+            if isinstance(error, Exception) and not isinstance(error, AegisError):
+                raise self._backend.fault(error) from error
             raise
 
     def _close_unused(self) -> None:
@@ -256,10 +252,6 @@ class QdrantStore:
 
     def _busy(self) -> StoreBusy:
         return StoreBusy(
-            f"Another process has kept the vector store {self._path} for {self._timeout:.0f} s.",
+            f"Another process has kept the vector store {self._backend.place} for {self._timeout:.0f} s.",
             remedy="wait until it has finished, or raise AEGIS_QDRANT__LOCK_TIMEOUT_SECONDS.",
         )
-
-    def _others(self) -> list[str]:
-        """The collections of other models behind the alias."""
-        return [name for name in self._folder.collections(self._alias) if name != self._collection]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
+from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import SearchHit, VectorPoint
 from aegis_dagster.stores.vectors.bm25 import SparseTerms, passage_terms
 from aegis_dagster.stores.vectors.engines import DENSE, PREFETCH, SPARSE, Asked, EngineBusy, StoredPoint, fault
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
 
 COUNT_WAITS_SECONDS = 5.0  # for a writer that is committing
 _BATCH = 500
-_READ_BATCH = 5000  # local mode sorts all ids for every page
+_DOCUMENTS = 1000  # in one filter
 
 
 class ClientFolder:
-    """Implements engines.EngineFolder."""
+    """Implements engines.Backend."""
 
     def __init__(self, path: Path) -> None:
         """path: the folder, created by the first write."""
         self.path = path
+        self.place = str(path)
 
     def open(self) -> ClientEngine:
-        """As EngineFolder has it: about 0.1 s for 1,000 points."""
+        """As Backend has it: about 0.1 s for 1,000 points."""
         try:
             return ClientEngine(_open_local(self.path))
         except RuntimeError as error:
@@ -46,8 +48,20 @@ class ClientFolder:
                 raise EngineBusy from error
             raise
 
+    def fault(self, error: Exception) -> ServiceError:
+        """As Backend has it."""
+        return fault(self.path, error)
+
+    def is_absent(self) -> bool:
+        """As Backend has it."""
+        return not os.path.lexists(self.path)
+
+    def has(self, collection: str) -> bool:
+        """As Backend has it."""
+        return (self.path / "collection" / collection).is_dir()
+
     def check(self) -> None:
-        """As EngineFolder has it."""
+        """As Backend has it."""
         if not os.path.lexists(self.path):
             return
         os.scandir(self.path).close()
@@ -61,7 +75,7 @@ class ClientFolder:
                     raise ValueError(f"{file.parent.name}: {said}")
 
     def alias_target(self, alias: str) -> str | None:
-        """As EngineFolder has it."""
+        """As Backend has it."""
         file = self.path / "meta.json"
         try:
             target = json.loads(file.read_text("utf-8"))["aliases"][alias]
@@ -70,7 +84,7 @@ class ClientFolder:
         return target if isinstance(target, str) else None
 
     def count_points(self, collection: str) -> int | None:
-        """As EngineFolder has it: it takes no lock and loads no point, even while another process writes."""
+        """As Backend has it: it takes no lock and loads no point, even while another process writes."""
         file = self.path / "collection" / collection / "storage.sqlite"
         try:
             file.stat()
@@ -88,7 +102,7 @@ class ClientFolder:
         return count
 
     def collections(self, alias: str) -> list[str]:
-        """As EngineFolder has it."""
+        """As Backend has it."""
         try:
             # Not Path.glob, which treats an unreadable folder as empty.
             with os.scandir(self.path / "collection") as entries:
@@ -101,6 +115,8 @@ class ClientFolder:
 
 class ClientEngine:
     """Implements engines.Engine."""
+
+    READ_BATCH = 5000  # local mode sorts all ids for every page
 
     def __init__(self, client: QdrantClient) -> None:
         self._client = client
@@ -124,7 +140,7 @@ class ClientEngine:
     def upsert(self, collection: str, points: Sequence[VectorPoint], model: str) -> None:
         """As Engine has it."""
         for start in range(0, len(points), _BATCH):
-            batch = [_to_point(point, model) for point in points[start : start + _BATCH]]
+            batch = [point_struct(point, model) for point in points[start : start + _BATCH]]
             self._client.upsert(collection, batch, wait=True)
 
     def delete(self, collection: str, ids: Sequence[ChunkId]) -> None:
@@ -134,7 +150,9 @@ class ClientEngine:
 
     def delete_documents(self, collection: str, document_ids: Sequence[DocumentId]) -> None:
         """As Engine has it."""
-        self._client.delete(collection, points_selector=_of_documents(document_ids), wait=True)
+        for start in range(0, len(document_ids), _DOCUMENTS):
+            gone = _of_documents(document_ids[start : start + _DOCUMENTS])
+            self._client.delete(collection, points_selector=gone, wait=True)
 
     def read(
         self,
@@ -153,7 +171,7 @@ class ClientEngine:
             records, offset = self._client.scroll(
                 collection,
                 scroll_filter=only,
-                limit=_READ_BATCH,
+                limit=self.READ_BATCH,
                 offset=offset,
                 with_payload=True if fields is None else list(fields),
                 with_vectors=[DENSE] if with_vectors else False,
@@ -173,17 +191,28 @@ class ClientEngine:
         if only is not None:
             match = models.MatchValue(value=only)
             within = models.Filter(must=[models.FieldCondition(key="collection", match=match)])
-        halves: list[dict[str, Any]] = []
+        halves: list[tuple[Any, str]] = []
         if asked.vector is not None:
-            halves.append({"query": asked.vector, "using": DENSE})
+            halves.append((asked.vector, DENSE))
         if asked.terms is not None:
-            halves.append({"query": _sparse(asked.terms), "using": SPARSE})
-        arguments = halves[0]
-        if len(halves) == 2:
-            prefetch = [models.Prefetch(**half, limit=PREFETCH) for half in halves]
-            arguments = {"prefetch": prefetch, "query": models.FusionQuery(fusion=models.Fusion.DBSF)}
-        found = self._client.query_points(collection, query_filter=within, limit=limit, **arguments)
+            halves.append((_sparse(asked.terms), SPARSE))
+        if len(halves) == 1:
+            ((query, using),) = halves
+            found = self._client.query_points(
+                collection, query, using, query_filter=within, limit=limit, search_params=self.search_params()
+            )
+        else:
+            prefetch = [
+                models.Prefetch(query=query, using=using, filter=within, limit=PREFETCH, params=self.search_params())
+                for query, using in halves
+            ]
+            fusion = models.FusionQuery(fusion=models.Fusion.DBSF)
+            found = self._client.query_points(collection, fusion, prefetch=prefetch, limit=limit)
         return [to_hit(point.payload or {}, point.score) for point in found.points]
+
+    def search_params(self) -> models.SearchParams | None:
+        """How each half of a search is carried out; None: as the collection says."""
+        return None
 
     def count(self, collection: str) -> int:
         """As Engine has it."""
@@ -265,7 +294,8 @@ def _connection(client: QdrantClient, collection: str) -> sqlite3.Connection | N
     return storage.storage if storage is not None else None
 
 
-def _to_point(point: VectorPoint, model: str) -> models.PointStruct:
+def point_struct(point: VectorPoint, model: str) -> models.PointStruct:
+    """A point as the client takes it."""
     from qdrant_client import models
 
     vectors: Any = {DENSE: point.vector.tolist(), SPARSE: _sparse(passage_terms(point.located.chunk.embedded_text))}

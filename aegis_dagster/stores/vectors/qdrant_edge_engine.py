@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
+from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import SearchHit, VectorPoint
 from aegis_dagster.stores.vectors.bm25 import passage_terms
 from aegis_dagster.stores.vectors.engines import DENSE, PREFETCH, SPARSE, Asked, EngineBusy, StoredPoint, fault
@@ -41,20 +42,33 @@ _VACUUM_SHARE, _VACUUM_POINTS = 0.2, 1000  # Qdrant's defaults for rewriting a s
 
 
 class EdgeFolder:
-    """Implements engines.EngineFolder."""
+    """Implements engines.Backend."""
 
     def __init__(self, path: Path, *, least_free_bytes: int = _LEAST_FREE_BYTES) -> None:
         """path: the folder, created by the first write. least_free_bytes: of its disk, to write anything."""
         self.path = path
+        self.place = str(path)
         self.least_free_bytes = least_free_bytes
 
     def open(self) -> EdgeEngine:
-        """As EngineFolder has it. Shards are opened when they are used."""
+        """As Backend has it. Shards are opened when they are used."""
         self.path.mkdir(parents=True, exist_ok=True)
         return EdgeEngine(self)
 
+    def fault(self, error: Exception) -> ServiceError:
+        """As Backend has it."""
+        return fault(self.path, error)
+
+    def is_absent(self) -> bool:
+        """As Backend has it."""
+        return not os.path.lexists(self.path)
+
+    def has(self, collection: str) -> bool:
+        """As Backend has it."""
+        return (self.path / "collection" / collection).is_dir()
+
     def check(self) -> None:
-        """As EngineFolder has it."""
+        """As Backend has it."""
         if not os.path.lexists(self.path):
             return
         os.scandir(self.path).close()
@@ -73,14 +87,14 @@ class EdgeFolder:
         return aliases
 
     def alias_target(self, alias: str) -> str | None:
-        """As EngineFolder has it; None also for a damaged file: see `check`."""
+        """As Backend has it; None also for a damaged file: see `check`."""
         try:
             return self.aliases().get(alias)
         except (OSError, ValueError):
             return None
 
     def collections(self, alias: str) -> list[str]:
-        """As EngineFolder has it."""
+        """As Backend has it."""
         try:
             # Not Path.glob, which treats an unreadable folder as empty.
             with os.scandir(self.path / "collection") as entries:
@@ -92,7 +106,7 @@ class EdgeFolder:
         return sorted(name for name in names if not name.endswith(_UNFINISHED))
 
     def count_points(self, collection: str) -> int | None:
-        """As EngineFolder has it: from a file, which the writer replaces."""
+        """As Backend has it: from a file, which the writer replaces."""
         try:
             count = json.loads((self.folder_of(collection) / _COUNT).read_text("utf-8"))
         except FileNotFoundError:
@@ -227,7 +241,8 @@ class EdgeEngine:
         import qdrant_edge as edge
 
         request = edge.FacetRequest(key="document", limit=max(1, self.count(collection)), exact=True)
-        return {DocumentId(str(hit.value)): hit.count for hit in self._shard(collection).facet(request).hits}
+        hits = self._shard(collection).facet(request).hits
+        return {DocumentId(str(hit.value)): hit.count for hit in hits if hit.count}  # 0: all of it was deleted
 
     def sync(self, collection: str) -> None:
         """As Engine has it. Rewrites what holds many deleted points, and tells others the number of points."""

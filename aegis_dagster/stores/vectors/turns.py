@@ -18,8 +18,8 @@ class Turns:
     The system frees both when a process is killed. Threads that share an object must call it one at a time.
     """
 
-    def __init__(self, path: Path) -> None:
-        """path: the folder, which need not exist; its parent must when a turn is taken."""
+    def __init__(self, path: Path | None) -> None:
+        """path: the folder, which need not exist; None: a server, where it is everybody's turn."""
         self._path = path
 
     @cached_property
@@ -40,6 +40,9 @@ class Turns:
         """Wait for the turn; False: it did not come in that time. Raises OSError."""
         from filelock import Timeout
 
+        if self._path is None:
+            return True
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + seconds
         try:
             with self._next.acquire(timeout=seconds):
@@ -50,12 +53,15 @@ class Turns:
 
     def give_up(self) -> None:
         """End the turn."""
-        self._using.release()
+        if self._path is not None:
+            self._using.release()
 
     def is_awaited(self) -> bool:
         """During the own turn: whether somebody waits for its end. Raises OSError."""
         from filelock import Timeout
 
+        if self._path is None:
+            return False
         try:
             with self._next.acquire(timeout=0):
                 return False
@@ -65,4 +71,4 @@ class Turns:
     def forget(self) -> None:
         """Delete the locks of a folder that nobody will use again."""
         for lock in ("lock", "next"):
-            self._path.with_name(f"{self._path.name}.{lock}").unlink(missing_ok=True)
+            Path(f"{self._path}.{lock}").unlink(missing_ok=True)

@@ -1,25 +1,28 @@
-"""A real vector store in an empty folder, by each engine."""
+"""A real vector store that is empty: in a folder by each engine, and on a server's stand-in."""
 
 from pathlib import Path
 
 import pytest
 
-from aegis_dagster.stores.vectors.engines import EngineFolder
+from aegis_dagster.stores.vectors.engines import Backend
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
-from aegis_dagster_tests.support.points_writer import FOLDERS, open_store
+from aegis_dagster_tests.support.points_writer import FOLDERS, Folder, open_store, server_at
+from aegis_dagster_tests.support.qdrant_server.running import QdrantStandIn
 
 
 @pytest.fixture(params=sorted(FOLDERS))
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Folder:
+    return FOLDERS[request.param](tmp_path / "qdrant")
+
+
+@pytest.fixture(params=[*sorted(FOLDERS), "server"])
+def backend(tmp_path: Path, request: pytest.FixtureRequest) -> Backend:
+    if request.param in FOLDERS:
+        return FOLDERS[request.param](tmp_path / "qdrant")
+    server: QdrantStandIn = request.getfixturevalue("qdrant_server")
+    return server_at(server.url)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, engine: str) -> EngineFolder:
-    return FOLDERS[engine](tmp_path / "qdrant")
-
-
-@pytest.fixture
-def store(folder: EngineFolder) -> QdrantStore:
-    return open_store(folder)
+def store(backend: Backend) -> QdrantStore:
+    return open_store(backend)

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.stores.vectors.engines import EngineFolder, points_by_collection
+from aegis_dagster.stores.vectors.engines import points_by_collection
 from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster_tests.stores.vectors.test_processes import start
-from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace
+from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, Folder, open_store, replace
 
 ALL = len(DOCUMENTS) * PASSAGES
 
 
-def test_without_a_store_there_is_no_number(folder: EngineFolder) -> None:
+def test_without_a_store_there_is_no_number(folder: Folder) -> None:
     assert points_by_collection(folder, "documents") == {}
     assert folder.count_points("documents__model_1") is None
     assert not folder.path.exists()
 
 
-def test_points_are_counted_while_another_process_writes_and_holds_the_lock(folder: EngineFolder) -> None:
+def test_points_are_counted_while_another_process_writes_and_holds_the_lock(folder: Folder) -> None:
     store = open_store(folder)
     replace(store, "v1")
     assert points_by_collection(folder, "documents") == {store.collection: ALL}

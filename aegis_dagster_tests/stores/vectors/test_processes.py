@@ -8,12 +8,11 @@ from collections import Counter
 import pytest
 
 from aegis_dagster.errors import StoreBusy
-from aegis_dagster.stores.vectors.engines import EngineFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
-from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace
+from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, Folder, open_store, replace
 
 
-def start(folder: EngineFolder, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Folder, *arguments: str) -> subprocess.Popen[str]:
     """Start a writer and wait until it has the store open."""
     command = [sys.executable, "-m", "aegis_dagster_tests.support.points_writer"]
     command += ["edge" if isinstance(folder, EdgeFolder) else "client", str(folder.path), *arguments]
@@ -23,14 +22,14 @@ def start(folder: EngineFolder, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_waits_for_the_first(folder: EngineFolder) -> None:
+def test_a_second_process_waits_for_the_first(folder: Folder) -> None:
     first = start(folder, "hold", "1.5")
     replace(open_store(folder), "v1")
     assert first.wait() == 0
     assert open_store(folder).count() == len(DOCUMENTS) * PASSAGES
 
 
-def test_who_waits_too_long_is_told_so(folder: EngineFolder) -> None:
+def test_who_waits_too_long_is_told_so(folder: Folder) -> None:
     first = start(folder, "hold", "60")
     try:
         began = time.monotonic()
@@ -43,7 +42,7 @@ def test_who_waits_too_long_is_told_so(folder: EngineFolder) -> None:
         first.wait()
 
 
-def test_a_process_that_keeps_the_store_lets_others_in_and_can_be_killed(folder: EngineFolder) -> None:
+def test_a_process_that_keeps_the_store_lets_others_in_and_can_be_killed(folder: Folder) -> None:
     first = start(folder, "keep", "v1")
     try:
         assert open_store(folder).count() == len(DOCUMENTS) * PASSAGES
@@ -58,7 +57,7 @@ def test_a_process_that_keeps_the_store_lets_others_in_and_can_be_killed(folder:
     assert {point.payload["fingerprint"] for point in open_store(folder).scan()} == {"v3"}
 
 
-def test_two_processes_that_replace_the_same_documents_leave_one_version(folder: EngineFolder) -> None:
+def test_two_processes_that_replace_the_same_documents_leave_one_version(folder: Folder) -> None:
     first = start(folder, "replace", "v1")
     second = start(folder, "replace", "v2")
     assert (first.wait(), second.wait()) == (0, 0)
@@ -66,7 +65,7 @@ def test_two_processes_that_replace_the_same_documents_leave_one_version(folder:
     assert stored == {"v2": len(DOCUMENTS) * PASSAGES}
 
 
-def test_a_replacement_killed_anywhere_leaves_no_hole_and_can_be_repeated(folder: EngineFolder) -> None:
+def test_a_replacement_killed_anywhere_leaves_no_hole_and_can_be_repeated(folder: Folder) -> None:
     replace(open_store(folder), "v0")
     interrupted = 0
     for round_number, seconds in enumerate([0.0, 0.01, 0.05, 0.15, 0.3], start=1):

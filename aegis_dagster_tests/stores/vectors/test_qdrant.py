@@ -8,13 +8,14 @@ import pytest
 
 from aegis_dagster.domain.identifiers import DocumentId
 from aegis_dagster.errors import ServiceError
-from aegis_dagster.stores.vectors.engines import Engine, EngineFolder
+from aegis_dagster.stores.vectors.engines import Backend, Engine
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster.stores.vectors.qdrant_client_engine import ClientFolder
 from aegis_dagster.stores.vectors.qdrant_edge_engine import EdgeFolder
 from aegis_dagster.stores.vectors.turns import Turns
 from aegis_dagster_tests.support.points import points_of, vector_of
-from aegis_dagster_tests.support.points_writer import FOLDERS, open_store
+from aegis_dagster_tests.support.points_writer import FOLDERS, Folder, open_store, server_at
+from aegis_dagster_tests.support.qdrant_server.running import QdrantStandIn
 
 A = DocumentId("reports/a.pdf")
 B = DocumentId("letters/b.pdf")
@@ -22,10 +23,11 @@ TEXTS = ["The turbine was inspected in March.", "Its bearing is worn.", "Replace
 
 
 class Counted:
-    """Implements engines.EngineFolder: another one, which counts how often it is opened."""
+    """Implements engines.Backend: another one, which counts how often it is opened."""
 
-    def __init__(self, folder: EngineFolder) -> None:
-        self.path, self.opened, self._folder = folder.path, 0, folder
+    def __init__(self, folder: Folder) -> None:
+        self.path, self.place, self.opened, self._folder = folder.path, folder.place, 0, folder
+        self.fault, self.is_absent, self.has = folder.fault, folder.is_absent, folder.has
         self.check, self.alias_target = folder.check, folder.alias_target
         self.collections, self.count_points = folder.collections, folder.count_points
 
@@ -46,6 +48,7 @@ def test_a_store_that_does_not_exist_is_empty_and_stays_away(store: QdrantStore,
     assert list(store.scan()) == []
     assert store.search("turbine", vector_of("x"), limit=5) == []
     store.delete_documents([A])
+    assert not store.exists()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,7 +180,7 @@ def test_a_store_kept_open_answers_the_same(store: QdrantStore) -> None:
     assert store.counts_by_document() == {A: 3}
 
 
-def test_a_store_is_opened_once_while_nobody_waits_for_it(folder: EngineFolder) -> None:
+def test_a_store_is_opened_once_while_nobody_waits_for_it(folder: Folder) -> None:
     store, other = open_store(counted := Counted(folder)), open_store(folder)
     with store.kept_open():
         fill(store)
@@ -190,7 +193,7 @@ def test_a_store_is_opened_once_while_nobody_waits_for_it(folder: EngineFolder) 
     assert Turns(folder.path).take(0)
 
 
-def test_a_store_that_is_kept_is_opened_again_after_an_error(folder: EngineFolder) -> None:
+def test_a_store_that_is_kept_is_opened_again_after_an_error(folder: Folder) -> None:
     store = open_store(counted := Counted(folder))
     with store.kept_open():
         fill(store)
@@ -200,7 +203,8 @@ def test_a_store_that_is_kept_is_opened_again_after_an_error(folder: EngineFolde
     assert counted.opened == 2
 
 
-def test_a_folder_that_is_deleted_while_it_is_kept_is_filled_again(store: QdrantStore, folder: EngineFolder) -> None:
+def test_a_folder_that_is_deleted_while_it_is_kept_is_filled_again(folder: Folder) -> None:
+    store = open_store(folder)
     with store.kept_open():
         fill(store)
         shutil.rmtree(folder.path)
@@ -209,7 +213,8 @@ def test_a_folder_that_is_deleted_while_it_is_kept_is_filled_again(store: Qdrant
     assert store.count() == 4
 
 
-def test_a_deleted_folder_is_an_empty_store_that_can_be_filled_again(store: QdrantStore, folder: EngineFolder) -> None:
+def test_a_deleted_folder_is_an_empty_store_that_can_be_filled_again(folder: Folder) -> None:
+    store = open_store(folder)
     fill(store)
     shutil.rmtree(folder.path)
     assert store.count() == 0
@@ -225,7 +230,8 @@ def test_more_points_than_one_batch_are_all_kept(store: QdrantStore) -> None:
     assert store.count() == 1
 
 
-def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore, folder: EngineFolder) -> None:
+def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(folder: Folder) -> None:
+    store = open_store(folder)
     fill(store)
     names_of(folder).write_text("{", "utf-8")
     with pytest.raises(ServiceError, match="aegis ingest"):
@@ -235,7 +241,8 @@ def test_a_destroyed_store_is_reported_with_how_to_rebuild_it(store: QdrantStore
 
 
 @pytest.mark.parametrize("said", ["[]", '"x"', '["documents"]', '{"documents": 3}'])
-def test_names_that_are_no_names_lead_nowhere(store: QdrantStore, folder: EngineFolder, said: str) -> None:
+def test_names_that_are_no_names_lead_nowhere(folder: Folder, said: str) -> None:
+    store = open_store(folder)
     fill(store)
     names_of(folder).write_text(said if isinstance(folder, EdgeFolder) else f'{{"aliases": {said}}}', "utf-8")
     assert store.active_collection() is None
@@ -243,48 +250,48 @@ def test_names_that_are_no_names_lead_nowhere(store: QdrantStore, folder: Engine
         store.count()
 
 
-def names_of(folder: EngineFolder) -> Path:
+def names_of(folder: Folder) -> Path:
     """The file with the aliases."""
     return folder.path / ("aliases.json" if isinstance(folder, EdgeFolder) else "meta.json")
 
 
 def test_what_was_written_is_safe_and_counted_even_while_the_store_stays_open(
-    store: QdrantStore, folder: EngineFolder
+    store: QdrantStore, backend: Backend
 ) -> None:
     with store.opened():
         fill(store)
-        assert folder.count_points(store.collection) == 4
-        if isinstance(folder, ClientFolder):
-            (log,) = (folder.path / "collection").glob("*/storage.sqlite-wal")
+        assert backend.count_points(store.collection) == 4
+        if isinstance(backend, ClientFolder):
+            (log,) = (backend.path / "collection").glob("*/storage.sqlite-wal")
             assert log.stat().st_size == 0  # a checkpoint moved it to the database and synced both
 
 
-def test_two_models_live_side_by_side_until_the_new_one_is_activated(store: QdrantStore, folder: EngineFolder) -> None:
+def test_two_models_live_side_by_side_until_the_new_one_is_activated(store: QdrantStore, backend: Backend) -> None:
     fill(store)
-    newer = open_store(folder, model="model/2")
+    newer = open_store(backend, model="model/2")
     newer.replace_documents(points_of(A, TEXTS, "f2"), {A: "f2"})
     newer.delete_documents([B])  # of both
     assert (store.count(), newer.count()) == (3, 3)
-    assert folder.alias_target("documents") == "documents__model_1"
+    assert backend.alias_target("documents") == "documents__model_1"
     with pytest.raises(ServiceError, match="3 points instead of 4"):
         newer.activate(expected_points=4)
-    assert folder.alias_target("documents") == "documents__model_1"
+    assert backend.alias_target("documents") == "documents__model_1"
     newer.activate(expected_points=3)
-    assert folder.alias_target("documents") == "documents__model_2"
+    assert backend.alias_target("documents") == "documents__model_2"
     assert (store.count(), newer.count()) == (0, 3)
-    assert folder.collections("documents") == ["documents__model_2"]
+    assert backend.collections("documents") == ["documents__model_2"]
 
 
-def test_both_engines_find_the_same_in_the_same_order(tmp_path: Path) -> None:
+def test_all_engines_find_the_same_in_the_same_order(tmp_path: Path, qdrant_server: QdrantStandIn) -> None:
     found = []
-    for name, folder_of in FOLDERS.items():
-        store = open_store(folder_of(tmp_path / name))
+    for backend in (*(folder_of(tmp_path / name) for name, folder_of in FOLDERS.items()), server_at(qdrant_server.url)):
+        store = open_store(backend)
         texts = [f"{number} is a passage about the {'turbine' if number % 3 else 'bearing'}." for number in range(60)]
         store.replace_documents(points_of(A, texts, "f1"), {A: "f1"})
         for mode in ("dense", "sparse", "fused"):
             hits = store.search("bearing passage 7", vector_of(texts[7]), limit=5, mode=mode)
             found.append((mode, [hit.score for hit in hits], hits[0].ordinal))
-    for one, other in zip(found[:3], found[3:], strict=True):
+    for one, other in zip(found[:3] * 2, found[3:], strict=True):
         assert (one[0], one[2]) == (other[0], other[2]) == (one[0], 7)
         if one[0] != "fused":  # they differ in how they estimate the spread of scores
             assert one[1] == pytest.approx(other[1], abs=1e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.composition.vectors import vectors_folder
+from aegis_dagster.composition.vectors import backend
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.stores.vectors.engines import points_by_collection
 from aegis_dagster_tests.support.monitored_homes import make_exporter, make_settings
@@ -24,11 +24,11 @@ def is_a_file(folder: Path) -> None:
 def test_what_cannot_be_read_is_down_and_not_empty(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     settings = make_settings(tmp_path)
     folder = settings.vectors_dir / "collection"
-    assert points_by_collection(vectors_folder(settings), "documents") == {}  # nobody has made it yet
+    assert points_by_collection(backend(settings), "documents") == {}  # nobody has made it yet
     folder.parent.mkdir()
     spoil(folder)
     with pytest.raises(ServiceError, match=r"vector store .* cannot be used.*ls -ld"):
-        points_by_collection(vectors_folder(settings), "documents")
+        points_by_collection(backend(settings), "documents")
     exporter = make_exporter(settings)
     exporter.refresh()
     with served(exporter) as url:

@@ -43,6 +43,13 @@ class Program:
         self.stop()
         raise RuntimeError(f"{self._command[0]} did not start: {self._log.read_text('utf-8', 'replace')[-2000:]}")
 
+    def kill(self) -> None:
+        """As a power failure does; returns when it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
         """Returns when it is gone; nothing to do when it does not run."""
         process, self._process = self._process, None
