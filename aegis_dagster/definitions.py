@@ -5,13 +5,14 @@ import dagster as dg
 from aegis_dagster.defs.alerting.sensor import paging_sensor
 from aegis_dagster.defs.automation.schedules import schedules
 from aegis_dagster.defs.automation.watched_folder_sensor import watched_folder_sensor
+from aegis_dagster.defs.containers.placing import placed
 from aegis_dagster.defs.costs.assets import check_costs_after_calls, cost_checks, llm_costs
 from aegis_dagster.defs.costs.monthly_report import monthly_cost_report
 from aegis_dagster.defs.ingestion.asset_checks import CHECKS
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
-from aegis_dagster.defs.jobs import JOBS
+from aegis_dagster.defs.jobs import JOBS, container_jobs
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
 from aegis_dagster.defs.visible_logs import guard_logs
 from aegis_dagster.environment import collect_garbage_rarely, keep_files_private
@@ -27,9 +28,9 @@ def build_definitions(
     project = project or ProjectResource()
     settings = settings_or_defaults(project.home)
     return dg.Definitions(
-        assets=[*ASSETS, llm_costs, monthly_cost_report],
+        assets=[*placed(ASSETS, settings), llm_costs, monthly_cost_report],
         asset_checks=[*CHECKS, watched_root_checks, cost_checks(settings.llm.tiers)],
-        jobs=JOBS,
+        jobs=[*JOBS, *container_jobs(settings)],
         schedules=schedules(settings.schedules),
         sensors=[
             check_costs_after_calls,

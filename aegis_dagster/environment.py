@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _NOTHING_CALLS_HOME = {
@@ -45,6 +46,16 @@ def dagster_environment(home: Path, root: str, dagster_home: Path) -> dict[str, 
     """The environment for Dagster's processes on this home, wherever they are started."""
     own = {"AEGIS_HOME": str(home), "AEGIS_ROOT": root, "DAGSTER_HOME": str(dagster_home.absolute())}
     return {**os.environ, **own}
+
+
+def variables_that(are_wanted: Callable[[str], bool]) -> dict[str, str]:
+    """The variables of this process whose names are wanted."""
+    return {name: value for name, value in os.environ.items() if are_wanted(name)}
+
+
+def docker_host() -> str:
+    """Where the Docker engine listens, as docker's own client reads it."""
+    return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
 # What a worker needs to find its libraries and their models; everything else may be a secret.

@@ -10,6 +10,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
 from aegis_dagster_tests.support.llm_server.fixtures import running, server
 from aegis_dagster_tests.support.qdrant_server.running import qdrant_process, qdrant_server
+from aegis_dagster_tests.support.servers.docker import docker_with_gpus, own_docker
 from aegis_dagster_tests.support.servers.neo4j import neo4j
 from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
@@ -21,8 +22,10 @@ from aegis_dagster_tests.support.servers.webhook import webhook
 _TEARDOWN_SECONDS = 300
 
 __all__ = [
+    "docker_with_gpus",
     "empty_url",
     "neo4j",
+    "own_docker",
     "own_postgres",
     "own_ray",
     "postgres",

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
+from aegis_dagster.defs.containers.left_behind import uses_containers
 from aegis_dagster.defs.costs.assets import check_budgets, check_costs
 from aegis_dagster.defs.costs.monthly_report import report_month
 from aegis_dagster.defs.ingestion.assets import ASSETS, scan_and_remove
@@ -14,6 +15,7 @@ from aegis_dagster.defs.ingestion.dry_run import plan_ingestion
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.preloaded import PRELOADED
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.settings import Settings
 
 # Without the checks of the root: each would list the root once more.
 _selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)
@@ -40,6 +42,24 @@ ingest_parallel = dg.define_asset_job(
 )
 
 
+def container_jobs(settings: Settings) -> list[Any]:
+    """The job whose steps run in containers, where the settings name their image."""
+    if not uses_containers(settings):
+        return []
+    from aegis_dagster.defs.containers.executor import container_executor  # the extra `docker`
+
+    job = dg.define_asset_job(
+        IN_CONTAINERS,
+        selection=_selection,
+        config=for_collection,
+        executor_def=container_executor(settings),
+        description="Bring one collection up to date, each step in a container of its own; parse, enrich and embed "
+        "get the GPUs of `containers.gpus`. Takes the same run config as `ingest`, and under `execution` that of "
+        "dagster-docker's executor.",
+    )
+    return [job]
+
+
 @dg.op(description="Compare the watched root with the catalog; new collections become partitions.")
 async def scan_watched_root(context: dg.OpExecutionContext, config: ScanConfig, project: ProjectResource) -> None:
     """Record what is new, changed, moved and deleted; parse nothing."""
@@ -64,5 +84,6 @@ JOBS: list[Any] = [
     *(ingest, ingest_parallel, plan_ingestion, scan_root, clean_up),
     *(check_costs, check_budgets, report_month),
 ]
+IN_CONTAINERS = "ingest_in_containers"
 ASSET_JOB = IMPLICIT_ASSET_JOB_NAME  # what the UI's button Materialize launches: Dagster's own job for chosen assets
-JOB_NAMES = (*(str(job.name) for job in JOBS), ASSET_JOB)
+JOB_NAMES = (*(str(job.name) for job in JOBS), IN_CONTAINERS, ASSET_JOB)

@@ -8,7 +8,7 @@ import dagster as dg
 
 from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import ASSETS
-from aegis_dagster.defs.jobs import JOBS
+from aegis_dagster.defs.jobs import IN_CONTAINERS, JOBS
 from aegis_dagster.defs.runs import OVER
 from aegis_dagster.defs.storage_faults import configured_storage, storage_faults_told
 from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
@@ -91,7 +91,7 @@ def _runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
 
 
 def _job_names() -> list[str]:
-    return [job.name for job in JOBS]
+    return [*(job.name for job in JOBS), IN_CONTAINERS]
 
 
 def _word(status: dg.DagsterRunStatus) -> str:

@@ -25,6 +25,7 @@ from yaml import YAMLError
 from aegis_dagster.domain.addresses import holds_secret
 from aegis_dagster.domain.collection_names import require_exact
 from aegis_dagster.errors import ConfigurationError
+from aegis_dagster.settings.containers import ContainerSettings
 from aegis_dagster.settings.llm import LlmSettings, ProviderSettings
 from aegis_dagster.settings.monitoring import AlertSettings, MetricsSettings, Neo4jSettings
 from aegis_dagster.settings.schedules import ScheduleSettings
@@ -94,7 +95,12 @@ class Settings(BaseSettings):
     memory_needed_mb: int = Field(
         default=1024,
         ge=0,
-        description="`aegis ingest FILE` and `IngestionPipeline` refuse to start with less free memory.",
+        description="`aegis ingest FILE`, `IngestionPipeline` and steps in containers refuse to start with less free memory.",
+    )
+    vram_needed_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="A step in a container with GPUs refuses to start with less free memory on each of them.",
     )
     database: Annotated[str, AfterValidator(_with_one_at)] | None = Field(
         default=None,
@@ -117,6 +123,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
     neo4j: Neo4jSettings = Neo4jSettings()
+    containers: ContainerSettings = ContainerSettings()
     default_policy: Literal["open", "local_only"] = Field(
         default="open",
         description="Whether a collection that does not say `local_only` itself is confidential. `local_only`: every collection is, also a new folder, except those with `collections.NAME.local_only: false`.",

@@ -3,7 +3,10 @@
 import pytest
 
 _SUPPORT = "aegis_dagster_tests.support."
-_FIXTURES = {"postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser", "shared_ray", "own_ray"}
+_FIXTURES = {
+    *("postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser", "shared_ray", "own_ray"),
+    *("docker_with_gpus", "own_docker"),
+}
 _FOLDERS = {"end_to_end", "parsing", "pipeline", "samples", "workers"}
 _MODULES = {  # modules of support that start processes
     "cli_process",
@@ -15,6 +18,7 @@ _MODULES = {  # modules of support that start processes
     "projects.bring_up",
     "servers.browser",
     "servers.dagster_dev",
+    "servers.docker",
     "servers.neo4j",
     "servers.postgres",
     "servers.prometheus",

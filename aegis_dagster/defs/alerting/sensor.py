@@ -7,6 +7,7 @@ import dagster as dg
 from aegis_dagster.composition.pager import paging_channels
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.alerting.events import READ_AGAIN, batches_after, start_of
+from aegis_dagster.defs.containers.left_behind import remove_of_runs_that_are_over
 from aegis_dagster.defs.jobs import JOB_NAMES
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.runs import fail_dead_runs, location_of
@@ -77,6 +78,7 @@ def paging_sensor(seconds: int) -> dg.SensorDefinition:
         # This sensor is on by default, and people are notified at once.
         fail_dead_runs(context.instance, JOB_NAMES, location_of(context))
         with project.opened() as opened:
+            remove_of_runs_that_are_over(context.instance, opened)
             channels = paging_channels(opened)
             if not channels:
                 return dg.SensorResult(skip_reason=f"Nobody is paged: {HOW_TO}", cursor=context.cursor)

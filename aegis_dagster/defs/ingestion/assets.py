@@ -8,6 +8,8 @@ import dagster as dg
 from aegis_dagster.chunking import CHUNKER_VERSION
 from aegis_dagster.composition.identities import EMBED_VERSION, ENRICH_VERSION, PARSE_VERSION
 from aegis_dagster.composition.project import Project
+from aegis_dagster.defs.containers.placing import EXECUTOR
+from aegis_dagster.defs.containers.room import require_room
 from aegis_dagster.defs.ingestion.cleanup import put_partitions_right, remove_and_check
 from aegis_dagster.defs.ingestion.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.ingestion.cost_metadata import RunCosts, cost_metadata
@@ -39,6 +41,8 @@ async def _run_stage(
 ) -> dg.MaterializeResult[None]:
     with resource.dagster_errors(), failure_noted(context, stage):
         project = resource.open()
+        if context.job_def.executor_def.name == EXECUTOR:
+            require_room(project.settings, stage)
         collection = CollectionName(context.partition_key)
         picked = _picked(context, project, collection, options)
         documents = picked.documents
