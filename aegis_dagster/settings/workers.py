@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 
 class ShareSettings(Section):
