@@ -204,6 +204,39 @@ _RUNS = (
     ),
 )
 
+_RAY = (
+    Panel(
+        "Ray nodes",
+        "Nodes that runs in progress see, and those that they have lost. Empty without Ray; 0 while there is no run.",
+        [Query("max by (state) (aegis_ray_nodes)", "{{state}}")],
+        "none",
+        width=6,
+    ),
+    Panel(
+        "Ray seats",
+        "Seats of workers of runs in progress: ready, or waiting for room in the cluster.",
+        [Query("sum by (state) (aegis_ray_seats)", "{{state}}")],
+        "none",
+        Shape.STACKED,
+        width=6,
+    ),
+    Panel(
+        "Ray queue",
+        "Tasks that have no seat yet. A full cluster has some; many without a seat that is ready starve.",
+        [Query("sum(aegis_ray_queue)", "tasks")],
+        "none",
+        width=6,
+    ),
+    Panel(
+        "Lost workers",
+        "Workers lost in the last hour, alone or with their seats, as with a node. Their tasks are done elsewhere.",
+        [Query("sum by (reason) (increase(aegis_ray_lost_workers_total[1h]))", "{{reason}}")],
+        "none",
+        Shape.STACKED,
+        width=6,
+    ),
+)
+
 _EXPORTER = (
     Panel(
         "Age of figures",
@@ -232,5 +265,6 @@ ROWS = {
     "Documents": _DOCUMENTS,
     "Stores": _STORES,
     "Runs": _RUNS,
+    "Ray cluster": _RAY,
     "Exporter": _EXPORTER,
 }

@@ -20,11 +20,13 @@ from aegis_dagster.monitoring.metrics.other_sources import (
     graph_samples,
     point_samples,
     run_samples,
+    seat_samples,
 )
 from aegis_dagster.monitoring.metrics.samples import Samples
 from aegis_dagster.ports import Clock
 from aegis_dagster.settings import Settings, neo4j_password
 from aegis_dagster.stores.catalog.counts import CatalogCounts
+from aegis_dagster.stores.catalog.seats import SeatReports
 from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_to_read
 from aegis_dagster.stores.ledger.schema import LOST
@@ -51,6 +53,9 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         counts = CatalogCounts(project.engine, project.identities, most_collections=most)
         return CatalogMetrics(counts, configured.providers, clock).read()
 
+    def seats(project: Project) -> Samples:
+        return seat_samples(SeatReports(project.engine, clock).now())
+
     def of_database(samples: Callable[[Project], Samples]) -> Callable[[], Samples]:
         # One database object per source: no source waits for another one's connection.
         return partial(_Database(settings, clock).read, samples)
@@ -63,6 +68,7 @@ def build_exporter(settings: Settings, read_runs: Callable[[Path], RunNumbers], 
         Reader(Source.ALERTS, of_database(lambda project: alert_samples(project.alerts))),
         Reader(Source.DAGSTER, lambda: run_samples(read_runs(settings.dagster_home))),
         *_neo4j(settings),
+        *([Reader(Source.RAY, of_database(seats))] if settings.workers.engine == "ray" else []),
     ]
     return Exporter(readers, clock, refresh_seconds=settings.metrics.refresh_seconds, version=__version__)
 

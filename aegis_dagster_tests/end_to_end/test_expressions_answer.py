@@ -2,7 +2,7 @@
 
 Some documents, one of them with a picture, one that cannot be read and one that its budget puts off, over a scripted
 provider that also fails. Real besides Prometheus: `aegis metrics`, Pushgateway, Neo4j. Only what a GPU would say is
-pushed by hand, and what the view in Neo4j holds is written by hand.
+pushed by hand; what the view in Neo4j holds, and what runs in a Ray cluster say, is written by hand.
 """
 
 import json
@@ -21,6 +21,9 @@ from neo4j import GraphDatabase
 
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.resources import ProjectResource
+from aegis_dagster.domain.seats import Lost, SeatFigures
+from aegis_dagster.stores.catalog.seats import SeatReports
+from aegis_dagster.stores.clock import SystemClock
 from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.support import dashboard_expressions as expressions
 from aegis_dagster_tests.support.cli_in_process import InProcess
@@ -98,7 +101,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, neo4j: Neo4jServer) -> Iterat
             "AEGIS_ALERTS__ALERTMANAGER": f"http://127.0.0.1:{free_port()}",  # is down: pages wait
         }
         open_database(f"sqlite:///{home.database}").dispose()  # else there is nothing to count from 0
-        exporter = running.enter_context(exporter_process(environment))
+        exporter = running.enter_context(exporter_process({**environment, "AEGIS_WORKERS__ENGINE": "ray"}))
         targets = {"aegis": exporter.removesuffix("/metrics"), "pushgateway": pushgateway.url}
         prometheus = running.enter_context(prometheus_server(targets, rules=RULE_FILES, seconds=SCRAPE_SECONDS))
         patch = running.enter_context(pytest.MonkeyPatch.context())
@@ -110,12 +113,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory, neo4j: Neo4jServer) -> Iterat
         ended = ingest(home, patch)
         push_what_a_gpu_would_say(pushgateway)
         running.enter_context(view_written(neo4j))
+        report_what_a_run_on_ray_would_say(home)
         now = prometheus.query("time()")[0].value
         for shown in (
             f"min(timestamp(aegis_source_age_seconds) - aegis_source_age_seconds) > {now}",  # each was read again
             f"sum(aegis_documents{{stage='graph', status='done'}}) == {ended['done']}",
             "aegis_run_stage_peak_vram_bytes and on() neo4j_relations_count and on() aegis_pages_waiting > 0",
             "aegis:graph_view_off:count and on() aegis:asset_age:seconds",
+            'aegis_ray_queue == 7 and on() aegis_ray_lost_workers_total{reason="seat"} == 2',
         ):
             prometheus.wait_for(shown)
         now = prometheus.query("time()")[0].value
@@ -163,6 +168,14 @@ def ingest(home: Home, patch: pytest.MonkeyPatch) -> dict[str, Any]:
 def push_what_a_gpu_would_say(pushgateway: Pushgateway) -> None:
     group = {"job": "aegis_ingestion", "collection": "of-a-gpu", "stage": "enrich"}
     pushgateway.push(group, "# TYPE aegis_run_stage_peak_vram_bytes gauge\naegis_run_stage_peak_vram_bytes 1e9\n")
+
+
+def report_what_a_run_on_ray_would_say(home: Home) -> None:
+    """Once: it is heard for a minute, and the alerts look back ten."""
+    figures = SeatFigures(nodes=2, lost_nodes=1, ready=3, waiting=1, queue=7, lost={Lost.SEAT: 2})
+    engine = open_database(f"sqlite:///{home.database}")
+    SeatReports(engine, SystemClock()).report("a run", figures, SeatFigures())
+    engine.dispose()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Where values come from. Each of the first seven may fail independently of the others."""
+    """Where values come from. Each of the first eight may fail independently of the others."""
 
     LEDGER = "ledger"
     CATALOG = "catalog"
@@ -27,6 +27,7 @@ class Source(StrEnum):
     NEO4J = "neo4j"
     DAGSTER = "dagster"
     ALERTS = "alerts"
+    RAY = "ray"
     EXPORTER = "exporter"  # the exporter about itself
     PUSHGATEWAY = "pushgateway"  # pushed by runs, not served by the exporter
 
@@ -221,6 +222,29 @@ _ALERTS: tuple[_Row, ...] = (
     ("aegis_pages_waiting", "channel", "pages", "Pages and all-clears not yet delivered to a channel."),
 )
 
+# As runs in progress report it, about every 5 s; absent unless `workers.engine` is `ray`.
+_RAY: tuple[_Row, ...] = (
+    (
+        "aegis_ray_nodes",
+        "state",
+        "nodes",
+        "Nodes of the Ray cluster that runs in progress see: alive, or lost since they began; 0 while there is no run.",
+    ),
+    (
+        "aegis_ray_seats",
+        "state",
+        "seats",
+        "Seats of workers of runs in progress: ready, or waiting for room in the cluster.",
+    ),
+    ("aegis_ray_queue", "", "tasks", "Tasks of runs in progress that have no seat yet."),
+    (
+        "aegis_ray_lost_workers_total",
+        "reason",
+        "workers",
+        "Workers lost, by what was lost: worker, its process under a task, or seat, the seat too, as with its node.",
+    ),
+)
+
 _EXPORTER: tuple[_Row, ...] = (
     ("aegis_source_up", "source", "", "1: the source was read; 0: it could not be read, and its metrics are absent."),
     ("aegis_source_age_seconds", "source", "seconds", "Age of the reading that is shown of a source."),
@@ -280,6 +304,7 @@ METRICS: tuple[Metric, ...] = (
     *_metrics(Source.NEO4J, _NEO4J),
     *_metrics(Source.DAGSTER, _DAGSTER),
     *_metrics(Source.ALERTS, _ALERTS),
+    *_metrics(Source.RAY, _RAY),
     *_metrics(Source.EXPORTER, _EXPORTER),
     *_metrics(Source.PUSHGATEWAY, _PUSHGATEWAY),
 )

@@ -1,9 +1,10 @@
-"""Metrics of the graph, Qdrant's points, the Neo4j view, Dagster's runs and the alerts."""
+"""Metrics of the graph, Qdrant's points, the Neo4j view, Dagster's runs, the alerts and the seats in a Ray cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aegis_dagster.domain.evidence import GraphSize
+from aegis_dagster.domain.seats import Lost, SeatFigures
 from aegis_dagster.monitoring.metrics.samples import Samples
 from aegis_dagster.stores.alerts.alerts import Alerts
 
@@ -49,4 +50,17 @@ def alert_samples(alerts: Alerts) -> Samples:
         samples.add("aegis_alerts_firing", severity, value=count)
     for channel, count in alerts.waiting_by_channel().items():
         samples.add("aegis_pages_waiting", channel, value=count)
+    return samples
+
+
+def seat_samples(figures: SeatFigures) -> Samples:
+    """Nodes, seats, the queue and lost workers."""
+    samples = Samples()
+    samples.add("aegis_ray_nodes", "alive", value=figures.nodes)
+    samples.add("aegis_ray_nodes", "lost", value=figures.lost_nodes)
+    samples.add("aegis_ray_seats", "ready", value=figures.ready)
+    samples.add("aegis_ray_seats", "waiting", value=figures.waiting)
+    samples.add("aegis_ray_queue", value=figures.queue)
+    for reason in Lost:
+        samples.add("aegis_ray_lost_workers_total", reason, value=figures.lost.get(reason, 0))
     return samples

@@ -56,6 +56,23 @@ stage_totals = sa.Table(
     sa.Column("milliseconds", sa.BigInteger, nullable=False),
 )
 
+# What runs in progress say about their seats in a cluster of machines; the row of a killed one grows old.
+seat_reports = sa.Table(
+    "seat_reports",
+    metadata,
+    sa.Column("owner", KeyText, primary_key=True),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in ("nodes", "lost_nodes", "ready", "waiting", "queue")),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+)
+
+# Workers that were lost since the home was created. Sums only grow, so that metrics can be counters.
+lost_workers = sa.Table(
+    "lost_workers",
+    metadata,
+    sa.Column("reason", KeyText, primary_key=True),  # of `domain.seats.Lost`
+    sa.Column("workers", sa.BigInteger, nullable=False),
+)
+
 # Artifacts that a document stopped using. Swept after the transaction that wrote the row, or by the next run.
 artifact_garbage = sa.Table(
     "artifact_garbage",
