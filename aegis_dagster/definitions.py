@@ -13,6 +13,7 @@ from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import watched_root_checks
 from aegis_dagster.defs.jobs import JOBS, container_jobs
+from aegis_dagster.defs.on_ray import ray_jobs
 from aegis_dagster.defs.resources import LedgerResource, LlmResource, ProjectResource, settings_or_defaults
 from aegis_dagster.defs.visible_logs import guard_logs
 from aegis_dagster.environment import collect_garbage_rarely, keep_files_private
@@ -30,7 +31,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[*placed(ASSETS, settings), llm_costs, monthly_cost_report],
         asset_checks=[*CHECKS, watched_root_checks, cost_checks(settings.llm.tiers)],
-        jobs=[*JOBS, *container_jobs(settings)],
+        jobs=[*JOBS, *container_jobs(settings), *ray_jobs(settings)],
         schedules=schedules(settings.schedules),
         sensors=[
             check_costs_after_calls,

@@ -58,6 +58,11 @@ def docker_host() -> str:
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
+def started_by_ray() -> bool:
+    """Whether this process is a job of a Ray cluster, or a child of one."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
 # What a worker needs to find its libraries and their models; everything else may be a secret.
 _FOR_WORKERS = frozenset(
     {"LANG", "LANGUAGE", "TZ", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}

@@ -17,12 +17,15 @@ from aegis_dagster.defs.preloaded import PRELOADED
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.settings import Settings
 
+# There only where the settings ask for them.
+IN_CONTAINERS, ON_RAY = "ingest_in_containers", "ingest_on_ray"
+
 # Without the checks of the root: each would list the root once more.
-_selection = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)
+STAGES_OF_A_COLLECTION = dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.checks(watched_root_checks)
 
 ingest = dg.define_asset_job(
     "ingest",
-    selection=_selection,
+    selection=STAGES_OF_A_COLLECTION,
     config=for_collection,
     executor_def=dg.in_process_executor,
     description="Bring one collection up to date, all five stages in one process. For everyday amounts. Choose "
@@ -32,7 +35,7 @@ ingest = dg.define_asset_job(
 
 ingest_parallel = dg.define_asset_job(
     "ingest_parallel",
-    selection=_selection,
+    selection=STAGES_OF_A_COLLECTION,
     config=for_collection,
     executor_def=dg.multiprocess_executor.configured(
         {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
@@ -50,7 +53,7 @@ def container_jobs(settings: Settings) -> list[Any]:
 
     job = dg.define_asset_job(
         IN_CONTAINERS,
-        selection=_selection,
+        selection=STAGES_OF_A_COLLECTION,
         config=for_collection,
         executor_def=container_executor(settings),
         description="Bring one collection up to date, each step in a container of its own; parse, enrich and embed "
@@ -84,6 +87,6 @@ JOBS: list[Any] = [
     *(ingest, ingest_parallel, plan_ingestion, scan_root, clean_up),
     *(check_costs, check_budgets, report_month),
 ]
-IN_CONTAINERS = "ingest_in_containers"
 ASSET_JOB = IMPLICIT_ASSET_JOB_NAME  # what the UI's button Materialize launches: Dagster's own job for chosen assets
-JOB_NAMES = (*(str(job.name) for job in JOBS), IN_CONTAINERS, ASSET_JOB)
+OWN_JOB_NAMES = (*(str(job.name) for job in JOBS), IN_CONTAINERS, ON_RAY)
+JOB_NAMES = (*OWN_JOB_NAMES, ASSET_JOB)

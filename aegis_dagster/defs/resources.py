@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from aegis_dagster.composition.project import Project
+from aegis_dagster.defs.ended_runs import ended_with_its_run
 from aegis_dagster.domain.markdown import unlinked
 from aegis_dagster.embedding.model_files import model_dir
 from aegis_dagster.environment import keep_font_list_in
@@ -82,7 +83,7 @@ class ProjectResource(_HomeResource):
         """For all steps of a run that one process takes, workers load what they need once."""
         from aegis_dagster.workers.processes import template_kept
 
-        with template_kept():
+        with template_kept(), ended_with_its_run(context.instance, context.run):
             yield self
 
     def open(self) -> Project:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from aegis_dagster.defs.costs.assets import llm_costs
 from aegis_dagster.defs.ingestion.assets import ASSETS
-from aegis_dagster.defs.jobs import IN_CONTAINERS, JOBS
+from aegis_dagster.defs.jobs import OWN_JOB_NAMES
 from aegis_dagster.defs.runs import OVER
 from aegis_dagster.defs.storage_faults import configured_storage, storage_faults_told
 from aegis_dagster.monitoring.metrics.other_sources import RunNumbers
@@ -24,7 +24,7 @@ def read_runs(home: Path) -> RunNumbers:
     """
     with storage_faults_told(home):
         if not is_there(home):
-            return RunNumbers({}, {(job, _word(end)): 0 for job in (*_job_names(), OTHER_JOBS) for end in OVER})
+            return RunNumbers({}, {(job, _word(end)): 0 for job in (*OWN_JOB_NAMES, OTHER_JOBS) for end in OVER})
         with dg.DagsterInstance.from_config(str(home)) as instance:
             return RunNumbers(_last_success(instance), _runs(instance))
 
@@ -82,16 +82,12 @@ def _last_success(instance: dg.DagsterInstance) -> dict[str, float]:
 def _runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
     for end in OVER:
-        of_ours = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[end])) for job in _job_names()}
+        of_ours = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[end])) for job in OWN_JOB_NAMES}
         counts.update({(job, _word(end)): count for job, count in of_ours.items()})
         everything = instance.get_runs_count(dg.RunsFilter(statuses=[end]))
         # Runs that end between the two queries are counted the next time.
         counts[OTHER_JOBS, _word(end)] = max(0, everything - sum(of_ours.values()))
     return counts
-
-
-def _job_names() -> list[str]:
-    return [*(job.name for job in JOBS), IN_CONTAINERS]
 
 
 def _word(status: dg.DagsterRunStatus) -> str:

@@ -18,7 +18,7 @@ from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster.defs.ingestion.cleanup import clean_up, put_partitions_right
 from aegis_dagster.defs.ingestion.config import IngestOptions
 from aegis_dagster.defs.ingestion.root_checks import DELETIONS_HELD, ROOT_READABLE, record
-from aegis_dagster.defs.jobs import ASSET_JOB, IN_CONTAINERS, JOB_NAMES, ingest, ingest_parallel
+from aegis_dagster.defs.jobs import ASSET_JOB, IN_CONTAINERS, JOB_NAMES, ON_RAY, ingest, ingest_parallel
 from aegis_dagster.defs.resources import ProjectResource
 from aegis_dagster.defs.runs import NOT_OVER, OVER, PARTITION_TAG, fail_dead_runs, location_of
 from aegis_dagster.domain.identifiers import CollectionName
@@ -34,7 +34,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `o
 
 WORK_TAG, WHY_TAG = "aegis/work", "aegis/why"
 NO_ROOT = "No watched root is set. Remedy: set AEGIS_ROOT, or run `aegis ingest`."
-_JOBS = (IN_CONTAINERS, ingest.name, ingest_parallel.name, clean_up.name)
+_JOBS = (ingest.name, ingest_parallel.name, IN_CONTAINERS, ON_RAY, clean_up.name)
 _ASSETS = frozenset(key for asset in ASSETS for key in asset.keys)
 _QUIET_MS = 10 * 60_000  # nothing to do: the states are read again when they change, and at this interval anyway
 _BUSY_MS = 60_000  # runs cover all collections: their progress changes the states all the time

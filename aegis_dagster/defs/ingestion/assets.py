@@ -34,6 +34,11 @@ from aegis_dagster.stores.catalog.reports import facts_of, failures_of
 GROUP = "ingestion"
 OWNERS = ["team:knowledge"]
 USED_BY = ("stage", "provider", "model", "task_type")
+# What a step itself takes of a node of Ray: a step that only hands out work and writes what comes back takes memory
+# alone, so that the CPUs and cards are left to the seats of its workers. The last two compute themselves.
+_LIGHT = {"memory": 2**30}
+_HEAVY = {**_LIGHT, "num_cpus": 0.5}
+_ON_RAY = {stage: _HEAVY if stage in (Stage.EMBED, Stage.GRAPH) else _LIGHT for stage in Stage}
 
 
 async def _run_stage(
@@ -155,6 +160,7 @@ def _asset(
         owners=OWNERS,
         kinds=kinds,
         tags=tags_of(stage),
+        op_tags={"dagster-ray/config": _ON_RAY[stage]},
         metadata=columns_of(stage),
         code_version=code_version,
         description=description,
