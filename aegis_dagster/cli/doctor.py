@@ -65,6 +65,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("docling-serve", _parse_server),
         ("old office files", _office),
         ("workers", lambda _: tried("workers", _workers)),
+        ("Ray", _ray),
         ("OCR", _ocr),
         ("picture descriptions", pictures_finding),
         ("embedding", embedding_finding),
@@ -263,6 +264,15 @@ def _workers() -> str:
     cannot = ", ".join(what for what, stands in barred.items() if stands)
     can = ", ".join(what for what, stands in barred.items() if not stands)
     return f"cannot {cannot}" + (f"; this kernel or container does not keep them from this: {can}" if can else "")
+
+
+def _ray(project: Project) -> list[Finding]:
+    """The cluster, if workers are there. Its module is imported only then."""
+    if project.settings.workers.engine != "ray":
+        return []
+    from aegis_dagster.cli.doctor_ray import ray_findings
+
+    return ray_findings(project)
 
 
 def _paging(project: Project) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ from aegis_dagster.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from aegis_dagster.composition.models import Models
     from aegis_dagster.composition.project import Project
+    from aegis_dagster.domain.seats import SeatPeaks
     from aegis_dagster.ports import ParseServer, Progress, TaskRunner
     from aegis_dagster.settings import Settings
+    from aegis_dagster.workers.ray.cluster import Share
     from aegis_dagster.workers.ray.runner import RayTaskRunner
 
 
@@ -42,7 +44,10 @@ async def open_workbench(
         server = parse_server(project)
         if server is not None:
             closing.push_async_callback(server.aclose)
-        yield _bench(project, tasks or pool, server, models, progress or Silent())
+        bench = _bench(project, tasks or pool, server, models, progress or Silent())
+        if not isinstance(pool, WorkerPool):
+            bench = replace(bench, seats=await closing.enter_async_context(_watched(project, pool)))
+        yield bench
 
 
 def loads(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -50,18 +55,21 @@ def loads(settings: Settings) -> dict[str, dict[str, Any]]:
     return {"parse": {}, "chunk": _chunk_payload(settings)}
 
 
+def _watched(project: Project, runner: RayTaskRunner) -> AbstractAsyncContextManager[SeatPeaks]:
+    from aegis_dagster.composition.seat_watch import seats_watched
+    from aegis_dagster.stores.catalog.seats import SeatReports
+
+    return seats_watched(runner, SeatReports(project.engine, project.clock))
+
+
 def _runner(project: Project) -> WorkerPool | RayTaskRunner:
     return _pool(project) if project.settings.workers.engine == "local" else ray_runner(project)
 
 
-def ray_runner(project: Project) -> RayTaskRunner:
-    """The runner on the Ray cluster of the settings. Nothing is connected before the first task."""
+def shares_of(settings: Settings) -> dict[str, Share]:
+    """What a seat takes of its node, by task."""
     from aegis_dagster.workers.ray.cluster import Share
-    from aegis_dagster.workers.ray.runner import RayOptions, RayTaskRunner
-    from aegis_dagster.workers.ray.seat import SeatPlan
-    from aegis_dagster.workers.ray.versions import versions
 
-    settings = project.settings
     parse, workers = settings.parse, settings.workers
     wanted = {
         "parse": workers.parse,
@@ -69,21 +77,31 @@ def ray_runner(project: Project) -> RayTaskRunner:
         "picture_facts": workers.pictures,
         "ocr": workers.ocr,
     }
-    shares = {
+    return {
         task: Share(share.num_cpus, share.num_gpus, parse.memory_mb if share.memory_mb is None else share.memory_mb)
         for task, share in wanted.items()
     }
+
+
+def ray_runner(project: Project) -> RayTaskRunner:
+    """The runner on the Ray cluster of the settings. Nothing is connected before the first task."""
+    from aegis_dagster.workers.ray.runner import RayOptions, RayTaskRunner
+    from aegis_dagster.workers.ray.seat import SeatPlan
+    from aegis_dagster.workers.ray.versions import versions
+
+    settings = project.settings
+    workers = settings.workers
     results = project.artifacts.root / "staging"
     results.mkdir(parents=True, exist_ok=True)
     plan = SeatPlan(
-        memory_mb=parse.memory_mb,
+        memory_mb=settings.parse.memory_mb,
         results=str(results),
         versions=versions(),
         office=project.office,
         load=loads(settings),
         needs=(str(settings.docling_models_dir),) if project.pdf_route == "models" else (),
     )
-    return RayTaskRunner(RayOptions(workers.address, workers.seats, workers.waiting_seconds, shares), plan)
+    return RayTaskRunner(RayOptions(workers.address, workers.seats, workers.waiting_seconds, shares_of(settings)), plan)
 
 
 def _pool(project: Project) -> WorkerPool:

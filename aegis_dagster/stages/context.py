@@ -9,6 +9,7 @@ from typing import Any
 
 from aegis_dagster.domain.fingerprints import Identities
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId
+from aegis_dagster.domain.seats import SeatPeaks
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, Status
 from aegis_dagster.ports import (
     Artifacts,
@@ -99,6 +100,7 @@ class Workbench:
     options: StageOptions
     progress: Progress
     reports: list[StageReport] = field(default_factory=list)  # one per stage run so far, including interrupted ones
+    seats: SeatPeaks | None = None  # in a cluster of machines, so far; None: workers are on this one
 
 
 def part_of_stage(what: str, documents: Sequence[Document]) -> str:

@@ -13,7 +13,7 @@ from aegis_dagster.defs.containers.room import require_room
 from aegis_dagster.defs.ingestion.cleanup import put_partitions_right, remove_and_check
 from aegis_dagster.defs.ingestion.config import Chosen, IngestOptions, by_hand, chosen, collections
 from aegis_dagster.defs.ingestion.cost_metadata import RunCosts, cost_metadata
-from aegis_dagster.defs.ingestion.metadata import columns_of, holdings, stage_metadata, tags_of, uri_of
+from aegis_dagster.defs.ingestion.metadata import columns_of, holdings, seat_metadata, stage_metadata, tags_of, uri_of
 from aegis_dagster.defs.ingestion.previews import preview_of
 from aegis_dagster.defs.ingestion.run_gauges import Gateway, label_of, run_gauges
 from aegis_dagster.defs.ingestion.run_outcome import failure_noted, note_outcome
@@ -83,6 +83,7 @@ async def _run_stage(
                 "dagster/uri": dg.MetadataValue.text(uri_of(project, stage)),
                 "chosen": dg.MetadataValue.text(chosen_by),
                 **({"device": dg.MetadataValue.text(device)} if device else {}),
+                **(seat_metadata(bench.seats) if bench.seats else {}),
                 **({"not_found": dg.MetadataValue.text(picked.not_found)} if picked.not_found else {}),
             }
         )

@@ -11,6 +11,7 @@ import dagster as dg
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.markdown import escaped
+from aegis_dagster.domain.seats import SeatPeaks
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Stage, Status
 from aegis_dagster.stages.context import StageReport
 from aegis_dagster.stores.catalog.reports import FailedDocument
@@ -91,6 +92,17 @@ _COUNTED: Mapping[Stage, Mapping[str, Callable[[Mapping[str, int]], int]]] = {
         "chunks": lambda facts: facts.get("chunks", 0),
     },
 }
+
+
+def seat_metadata(seats: SeatPeaks) -> dict[str, Any]:
+    """What a stage had of a Ray cluster; all 0 where it had nothing to do there."""
+    return {
+        "ray/nodes": seats.nodes,
+        "ray/lost_nodes": seats.lost_nodes,
+        "ray/seats": seats.ready,
+        "ray/longest_queue": seats.queue,
+        "ray/lost_workers": seats.lost,
+    }
 
 
 def tags_of(stage: Stage) -> dict[str, str]:

@@ -171,15 +171,20 @@ def _ray() -> Any:
 
 def _require_token(address: str) -> None:
     """Whoever reaches a cluster without tokens runs code on it."""
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
     host = address.rpartition("://")[2].rpartition(":")[0].strip("[]")
-    if not _is_loopback(host) and not is_token_auth_enabled():
+    if not _is_loopback(host) and not has_token():
         raise ConfigurationError(
             f"The Ray cluster {address} is not on loopback, and token authentication is off: whoever reaches it would "
             "run programs on its nodes.",
             remedy=f"{_TOKEN}.",
         )
+
+
+def has_token() -> bool:
+    """Whether this process shows a token to the cluster, which then asks everybody for it."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return bool(is_token_auth_enabled())
 
 
 def _is_loopback(host: str) -> bool:
