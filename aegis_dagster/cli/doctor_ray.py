@@ -13,8 +13,8 @@ from aegis_dagster.workers.ray.versions import versions
 _RESTART = "look at it with `ray status`, and start the node again (docs/guides/RAY.md)."
 _SAME = "install the versions of constraints.txt there; no seat works on it until then."
 _THROUGH_RAY = (
-    "Its seats get files through Ray's object store, which is slower; mount the folder there at the same path, or keep "
-    "it on a URL. A step of `ingest_on_ray` needs all three."
+    "Seats there get files through Ray's object store, which is slower, and no step of `ingest_on_ray` can work there. "
+    "Mount a folder at the same path; set the keys of a URL where `ray start` runs."
 )
 
 
@@ -60,7 +60,10 @@ def _node(node: Node, answer: Answer) -> Finding:
 
 def _places(project: Project) -> list[Place]:
     settings = project.settings
-    places = [Place("home", str(settings.home)), Place("artifacts", str(project.artifacts.root / "staging"))]
+    artifacts = Place("artifacts", str(settings.artifacts_dir / "staging"))
+    if settings.artifacts.url is not None:
+        artifacts = Place("artifacts", settings.artifacts.url, settings.artifacts.options)
+    places = [Place("home", str(settings.home)), artifacts]
     if settings.root is not None:
         options = settings.root_options if isinstance(settings.root, str) else {}
         places.append(Place("root", str(settings.root), options, only_read=True))

@@ -16,6 +16,7 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from aegis_dagster.cli.dagster_runs import put_dagster_yaml
 from aegis_dagster.defs.ingestion.config import collections
 from aegis_dagster.defs.jobs import ON_RAY
+from aegis_dagster.settings import load_settings
 
 
 def start_run(
@@ -30,7 +31,7 @@ def start_run(
 def _run(collection: str, steps: Sequence[str]) -> bool:
     home = Path(os.environ["DAGSTER_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    put_dagster_yaml(home)
+    put_dagster_yaml(home, in_database=load_settings().database_url.startswith("postgresql"))
     location = ReconstructableRepository.for_module("aegis_dagster.definitions", "defs", "/")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.add_dynamic_partitions(str(collections.name), [collection])

@@ -35,6 +35,8 @@ _HEALTH = {
     "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "3",
 }
+# What steps on a node open the S3 server of the tests with.
+_KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class RayCluster:
         """A node does not inherit what the shell of the tests holds."""
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
         mine = {name: value for name, value in os.environ.items() if name in kept}
-        return {**mine, **self.environment, **_HEALTH}
+        return {**mine, **self.environment, **_HEALTH, **_KEYS}
 
     def end(self) -> None:
         """End all nodes, also those that are paused."""
