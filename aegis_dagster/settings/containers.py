@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 # What the executor decides: who a container belongs to, what it runs, and that it stays until its end was read.
 _OURS = {"auto_remove", "command", "detach", "entrypoint", "hostname", "labels", "name", "stop_signal"}

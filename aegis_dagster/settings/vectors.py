@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from aegis_dagster.domain.addresses import holds_secret
-from aegis_dagster.settings.stages import Section
+from aegis_dagster.settings.section import Section
 
 
 def _without_key(url: str) -> str:

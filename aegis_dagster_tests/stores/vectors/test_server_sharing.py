@@ -8,8 +8,8 @@ from qdrant_client import QdrantClient, models
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster_tests.stores.vectors.test_qdrant import TEXTS, A, fill
-from aegis_dagster_tests.support.points import points_of, vector_of
-from aegis_dagster_tests.support.points_writer import DIMENSIONS, open_store, server_at
+from aegis_dagster_tests.support.points import DIMENSIONS, points_of, vector_of
+from aegis_dagster_tests.support.points_writer import open_store, server_at
 from aegis_dagster_tests.support.qdrant_server.running import QdrantStandIn
 
 
