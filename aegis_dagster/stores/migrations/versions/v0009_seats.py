@@ -16,10 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "seat_reports",
         sa.Column("owner", KEY_TEXT, nullable=False),
-        *(
-            sa.Column(name, sa.Integer(), nullable=False)
-            for name in ("nodes", "lost_nodes", "ready", "waiting", "queue")
-        ),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in _NUMBERS),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("owner", name="pk_seat_reports"),
     )
