@@ -66,7 +66,7 @@ async def test_steps_on_two_nodes_over_servers_end_with_the_digests_of_one_machi
     own = {"AEGIS_CONFIG": str(tmp_path / "aegis.yaml"), "DAGSTER_HOME": str(tmp_path / "dagster")}
     log = tmp_path / "log"
     process = start_run("c", _STEPS, Aegis(tmp_path / "cluster").environment() | own, log)
-    assert process.wait(280) == 0, log.read_text("utf-8")
+    assert process.wait(500) == 0, log.read_text("utf-8")
 
     spread = Project(Settings.model_validate(settings))
     assert digests(spread) == wanted
