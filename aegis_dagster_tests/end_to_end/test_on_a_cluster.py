@@ -18,6 +18,7 @@ from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.places import CORPORA, PEPS, SAMPLES
 from aegis_dagster_tests.support.projects import bring_up, make_project
+from aegis_dagster_tests.support.qdrant_server.running import QdrantStandIn
 from aegis_dagster_tests.support.run_on_ray import start_run
 from aegis_dagster_tests.support.servers.postgres import PostgresServer
 from aegis_dagster_tests.support.servers.ray import RayCluster
@@ -53,13 +54,18 @@ async def test_steps_on_two_nodes_over_servers_end_with_the_digests_of_one_machi
     ray_of_the_run: RayCluster,
     postgres: PostgresServer,
     s3_server: S3Server,
+    qdrant_server: QdrantStandIn,
     tmp_path: Path,
 ) -> None:
     embedded = make_project(tmp_path, root=root)
     await bring_up(embedded)
     wanted = digests(embedded)
 
-    servers = {"database": postgres.new_database(), "artifacts": bucket(s3_server)}
+    servers = {
+        "database": postgres.new_database(),
+        "artifacts": bucket(s3_server),
+        "qdrant": {"url": qdrant_server.url},
+    }
     workers = {"engine": "ray", "address": ray_of_the_run.address, "seats": 4}
     settings = {"root": str(root), "home": str(tmp_path / "cluster"), "workers": workers, **servers}
     (tmp_path / "aegis.yaml").write_text(json.dumps(settings), "utf-8")
