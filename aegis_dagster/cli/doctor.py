@@ -174,12 +174,13 @@ def _vectors(project: Project) -> str:
 
 def _artifacts(project: Project) -> str:
     """Whether results can be written. `aegis audit` reads them."""
-    chosen = project.settings.artifacts
+    chosen, folder = project.settings.artifacts, project.settings.artifacts_dir
     if chosen.url is not None:
         project.artifacts.check()
         copies = f"up to {chosen.cache_megabytes} MB of copies in {project.settings.artifact_cache_dir}"
-        return f"{chosen.url}, written and read; {copies}; `aegis audit` compares all of them with their checksums"
-    folder = project.settings.artifacts_dir
+        unused = any(folder.glob("[pec]*/*/*"))  # of parse, enrich and chunk
+        before = f"; {folder} holds others, which are not used (docs/guides/BUCKET.md)" if unused else ""
+        return f"{chosen.url}, written and read; {copies}; `aegis audit` compares all with their checksums{before}"
     if not os.path.lexists(folder):
         return f"{folder}, nothing yet"
     project.artifacts.check()

@@ -15,10 +15,13 @@ import sqlalchemy as sa
 
 from aegis_dagster.cli.output import out
 from aegis_dagster.cli.terminal import escape
+from aegis_dagster.composition.artifacts import copy_artifacts
 from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.addresses import without_secrets
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.ports import Progress
+from aegis_dagster.stores.artifacts import FolderArtifacts
+from aegis_dagster.stores.catalog.repairs import CatalogRepairs
 from aegis_dagster.stores.database import shown_database, write
 from aegis_dagster.stores.moving import Contents, copy_database
 
@@ -29,6 +32,8 @@ class Moved:
 
     database: str  # without a password
     tables: Mapping[str, Contents]
+    artifacts: int  # in the place that `artifacts.url` names; 0 without one
+    left_out: int  # damaged or gone: a run makes them again
     settings: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -36,6 +41,8 @@ class Moved:
         return {
             "database": self.database,
             "tables": {name: contents.to_json() for name, contents in self.tables.items()},
+            "artifacts": self.artifacts,
+            "left_out": self.left_out,
             "settings": dict(self.settings),
         }
 
@@ -51,18 +58,35 @@ def move_home(project: Project, to: str, progress: Progress) -> Moved:
     _refuse_work(project)
     name = hashlib.sha256(f"{socket.gethostname()}\n{file.resolve()}".encode()).hexdigest()
     with write(project.engine) as source:  # holds SQLite's lock
+        artifacts, left_out = _copy_artifacts(project, progress)  # first: the database makes the copy a home
         tables = copy_database(source, to, name, progress)
     url = sa.engine.make_url(to)
     settings = {"AEGIS_DATABASE": url.set(password=None, query={}).render_as_string()}
     if project.settings.root is not None:
         settings["AEGIS_ROOT"] = str(project.settings.root)
-    return Moved(shown_database(url), tables, settings)
+    if project.settings.artifacts.url is not None:
+        settings["AEGIS_ARTIFACTS__URL"] = project.settings.artifacts.url
+    return Moved(shown_database(url), tables, artifacts, left_out, settings)
+
+
+def _copy_artifacts(project: Project, progress: Progress) -> tuple[int, int]:
+    """Publish the artifacts of the home's folder where `artifacts.url` leads. Returns how many were, and were not."""
+    if project.settings.artifacts.url is None:
+        return 0, 0
+    wanted = CatalogRepairs(project.engine, project.clock).artifacts()
+    source = FolderArtifacts(project.settings.artifacts_dir, project.clock)
+    left_out = copy_artifacts(wanted, source, project.artifacts, progress)
+    return len(wanted) - left_out, left_out
 
 
 def print_moved(moved: Moved) -> None:
     """Print what was moved and what to set."""
     rows = sum(contents.rows for contents in moved.tables.values())
     out.print(f"{escape(moved.database)} holds {rows} rows in {len(moved.tables)} tables, equal to those of the home.")
+    if moved.artifacts or moved.left_out:
+        out.print(f"{moved.artifacts} artifacts are there as well, read back and compared.")
+    if moved.left_out:
+        out.print(f"[yellow]left out:[/] {moved.left_out} artifacts that are damaged or gone; a run makes them again.")
     out.print("Set this for every process, with the password, then run `aegis doctor`:")
     for name, value in moved.settings.items():
         out.print(f"  export {name}={escape(value)}", soft_wrap=True)

@@ -72,7 +72,10 @@ def move_home(
     to: Annotated[str, typer.Option("--to", help="An empty database: postgresql+psycopg2://USER@HOST/NAME.")],
     as_json: Json = False,
 ) -> None:
-    """Copy the home's database to a Postgres server. The home stays as it is; what was interrupted goes on."""
+    """Copy the home's database to a Postgres server, and its artifacts to `artifacts.url` if that is set.
+
+    The home stays as it is; what was interrupted goes on.
+    """
     from aegis_dagster.cli import moves
     from aegis_dagster.composition.project import Project
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from aegis_dagster.errors import ServiceError
 from aegis_dagster.stores.artifacts import FolderArtifacts
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 ArtifactStore: TypeAlias = "FolderArtifacts | BucketArtifacts"
 _CACHE_MEGABYTES = 2000
+_AT_ONCE = 8  # artifacts
+
+_Result = TypeVar("_Result")
 
 
 def artifact_store(settings: Settings, clock: Clock) -> ArtifactStore:
@@ -43,24 +49,45 @@ def copy_artifacts(
 ) -> int:
     """Publish those of the artifacts that are sound in one store in another one. Returns how many were not.
 
-    One that is sound there already stays: whoever repeats this goes on where it ended. Raises ServiceError.
+    One that is sound there already stays: whoever repeats this goes on where it ended. What is published is read back
+    and compared. Raises ServiceError.
     """
-    left_out = 0
+
+    def copy(stage: Stage, fingerprint: str) -> bool:
+        if target.damage(stage, fingerprint, in_store=True) is None:
+            return True
+        with source.reading():
+            if source.damage(stage, fingerprint) is not None:
+                return False
+            with target.staging(stage, fingerprint, replace=True) as folder:
+                shutil.copytree(source.path(stage, fingerprint), folder, dirs_exist_ok=True)
+        if (what := target.damage(stage, fingerprint, in_store=True)) is not None:
+            raise ServiceError(
+                f"An artifact of {stage} is not as it was sent to {target.address(stage)}: {what}.",
+                remedy="repeat this; if it stays, the store loses what is written.",
+            )
+        return True
+
+    copied = 0
     progress.start("artifacts", len(wanted))
     try:
-        for stage, fingerprint in wanted:
-            if target.damage(stage, fingerprint, in_store=True) is not None:
-                with source.reading():
-                    if source.damage(stage, fingerprint) is None:
-                        with target.staging(stage, fingerprint, replace=True) as folder:
-                            shutil.copytree(source.path(stage, fingerprint), folder, dirs_exist_ok=True)
-                    else:
-                        left_out += 1
+        for _, done in side_by_side(copy, wanted):
+            copied += done
             progress.advance("artifacts")
     finally:
         target.close()
     progress.finish("artifacts")
-    return left_out
+    return len(wanted) - copied
+
+
+def side_by_side(
+    do: Callable[[Stage, str], _Result], wanted: Collection[tuple[Stage, str]]
+) -> Iterator[tuple[tuple[Stage, str], _Result]]:
+    """Each artifact with what is done for it, in order, several at once: most wait for a disk or a server."""
+    waiting = iter(wanted)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while part := list(islice(waiting, _AT_ONCE * 50)):
+            yield from zip(part, pool.map(lambda artifact: do(*artifact), part), strict=True)
 
 
 def fetch(

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from aegis_dagster.composition.artifacts import side_by_side
 from aegis_dagster.composition.project import Project
 from aegis_dagster.composition.vectors import backend
 from aegis_dagster.domain.identifiers import DocumentId
@@ -59,11 +61,12 @@ def audit_artifacts(project: Project, progress: Progress) -> ArtifactsReport:
     repairs, report = CatalogRepairs(project.engine, project.clock), ArtifactsReport()
     wanted = repairs.artifacts()
     progress.start("artifacts", len(wanted))
-    for (stage, fingerprint), documents in wanted.items():
-        what = project.artifacts.damage(stage, fingerprint, in_store=True)
+    store = project.artifacts
+    for (stage, fingerprint), what in side_by_side(partial(store.damage, in_store=True), wanted):
+        documents = wanted[stage, fingerprint]
         if what is not None:
             report.damaged.append(DamagedArtifact(stage, fingerprint, what, documents))
-        elif not project.artifacts.has_checksums(stage, fingerprint):
+        elif not store.has_checksums(stage, fingerprint):
             report.without_checksums.append((stage, fingerprint))
         report.checked += 1
         progress.advance("artifacts")

@@ -25,10 +25,12 @@ async def test_the_home_is_the_same_on_the_server_and_as_it_was_here(tmp_path: P
     write_documents(project.root, NAMES)
     await bring_up(project)
     before = digests(project)
-    done = move_home(project, url, Silent())
+    elsewhere = {"url": f"file://{tmp_path}/share"}
+    done = move_home(make_project(tmp_path, artifacts=elsewhere), url, Silent())
+    assert (done.artifacts, done.left_out) == (2 * len(NAMES), 0)
     assert done.to_json()["tables"]["documents"]["rows"] == len(NAMES)
     assert digests(project) == before
-    moved = make_project(tmp_path, database=url)
+    moved = make_project(tmp_path, database=url, artifacts=elsewhere)
     assert digests(moved) == before
     known = moved.documents.all()
     assert moved.reports.stale(moved.artifacts.listed(), known) == []
