@@ -50,7 +50,7 @@ def test_a_page_names_only_commands_that_exist(page: Path) -> None:
 
     text = page.read_text("utf-8")
     commands = set(getattr(get_command(app), "commands", {}))
-    assert set(re.findall(r"(?:^|`|bin/)aegis ([a-z]+)", text, re.MULTILINE)) <= commands
+    assert set(re.findall(r"(?:^|`|bin/)aegis ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)) <= commands
     makefile = (REPOSITORY / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+)[a-z-]*:", makefile, re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
