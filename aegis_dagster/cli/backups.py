@@ -277,6 +277,8 @@ def _copy_artifacts(
         folder = copied.path(stage, fingerprint)
         with suppress(FileNotFoundError), source.reading():  # swept or replaced meanwhile
             if source.damage(stage, fingerprint) is None:
+                if not isinstance(source, FolderArtifacts):  # a local copy: the next file may have its inode
+                    by_inode = {}
                 _copy_files(source.path(stage, fingerprint), folder, copy, by_inode)
         if copied.damage(stage, fingerprint) is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from aegis_dagster.process_identity import new_folder, remove_folders_of_the_dea
 from aegis_dagster.stores.stored_artifact import StoredArtifact
 
 _HANDED_OUT_SECONDS = 600.0  # how long who reads outside of a block may take
+_FILLED_AGAIN = 0.9  # share of the limit that an eviction leaves: the next one is some time off
 _UNSEEN = 0.05  # share of the limit that this process adds before it counts again what others added
 
 
@@ -162,8 +163,9 @@ class ReadCache:
             return
         copies = sorted(self._copies())
         total = sum(size for _, size, _ in copies)
+        least = self._most * (1 if total <= self._most else _FILLED_AGAIN)
         for _, size, entry in copies:
-            if total <= self._most:
+            if total <= least:
                 break
             self._remove(entry)
             total -= size
