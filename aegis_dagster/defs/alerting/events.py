@@ -19,9 +19,11 @@ from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData
 
 from aegis_dagster.domain.alerts import AlertEvent, AlertKey, AlertKind, Severity, in_label, job_label, told_of
 from aegis_dagster.domain.markdown import unescaped
+from aegis_dagster.errors import AegisError
 
 READ_AGAIN = timedelta(minutes=5)  # a transaction takes no longer to become visible
 _AT_ONCE = 500  # events of a kind
+_OURS = f"{AegisError.__module__}."  # how Dagster writes an error of this project
 _KINDS = (DagsterEventType.ASSET_CHECK_EVALUATION, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS)
 _PARTITION, _FIRST, _LAST = (
     f"dagster/{name}" for name in ("partition", "asset_partition_range_start", "asset_partition_range_end")
@@ -134,9 +136,14 @@ def _why(event: DagsterEvent) -> str:
         if step.user_failure_data is not None and step.user_failure_data.description:
             return f"{event.message}\n{step.user_failure_data.description}"
         error = step.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and not error.message.startswith(_OURS):
         error = error.cause
-    return f"{event.message}\n{error.message.strip()}" if error is not None else event.message or ""
+    return f"{event.message}\n{_words(error.message)}" if error is not None else event.message or ""
+
+
+def _words(message: str) -> str:
+    """Our own errors name the service and the remedy; what a library said below them is in the run's log."""
+    return (message.partition(": ")[2] if message.startswith(_OURS) else message).strip()
 
 
 def _at_us(record: dg.EventLogRecord) -> int:
