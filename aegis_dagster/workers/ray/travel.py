@@ -34,7 +34,8 @@ class Travel:
 
 _TOKENIZER = Input("options.tokenizer", kept=True)
 TRAVEL: Mapping[str, Travel] = {
-    "parse": Travel((Input("path"),), "out_dir"),
+    "check": Travel((Input("path"),)),
+    "parse": Travel((Input("path"), Input("answer")), "out_dir"),
     "chunk": Travel((Input("parse_dir", names=("document.json", "source_text.json")), _TOKENIZER), "out_dir"),
     "picture_facts": Travel((Input("paths"),)),
     "ocr": Travel((Input("path"),)),
