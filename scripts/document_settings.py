@@ -38,9 +38,9 @@ collections:
 ```
 
 `aegis doctor` shows what is in effect. Other variables that are read: `AEGIS_CONFIG` (another aegis.yaml),
-`AEGIS_NOTIFY` (who is paged), `AEGIS_NEO4J_PASSWORD`, `DOCLING_SERVE_API_KEY`, `DAGSTER_HOME` (another folder for the
-Dagster instance than `<home>/dagster`), and those that `llm.providers` names for addresses and keys: `OLLAMA_HOST`,
-`DASHSCOPE_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`. A key is never a setting.
+`AEGIS_NOTIFY` (who is paged), `AEGIS_NEO4J_PASSWORD`, `AEGIS_QDRANT_API_KEY`, `DOCLING_SERVE_API_KEY`, `DAGSTER_HOME`
+(another folder for the Dagster instance than `<home>/dagster`), and those that `llm.providers` names for addresses and
+keys: `OLLAMA_HOST`, `DASHSCOPE_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`. A key is never a setting.
 """
 
 COLLECTIONS = """A name is written exactly like the folder. One that differs only in

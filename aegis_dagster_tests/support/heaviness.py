@@ -4,7 +4,17 @@ import pytest
 
 _SUPPORT = "aegis_dagster_tests.support."
 _FIXTURES = {
-    *("postgres", "own_postgres", "neo4j", "s3_server", "pushgateway", "browser", "shared_ray", "own_ray"),
+    *(
+        "postgres",
+        "own_postgres",
+        "neo4j",
+        "s3_server",
+        "pushgateway",
+        "browser",
+        "shared_ray",
+        "own_ray",
+        "qdrant_server",
+    ),
     *("docker_with_gpus", "own_docker"),
 }
 _FOLDERS = {"end_to_end", "parsing", "pipeline", "samples", "workers"}

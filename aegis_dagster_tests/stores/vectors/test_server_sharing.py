@@ -1,5 +1,8 @@
 """Several homes and other programs on one server, and collections that are not as the settings say."""
 
+import threading
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.stores.vectors.qdrant import QdrantStore
 from aegis_dagster_tests.stores.vectors.test_qdrant import TEXTS, A, fill
 from aegis_dagster_tests.support.points import DIMENSIONS, points_of, vector_of
-from aegis_dagster_tests.support.points_writer import open_store, server_at
+from aegis_dagster_tests.support.points_writer import DOCUMENTS, PASSAGES, open_store, replace, server_at
 from aegis_dagster_tests.support.qdrant_server.running import QdrantStandIn
 
 
@@ -85,6 +88,22 @@ def test_vectors_of_another_length_are_refused_before_anything_is_written(qdrant
     with pytest.raises(ConfigurationError, match=r"of length 16, and the model makes 32.*aegis ingest"):
         longer.replace_documents([], {A: "f2"})
     assert longer.count() == 4
+
+
+def test_of_two_writers_that_cross_none_deletes_what_the_other_has_written(qdrant_server: QdrantStandIn) -> None:
+    slow, quick = (open_store(server_at(qdrant_server.url)) for _ in range(2))
+    fill(slow)
+    qdrant_server.script({"match": "/points/scroll", "delay": 2})
+    writer = threading.Thread(target=replace, args=(slow, "v1"))
+    writer.start()
+    while not qdrant_server.records("/points/scroll"):
+        time.sleep(0.02)
+    replace(quick, "v2")
+    writer.join()
+    stored = Counter((point.payload["document"], point.payload["fingerprint"]) for point in quick.scan())
+    assert all(PASSAGES in (stored[document, "v1"], stored[document, "v2"]) for document in DOCUMENTS), stored
+    replace(quick, "v3")
+    assert {quick.counts_by_document()[document] for document in DOCUMENTS} == {PASSAGES}
 
 
 INDEXINGS: list[tuple[dict[str, Any], str]] = [
