@@ -9,7 +9,7 @@ with --misses also each question whose answer is not the best hit of the fused s
 import sys
 from pathlib import Path
 
-from aegis_dagster.composition.vectors import vectors_folder
+from aegis_dagster.composition.vectors import backend
 from aegis_dagster.embedding.minilm import MiniLmEmbedder
 from aegis_dagster.embedding.model_files import ensure_model
 from aegis_dagster.settings import load_settings
@@ -24,7 +24,7 @@ def main() -> None:
     settings = load_settings().model_copy(update={"home": Path(arguments[0]).absolute()})
     embedder = MiniLmEmbedder(ensure_model(settings.model_cache), batch_size=settings.embed.batch_size, threads=0)
     store = QdrantStore(
-        vectors_folder(settings),
+        backend(settings),
         alias=settings.qdrant.collection,
         model=embedder.model,
         dimensions=embedder.dimensions,
