@@ -55,14 +55,16 @@ async def find_passages(
     When the question cannot be embedded, because a provider has no budget, does not answer or is not configured, only
     its words are searched; `tell` gets the reason and the remedy in one line.
 
-    Raises ConfigurationError for another mode or an empty question, ServiceError when a store is broken.
+    Raises ConfigurationError for another mode or an empty question and when a server refuses, ServiceError when a store
+    is broken.
     """
     if mode not in MODES:
         raise ConfigurationError(f"There is no search mode {mode!r}.", remedy=f"use one of {', '.join(MODES)}.")
     if not question.strip():
         raise ConfigurationError("The question is empty.", remedy="say what to look for.")
+    vectors = project.vectors_to_search
     try:
-        vectors = project.vectors_to_search
+        vectors = vectors or project.vectors
     except ConfigurationError as error:  # nothing is stored yet, and nothing could be
         tell(str(error))
         return []

@@ -174,16 +174,15 @@ class Project:
         return vector_store(self.settings, *self.choices.embedding_shape, self.engine, patient=True)
 
     @property
-    def vectors_to_search(self) -> QdrantStore:
-        """The vectors that readers use.
+    def vectors_to_search(self) -> QdrantStore | None:
+        """The vectors that readers use; None: nothing is stored.
 
         After a change of the embedding model, of the length of its vectors or of the engine, these are the previous
-        ones until every document is there again. Raises ConfigurationError: nothing is stored, and the settings' model
-        is wrong.
+        ones until every document is there again. Raises ConfigurationError, ServiceError: a server refuses or is down.
         """
         from aegis_dagster.composition.vectors import active_store
 
-        return active_store(self.settings, self.engine) or self.vectors
+        return active_store(self.settings, self.engine)
 
     def switch_vectors(self) -> bool:
         """Switch readers to the vectors of the settings' model once every document has them, and drop the others.
