@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aegis_dagster.environment import hides_cards
 from aegis_dagster.errors import ConfigurationError
 
 CPU = "cpu"
@@ -91,7 +92,7 @@ def has_nvidia(devices: Path = _DEVICES) -> bool:
 
 
 def _has_card(devices: Path) -> bool:
-    return has_nvidia(devices) or (devices / "dxg").exists()  # dxg: a card seen from WSL
+    return not hides_cards() and (has_nvidia(devices) or (devices / "dxg").exists())  # dxg: a card seen from WSL
 
 
 def _cards() -> tuple[list[str], str]:

@@ -111,6 +111,11 @@ def prepare_for_ray() -> None:
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "86400")
 
 
+def hides_cards() -> bool:
+    """Whether this process is to see no NVIDIA card, whatever the machine has."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles")
+
+
 def ray_address() -> str:
     """The cluster that the environment names; "" if none."""
     return os.environ.get("RAY_ADDRESS", "")

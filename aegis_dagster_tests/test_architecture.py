@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"environment"},
     "environment": set(),
     "errors": set(),
-    "device": BASE,
+    "device": {"environment", *BASE},
     "memory": BASE,
     "office": set(),
     "opening": set(),

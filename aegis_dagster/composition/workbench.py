@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.composition.document_limits import DocumentLimiter
 from aegis_dagster.composition.parse_server import parse_server
-from aegis_dagster.embedding.model_files import tokenizer_file
+from aegis_dagster.embedding.model_files import MODEL, tokenizer_file
 from aegis_dagster.pictures.ocr import OcrDescriber
 from aegis_dagster.progress import Silent
 from aegis_dagster.stages.context import StageOptions, Workbench
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aegis_dagster.composition.models import Models
     from aegis_dagster.composition.project import Project
     from aegis_dagster.domain.seats import SeatPeaks
-    from aegis_dagster.ports import ParseServer, Progress, TaskRunner
+    from aegis_dagster.ports import Embedder, ParseServer, Progress, TaskRunner
     from aegis_dagster.settings import Settings
     from aegis_dagster.workers.ray.cluster import Share
     from aegis_dagster.workers.ray.runner import RayTaskRunner
@@ -76,6 +76,7 @@ def shares_of(settings: Settings) -> dict[str, Share]:
         "chunk": workers.chunk,
         "picture_facts": workers.pictures,
         "ocr": workers.ocr,
+        **({"embed": workers.embed} if workers.embed is not None else {}),
     }
     return {
         task: Share(share.num_cpus, share.num_gpus, parse.memory_mb if share.memory_mb is None else share.memory_mb)
@@ -128,7 +129,7 @@ def _bench(
         tasks=pool,
         parse_server=server,
         describer=cache(lambda collection: models.describer(collection, ocr)),
-        embedder=models.embedder,
+        embedder=_embedder(project, pool, models),
         vectors=project.vectors_of_runs,
         switch_vectors=project.switch_vectors,
         evidence=project.evidence,
@@ -142,6 +143,15 @@ def _bench(
         options=_options(project, models),
         progress=progress,
     )
+
+
+def _embedder(project: Project, pool: TaskRunner, models: Models) -> Embedder:
+    settings = project.settings
+    if settings.workers.engine == "local" or settings.workers.embed is None or settings.embed.model != MODEL:
+        return models.embedder
+    from aegis_dagster.composition.minilm import minilm_on_seats
+
+    return minilm_on_seats(settings, pool)
 
 
 def _options(project: Project, models: Models) -> StageOptions:

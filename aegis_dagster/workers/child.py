@@ -39,6 +39,7 @@ TASKS = {
     "chunk": "aegis_dagster.chunking.tasks:chunk_task",
     "picture_facts": "aegis_dagster.pictures.select:picture_facts_task",
     "ocr": "aegis_dagster.pictures.ocr:ocr_task",
+    "embed": "aegis_dagster.embedding.tasks:embed_task",
 }
 
 

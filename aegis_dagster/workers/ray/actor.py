@@ -32,18 +32,18 @@ class SeatActor:
         await self._seat.end()
 
 
+_RemoteSeat: Any = ray.remote(SeatActor)  # sent to the cluster once for each connection
+
+
 def seat_actor(share: Share, plan: SeatPlan) -> Any:
     """A new actor. What ends it is told apart by who asks: Ray neither starts it again nor repeats a call."""
-    return (
-        ray.remote(SeatActor)
-        .options(
-            num_cpus=share.cpus,
-            num_gpus=share.gpus,
-            memory=share.memory_mb * _MEGABYTE or None,
-            scheduling_strategy="SPREAD",
-            max_restarts=0,
-            max_task_retries=0,
-            max_concurrency=4,
-        )
-        .remote(plan)
+    options = _RemoteSeat.options(
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+        memory=share.memory_mb * _MEGABYTE or None,
+        scheduling_strategy="SPREAD",
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=4,
     )
+    return options.remote(plan)

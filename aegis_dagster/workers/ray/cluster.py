@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aegis_dagster.domain.visible import visible
 from aegis_dagster.environment import prepare_for_ray, ray_address
@@ -22,6 +22,7 @@ _TOKEN = (
 )
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 _lock = threading.Lock()
 _ours: list[str] = []  # the address that this process has connected to
 
@@ -101,12 +102,16 @@ def disconnect() -> None:
 
 async def nodes() -> list[Node]:
     """The nodes that are alive. Raises ServiceError where the head does not answer."""
-    return await _asked(_nodes)
+    try:
+        return await asyncio.wait_for(asked(_nodes), _ANSWER_SECONDS)
+    except Exception as error:
+        raise lost() from error
 
 
-async def _asked(question: Callable[[], list[Node]]) -> list[Node]:
+async def asked(question: Callable[[], Answer]) -> Answer:
+    """What a call of Ray gives. Without its head some never return: that keeps a thread, and neither us nor our end."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[Node]] = loop.create_future()
+    answer: asyncio.Future[Answer] = loop.create_future()
 
     def ask() -> None:
         try:
@@ -116,11 +121,8 @@ async def _asked(question: Callable[[], list[Node]]) -> list[Node]:
         else:
             _tell(loop, answer.set_result, found)
 
-    threading.Thread(target=ask, daemon=True).start()  # one that never returns keeps nobody
-    try:
-        return await asyncio.wait_for(answer, _ANSWER_SECONDS)
-    except Exception as error:
-        raise lost() from error
+    threading.Thread(target=ask, daemon=True).start()
+    return await answer
 
 
 def _tell(loop: asyncio.AbstractEventLoop, tell: Callable[[Any], None], what: Any) -> None:
@@ -216,8 +218,7 @@ def _refused(address: str, error: Exception) -> AegisError:
     said = visible(" ".join(str(error).split())[:500])
     if "AuthenticationError" in "".join(traceback.format_exception(error)):
         return ConfigurationError(
-            f"The Ray cluster {address} refuses the token of this process.",
-            remedy=f"{_TOKEN}; it asks for another one.",
+            f"The Ray cluster {address} asks for another token than this process has.", remedy=f"{_TOKEN}."
         )
     if "ersion mismatch" in said:
         return ConfigurationError(

@@ -10,7 +10,7 @@ from aegis_dagster.workers.ray.cluster import Node, Share, there_is
 from aegis_dagster.workers.ray.handles import SeatHandle, SeatLostError
 from aegis_dagster.workers.ray.seat import SeatPlan
 
-_SOON_SECONDS = 3.0  # within which a cluster with room has a seat begun, or nearly
+_SOON_SECONDS = 10.0  # within which a cluster with room has a seat begun
 _STARTS = 5  # that may fail one after the other
 
 logger = logging.getLogger(__name__)

@@ -5,15 +5,17 @@ An actor is not detached: it ends with this process, however that ends.
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from aegis_dagster.domain.visible import visible
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.workers.processes import at_end_of_block
-from aegis_dagster.workers.ray.cluster import Share, disconnect
+from aegis_dagster.workers.ray.cluster import Share, asked, disconnect
 from aegis_dagster.workers.ray.seat import Call, Done, SeatInfo, SeatPlan
 
 _END_SECONDS = 5.0  # for a seat to remove what its worker has left
@@ -30,16 +32,21 @@ class SeatHandle:
     """One seat. Its methods may be called from any event loop."""
 
     def __init__(self, share: Share, plan: SeatPlan) -> None:
-        """Ask the cluster for it. It waits there until a node has room."""
-        from aegis_dagster.workers.ray.actor import seat_actor
-
+        """Nothing is asked for before `begin`."""
         self.share = share
         self.info: SeatInfo | None = None
         self.lacks: set[str] = set()  # what of a payload its node does not have: it is sent along at once
-        self._actor = seat_actor(share, plan)
+        # A model on a card needs more memory than a parser.
+        self._plan = replace(plan, memory_mb=max(plan.memory_mb, share.memory_mb))
+        self._actor: Any = None
+        self._ended = False
 
     async def begin(self) -> SeatInfo:
-        """Wait until it is there, for ever. Raises SeatLostError, ConfigurationError."""
+        """Ask the cluster for it and wait until a node has room. Raises SeatLostError, ConfigurationError."""
+        try:
+            self._actor = await asked(self._made)
+        except Exception as error:
+            raise SeatLostError(visible(" ".join(str(error).split())[-600:])) from error
         self.info = info = cast(SeatInfo, await _answer(self._actor.begin.remote()))
         if info.unfit:
             raise ConfigurationError(
@@ -64,15 +71,29 @@ class SeatHandle:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
-        import ray
-
-        with suppress(Exception):  # it is gone, or the cluster is
-            ray.kill(self._actor, no_restart=True)
+        """End it at once, whatever it does; without waiting, because nobody answers where the head is gone."""
+        self._ended = True
+        if self._actor is not None:
+            threading.Thread(target=_kill, args=(self._actor,), daemon=True).start()
 
     def leave(self) -> Any:
         """Ask it to end, without waiting."""
         return self._actor.end.remote()
+
+    def _made(self) -> Any:
+        from aegis_dagster.workers.ray.actor import seat_actor
+
+        actor = seat_actor(self.share, self._plan)
+        if self._ended:  # meanwhile
+            _kill(actor)
+        return actor
+
+
+def _kill(actor: Any) -> None:
+    import ray
+
+    with suppress(Exception):  # it is gone, or the cluster is
+        ray.kill(actor, no_restart=True)
 
 
 async def _answer(reference: Any) -> object:

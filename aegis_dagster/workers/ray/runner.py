@@ -261,8 +261,7 @@ class _Attempts:
                 shutil.rmtree(mine, ignore_errors=True)
 
     async def _sent(self, seat: SeatHandle, payload: dict[str, Any]) -> Done:
-        if seat.share.gpus:
-            payload = _on_its_cards(payload)
+        payload = _on_its_cards(payload, seat.share)
         files = files_of(self._task, payload)
         wanted = [file for file in files if file.key in seat.lacks and not file.kept]
         done = Done(absent=tuple(file.path for file in wanted))
@@ -297,14 +296,20 @@ def _read(files: Sequence[FileHere]) -> dict[str, bytes]:
         ) from error
 
 
-def _on_its_cards(payload: dict[str, Any]) -> dict[str, Any]:
-    """A seat sees the cards of its share alone, and counts them from 0."""
-    changed = dict(payload)
-    if str(changed.get("device", "")).startswith("cuda:"):
-        changed["device"] = "cuda"
-    if isinstance(options := changed.get("options"), dict):
-        changed["options"] = _on_its_cards(options)
-    return changed
+def _on_its_cards(payload: dict[str, Any], share: Share) -> dict[str, Any]:
+    """A seat uses the cards of its share, which it counts from 0, and without a share none that it only finds."""
+    device, options = payload.get("device"), payload.get("options")
+    if isinstance(device, str):
+        payload = {**payload, "device": _device(device, share)}
+    if isinstance(options, dict) and "device" in options:
+        payload = {**payload, "options": {**options, "device": _device(options["device"], share)}}
+    return payload
+
+
+def _device(wanted: str, share: Share) -> str:
+    if share.gpus:
+        return wanted.partition(":")[0]
+    return "cpu" if wanted == "auto" else wanted
 
 
 def _name(seat: SeatHandle) -> str:

@@ -39,7 +39,7 @@ TRAVEL: Mapping[str, Travel] = {
     "chunk": Travel((Input("parse_dir", names=("document.json", "source_text.json")), _TOKENIZER), "out_dir"),
     "picture_facts": Travel((Input("paths"),)),
     "ocr": Travel((Input("path"),)),
-    "embed": Travel((Input("model", kept=True), Input("tokenizer", kept=True))),
+    "embed": Travel((Input("model", names=("model.onnx", "tokenizer.json"), kept=True),)),
 }
 
 

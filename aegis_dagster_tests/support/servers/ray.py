@@ -103,7 +103,7 @@ class RayCluster:
         """What a driver's environment has to say, before it imports ray."""
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
 
-    def start_head(self, *, cpus: float, dashboard: bool) -> RayNode:
+    def start_head(self, *, cpus: int, dashboard: bool) -> RayNode:
         """Start the head."""
         return self._start(
             "127.0.0.2",
@@ -112,7 +112,7 @@ class RayCluster:
             *(f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={free_port()}"),
         )
 
-    def add_node(self, address: str, *, cpus: float = 2, gpus: float = 0, without: Path | None = None) -> RayNode:
+    def add_node(self, address: str, *, cpus: int = 2, gpus: int = 0, without: Path | None = None) -> RayNode:
         """Start another node. address: its IP address, 127.0.0.3 and so on, unused in this cluster.
 
         without: a folder of this machine in which it sees nothing; that takes root.
@@ -157,7 +157,7 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(*, nodes: int = 2, cpus: float = 2, dashboard: bool = False) -> Iterator[RayCluster]:
+def ray_cluster(*, nodes: int = 2, cpus: int = 2, dashboard: bool = False) -> Iterator[RayCluster]:
     """A running cluster on 127.0.0.2, 127.0.0.3 and so on; the last node has one GPU, which is only a number."""
     # Not pytest's folder: the path of a socket has to be short.
     folder = Path(tempfile.mkdtemp(prefix="aegis_ray_"))
