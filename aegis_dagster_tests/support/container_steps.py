@@ -1,6 +1,7 @@
 """A job with steps that end in different ways, each in a container; and a process that runs it, which a test may kill.
 
-`python -m aegis_dagster_tests.support.container_steps STEP...` runs these steps in the instance of DAGSTER_HOME.
+`python -m aegis_dagster_tests.support.container_steps STEP...` runs these steps in the instance of DAGSTER_HOME; with
+`--resume` it goes on with the one run there, whose process was killed.
 """
 
 import os
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.api import execute_run_iterator
 
 from aegis_dagster.defs.containers.executor import container_executor
 from aegis_dagster.defs.containers.placing import IMAGE, KWARGS, VARIABLES, device_requests
 from aegis_dagster.settings import load_settings
 
+RESUME = "--resume"
 _GPU = {KWARGS: {"device_requests": device_requests(1)}}
 
 
@@ -110,9 +113,14 @@ def seen(home: Path, name: str, attempt: int = 0) -> dict[str, str]:
 
 
 def main(names: Sequence[str]) -> None:
-    """Run the steps."""
+    """Run the steps, or go on with the run that is there."""
     with dg.DagsterInstance.get() as instance:
-        execute(instance, *names)
+        if names == [RESUME]:
+            (run,) = instance.get_runs()
+            job = dg.reconstructable(steps).get_subset(op_selection=run.resolved_op_selection)
+            list(execute_run_iterator(job, run, instance, resume_from_failure=True))
+        else:
+            execute(instance, *names)
 
 
 if __name__ == "__main__":

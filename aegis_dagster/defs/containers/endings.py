@@ -15,15 +15,9 @@ from aegis_dagster.errors import AegisError, ConfigurationError, ServiceError
 _RETRY, _FAILURE, _WHY = (vars(objects)[name] for name in ("StepRetryData", "StepFailureData", "UserFailureData"))
 MAX_RETRIES = 3
 _SIGNALS = 128  # an exit code above it names the signal that ended the process
-_AT_WORK = ("created", "running", "restarting", "paused", "removing")
 
 _ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
 _BEGINS = {DagsterEventType.STEP_WORKER_STARTED}
-
-
-def is_at_work(container: Any) -> bool:
-    """Whether it has not ended."""
-    return container.status in _AT_WORK
 
 
 def has_reported(context: StepHandlerContext, step: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import docker
+from dagster._time import get_current_timestamp
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
@@ -17,6 +18,7 @@ from aegis_dagster.environment import docker_host
 from aegis_dagster.errors import AegisError, ConfigurationError, ServiceError
 
 _ANSWER_SECONDS = 30  # a container whose image is there is created in less than one
+_LOGS_SECONDS = 60
 _LAST_LINES, _LAST_CHARACTERS = 20, 3_000
 
 INSTANCE, RUN, JOB, STEP = "aegis/instance", "dagster/run_id", "dagster/job_name", "dagster/step_key"
@@ -153,11 +155,24 @@ def remove_left_behind(client: Any, instance: dg.DagsterInstance) -> list[str]:
     removed = []
     with engine_errors():
         for container in containers_of(client, instance):
-            run = instance.get_run_by_id(container.labels[RUN])
-            if run is None or run.status in OVER:
+            if _is_over(container, instance):
                 remove(container)
                 removed.append(host_of(container))
     return removed
+
+
+def _is_over(container: Any, instance: dg.DagsterInstance) -> bool:
+    record = instance.get_run_record_by_id(container.labels[RUN])
+    if record is None:
+        return True
+    # A whole run in a container reports its end, and then still writes its logs.
+    settled = get_current_timestamp() - (record.end_time or 0) > _LOGS_SECONDS
+    return record.dagster_run.status in OVER and (STEP in container.labels or not is_at_work(container) or settled)
+
+
+def is_at_work(container: Any) -> bool:
+    """Whether it has not ended."""
+    return container.status not in ("exited", "dead")
 
 
 def host_of(container: Any) -> str:

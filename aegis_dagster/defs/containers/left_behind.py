@@ -1,7 +1,7 @@
 """Removes the containers of runs that are over, whoever was killed before doing it."""
 
 import importlib.util
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import dagster as dg
 
@@ -21,6 +21,6 @@ def remove_of_runs_that_are_over(instance: dg.DagsterInstance, project: Project)
         return
     from aegis_dagster.defs.containers.engine import open_engine, remove_left_behind
 
-    with suppress(AegisError):
-        for host in remove_left_behind(open_engine(), instance):
+    with suppress(AegisError), closing(open_engine()) as engine:
+        for host in remove_left_behind(engine, instance):
             project.catalog.release_container(host)

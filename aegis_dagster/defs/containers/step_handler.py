@@ -22,13 +22,14 @@ from docker.errors import ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from aegis_dagster.defs.containers import given
-from aegis_dagster.defs.containers.endings import has_reported, is_at_work, report, why_silent
+from aegis_dagster.defs.containers.endings import has_reported, report, why_silent
 from aegis_dagster.defs.containers.engine import (
     STEP,
     containers_of,
     created,
     engine_errors,
     host_of,
+    is_at_work,
     labels,
     open_engine,
     remove,
@@ -105,6 +106,8 @@ class ContainerStepHandler(DockerStepHandler):
             for container in containers_of(self._client(), instance, run_id):
                 if not (resumes and is_at_work(container)):
                     self._remove(container, after=_END_SECONDS)
+        if self._engine is not None:
+            self._engine.close()
 
     def remove_ended(self, instance: dg.DagsterInstance, run_id: str, steps: Collection[str]) -> None:
         """Remove the containers of steps that are over, as far as these have ended, too."""

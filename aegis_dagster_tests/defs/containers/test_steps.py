@@ -10,13 +10,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.execution.api import execute_run_iterator
 
 from aegis_dagster.composition.project import Project
 from aegis_dagster.defs.containers.engine import labels
 from aegis_dagster.defs.containers.left_behind import remove_of_runs_that_are_over
 from aegis_dagster.settings import load_settings
-from aegis_dagster_tests.support.container_steps import execute, seen, steps
+from aegis_dagster_tests.support.container_steps import RESUME, execute, seen, steps
 from aegis_dagster_tests.support.servers.docker import IMAGE, DockerEngine, machine
 from aegis_dagster_tests.support.waiting import until
 
@@ -42,10 +41,10 @@ def containers(engine: DockerEngine) -> list[Any]:
 
 
 @contextmanager
-def run_worker(home: Path, step: str) -> Iterator["subprocess.Popen[bytes]"]:
+def run_worker(home: Path, step: str, option: str = "") -> Iterator["subprocess.Popen[bytes]"]:
     """A process that runs a step, which has begun."""
     with (home / "worker.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", RUNNER, step], stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, "-m", RUNNER, option or step], stdout=log, stderr=log)
     try:
         until(lambda: (home / f"{step}.0").exists())
         yield process
@@ -116,24 +115,7 @@ def test_a_killed_engine_that_comes_back_costs_an_attempt_and_one_that_does_not_
     assert retried(instance, refused.run_id) == ["plain"] * 3
 
 
-def test_a_cancelled_run_leaves_no_container(
-    docker_with_gpus: DockerEngine, home: Path, instance: dg.DagsterInstance, use: Use
-) -> None:
-    use(docker_with_gpus)
-    with run_worker(home, "waits") as worker:
-        (container,) = containers(docker_with_gpus)
-        config = container.attrs["Config"]
-        assert config["Labels"]["dagster/step_key"] == "waits"
-        assert "instance_ref" not in str(config["Cmd"])  # nobody reads the storage's password out of a command
-        (run,) = instance.get_runs()
-        instance.report_run_canceling(run)  # as every launcher does
-        worker.send_signal(signal.SIGTERM)
-        worker.wait()
-    (run,) = instance.get_runs()
-    assert run.status is dg.DagsterRunStatus.CANCELED and containers(docker_with_gpus) == []
-
-
-def test_a_run_that_goes_on_in_another_process_finds_its_container_again(
+def test_a_run_that_goes_on_in_another_process_finds_its_container_and_cancelled_leaves_none(
     docker_with_gpus: DockerEngine, home: Path, instance: dg.DagsterInstance, use: Use
 ) -> None:
     use(docker_with_gpus)
@@ -141,11 +123,18 @@ def test_a_run_that_goes_on_in_another_process_finds_its_container_again(
         worker.kill()
         worker.wait()
     (run,), (container,) = instance.get_runs(), containers(docker_with_gpus)
-    (home / "go").touch()
-    job = dg.reconstructable(steps).get_subset(op_selection={"waits"})
-    events = list(execute_run_iterator(job, run, instance, resume_from_failure=True))
-    assert events[-1].event_type is dg.DagsterEventType.RUN_SUCCESS
-    assert not (home / "waits.1").exists() and container.id not in [one.id for one in containers(docker_with_gpus)]
+    config = container.attrs["Config"]
+    assert config["Labels"]["dagster/step_key"] == "waits"
+    assert "instance_ref" not in str(config["Cmd"])  # nobody reads the storage's password out of a command
+    with run_worker(home, "waits", RESUME) as other:
+        until(lambda: any("in-progress step waits" in entry.message for entry in instance.all_logs(run.run_id)))
+        assert [one.id for one in containers(docker_with_gpus)] == [container.id]
+        instance.report_run_canceling(run)  # as every launcher does
+        other.send_signal(signal.SIGTERM)
+        other.wait()
+    (run,) = instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.CANCELED and containers(docker_with_gpus) == []
+    assert retried(instance, run.run_id) == [] and not (home / "waits.1").exists()
 
 
 def test_what_a_killed_run_left_is_removed_and_containers_of_others_are_not(
