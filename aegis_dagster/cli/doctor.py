@@ -66,6 +66,7 @@ def examine(*, call: bool = False) -> list[Finding]:
         ("old office files", _office),
         ("workers", lambda _: tried("workers", _workers)),
         ("Ray", _ray),
+        ("containers", _containers),
         ("OCR", _ocr),
         ("picture descriptions", pictures_finding),
         ("embedding", embedding_finding),
@@ -265,6 +266,14 @@ def _workers() -> str:
     cannot = ", ".join(what for what, stands in barred.items() if stands)
     can = ", ".join(what for what, stands in barred.items() if not stands)
     return f"cannot {cannot}" + (f"; this kernel or container does not keep them from this: {can}" if can else "")
+
+
+def _containers(project: Project) -> list[Finding]:
+    if project.settings.containers.image is None:
+        return []
+    from aegis_dagster.cli.doctor_containers import containers_finding
+
+    return [containers_finding(project)]
 
 
 def _ray(project: Project) -> list[Finding]:

@@ -25,13 +25,13 @@ def environment(settings: Settings, instance: dg.DagsterInstance, keys: Collecti
     compares that with what others have chosen.
     """
     addresses = {provider.base_url_variable for provider in settings.llm.providers.values()}
-    buckets = ("AWS_", "FSSPEC_") if isinstance(settings.root, str) else ("FSSPEC_",)
+    families = _families(settings)
 
     def is_wanted(name: str) -> bool:
         setting = name.upper().removeprefix("AEGIS_").partition("__")[0].lower()
         ours = name.upper().startswith("AEGIS_") and setting in Settings.model_fields
-        more = {*settings.containers.environment, *_names_in(instance), *addresses, *keys}
-        return ours or name in more or name.startswith(buckets)
+        more = {*settings.containers.environment, *_names_in(instance), *_of_stores(settings), *addresses, *keys}
+        return ours or name in more or name.startswith(families)
 
     withheld = variables_that(lambda name: name in all_keys(settings) and name not in keys)
     return {
@@ -44,6 +44,21 @@ def environment(settings: Settings, instance: dg.DagsterInstance, keys: Collecti
         "DAGSTER_HOME": instance.root_directory,
         "HOME": "/tmp",  # the user of this process need not have one there
     }
+
+
+def _of_stores(settings: Settings) -> set[str]:
+    """Every step opens the stores, and the first also removes what was deleted from them."""
+    return {"AEGIS_QDRANT_API_KEY"} if settings.qdrant.kind == "server" else set()
+
+
+def _families(settings: Settings) -> tuple[str, ...]:
+    """What the names of variables begin with that belong to buckets, and to a Ray cluster."""
+    buckets = isinstance(settings.root, str) or settings.artifacts.url is not None
+    return (
+        "FSSPEC_",
+        *(("AWS_",) if buckets else ()),
+        *(("RAY_AUTH_", "RAY_ADDRESS") if settings.workers.engine == "ray" else ()),
+    )
 
 
 def mounts(settings: Settings, instance: dg.DagsterInstance) -> list[Mount]:

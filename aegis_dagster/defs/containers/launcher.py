@@ -29,7 +29,8 @@ from aegis_dagster.defs.containers.engine import (
     without_entry_point,
 )
 from aegis_dagster.defs.containers.left_behind import remove_of_runs_that_are_over
-from aegis_dagster.defs.containers.placing import all_keys
+from aegis_dagster.defs.containers.placing import keys_of
+from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings import Settings, load_settings
 
@@ -90,7 +91,7 @@ class ContainerRunLauncher(DockerRunLauncher):
         settings, instance = self._settings, self._instance
         kwargs = {**settings.containers.container_kwargs, **self.container_kwargs}
         kwargs.pop("stop_timeout", None)
-        names = [*all_keys(settings), *(self.env_vars or [])]
+        names = {name for stage in Stage for name in keys_of(settings, stage)} | set(self.env_vars or [])
         networks = self.networks or settings.containers.networks
         return {
             **given.defaults(),

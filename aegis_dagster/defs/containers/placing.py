@@ -16,6 +16,7 @@ from aegis_dagster.settings.containers import ContainerSettings
 IMAGE, KWARGS, VARIABLES = (f"dagster-docker/{name}" for name in ("image", "container_kwargs", "env_vars"))
 KUBERNETES = "dagster-k8s/config"
 POOL = "gpu"
+_PARSE_SERVER = "DOCLING_SERVE_API_KEY"
 EXECUTOR = "containers"  # its name
 
 
@@ -82,6 +83,8 @@ def keys_of(settings: Settings, stage: Stage) -> list[str]:
     """The variables with the keys that a stage calls with."""
     if stage in (Stage.ENRICH, Stage.GRAPH):
         return sorted(all_keys(settings))
+    if stage is Stage.PARSE:
+        return [_PARSE_SERVER] if settings.parse.route == "serve" else []
     provider = settings.llm.providers.get(settings.embed.model.partition("/")[0])
     needed = stage is Stage.EMBED and "/" in settings.embed.model and provider is not None
     return [provider.api_key_variable] if needed and provider and provider.api_key_variable else []

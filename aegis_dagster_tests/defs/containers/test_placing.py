@@ -14,11 +14,13 @@ from kubernetes.client.models import V1Container
 from aegis_dagster.composition.identities import EMBED_VERSION
 from aegis_dagster.definitions import build_definitions
 from aegis_dagster.defs.containers.given import environment, mounts
+from aegis_dagster.defs.containers.placing import IMAGE, KUBERNETES, KWARGS, VARIABLES
 from aegis_dagster.domain.stages import Stage
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.settings import load_settings
 from aegis_dagster_tests.support.dagster_runs import STEPS
 
+MORE = ("AWS_PROFILE", "AEGIS_QDRANT_API_KEY", "RAY_AUTH_TOKEN")
 GPU = [{"driver": "nvidia", "count": 1, "capabilities": [["gpu"]]}]
 
 
@@ -65,7 +67,10 @@ def test_without_an_image_nothing_is_different_and_docker_is_not_imported(monkey
     monkeypatch.delenv("AEGIS_CONTAINERS__IMAGE")
     jobs = {job.name for job in build_definitions().resolve_all_job_defs()}
     assert "ingest_in_containers" not in jobs
-    assert not any(op.pool or op.tags for name, op in ops("ingest").items() if name in STEPS)
+    plain = [op for name, op in ops("ingest").items() if name in STEPS]
+    assert not any(op.pool for op in plain) and not {IMAGE, KWARGS, VARIABLES, KUBERNETES} & {
+        t for op in plain for t in op.tags
+    }
     script = "import sys, aegis_dagster.definitions\nprint('docker' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
     assert done.stdout.split() == ["False"]
@@ -97,15 +102,19 @@ def test_what_dagster_yaml_refers_to_is_given_and_folders_once(
     (home / "dagster" / "dagster.yaml").write_text(
         "storage: {postgres: {postgres_url: {env: OUR_STORAGE}}}\n# env: NOT\n"
     )
-    for name in ("OUR_STORAGE", "NOT", "OPENAI_API_KEY", "OLLAMA_HOST", "AEGIS_NEO4J_PASSWORD", "AWS_PROFILE"):
+    for name in ("OUR_STORAGE", "NOT", "OPENAI_API_KEY", "OLLAMA_HOST", "AEGIS_NEO4J_PASSWORD", *MORE):
         monkeypatch.setenv(name, f"value of {name}")
     settings = load_settings()
     given = environment(settings, instance, [])
     assert given["OUR_STORAGE"] == "value of OUR_STORAGE" and given["OLLAMA_HOST"] == "value of OLLAMA_HOST"
     assert given["OPENAI_API_KEY"].startswith("withheld")
-    assert not {"NOT", "AEGIS_NEO4J_PASSWORD", "AWS_PROFILE"} & given.keys()
+    assert not {"NOT", "AEGIS_NEO4J_PASSWORD", *MORE} & given.keys()
+    assert environment(settings, instance, ["OPENAI_API_KEY"])["OPENAI_API_KEY"] == "value of OPENAI_API_KEY"
     monkeypatch.setenv("AEGIS_ROOT", "s3://bucket/documents")
-    assert environment(load_settings(), instance, [])["AWS_PROFILE"] == "value of AWS_PROFILE"
+    monkeypatch.setenv("AEGIS_QDRANT__URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AEGIS_WORKERS__ENGINE", "ray")
+    remote = environment(load_settings(), instance, [])
+    assert [remote[name] for name in MORE] == [f"value of {name}" for name in MORE]
     places = {mount["Target"]: mount["ReadOnly"] for mount in mounts(settings, instance)}
     assert places[str(home)] is False and places[str(settings.root)] is True
     assert str(home / "dagster") not in places  # it lies in the home
