@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from aegis_dagster.domain.descriptions import Said, description_of
 from aegis_dagster.domain.evidence import ChunkEvidence
@@ -65,7 +67,7 @@ class CanonicalEvidence:
 
     def content_hash(self) -> str:
         """sha256 hex digest of all records."""
-        return _hash([[_values(record) for record in self.mentions], [_values(record) for record in self.relations]])
+        return hash_of([list(map(values_of, self.mentions)), list(map(values_of, self.relations))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Entity:
 
     def content_hash(self) -> str:
         """sha256 hex digest of all fields."""
-        return _hash(_values(self))
+        return hash_of(values_of(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Relation:
 
     def content_hash(self) -> str:
         """sha256 hex digest of all fields."""
-        return _hash(_values(self))
+        return hash_of(values_of(self))
 
 
 @lru_cache(maxsize=1 << 14)  # passages near each other name the same things
@@ -195,20 +197,22 @@ def canonical_evidence(evidence: ChunkEvidence) -> CanonicalEvidence:
 
 def aggregate_entity(key: str, groups: Iterable[MentionGroup], said: Iterable[Said], document_count: int) -> Entity:
     """Aggregate an entity from all its mentions. No order matters; at least one group is needed."""
-    groups = list(groups)
-    names: Counter[str] = Counter()
-    types: Counter[str] = Counter()
+    names: dict[str, int] = {}
+    types: dict[str, int] = {}
+    chunk_count = sources = 0
     for group in groups:
-        names[group.name] += group.count
-        types[group.type] += group.count
+        names[group.name] = names.get(group.name, 0) + group.count
+        types[group.type] = types.get(group.type, 0) + group.count
+        chunk_count += group.count
+        sources += group.marks
     return Entity(
         key=key,
         name=_most_frequent(names),
         type=_most_frequent(types),
         description=description_of(said),
-        chunk_count=sum(group.count for group in groups),
+        chunk_count=chunk_count,
         document_count=document_count,
-        sources=sum(group.marks for group in groups),
+        sources=sources,
     )
 
 
@@ -217,16 +221,22 @@ def aggregate_relation(
 ) -> Relation:
     """Aggregate a relation from all its evidence. No order matters; at least one group is needed."""
     source_key, target_key = split_relation_key(key)
-    groups = list(groups)
+    keywords: list[tuple[str, int]] = []
+    weight_milli = chunk_count = sources = 0
+    for group in groups:
+        keywords.append((group.keywords, group.count))
+        weight_milli += group.weight_milli
+        chunk_count += group.count
+        sources += group.marks
     return Relation(
         source_key=source_key,
         target_key=target_key,
-        keywords=_ranked_keywords(tuple((group.keywords, group.count) for group in groups)),
+        keywords=_ranked_keywords(tuple(keywords)),
         description=description_of(said),
-        weight_milli=sum(group.weight_milli for group in groups),
-        chunk_count=sum(group.count for group in groups),
+        weight_milli=weight_milli,
+        chunk_count=chunk_count,
         document_count=document_count,
-        sources=sum(group.marks for group in groups),
+        sources=sources,
     )
 
 
@@ -240,18 +250,23 @@ def _merged_mention(records: list[MentionRecord]) -> MentionRecord:
 
 
 def _merged_relation(records: list[RelationRecord]) -> RelationRecord:
-    keywords = dict.fromkeys(keyword for record in records for keyword in _keywords(record.keywords))
+    first = records[0]
+    keywords = _distinct_keywords(tuple(record.keywords for record in records))
+    if len(records) == 1 and keywords == first.keywords:
+        return first
     descriptions = dict.fromkeys(record.description for record in records if record.description)
     return RelationRecord(
-        records[0].source_key,
-        records[0].target_key,
-        _capped(keywords, ", ", MAX_KEYWORDS_CHARACTERS),
+        first.source_key,
+        first.target_key,
+        keywords,
         _capped(descriptions, "\n", MAX_EVIDENCE_DESCRIPTION_CHARACTERS),
         sum(record.weight_milli for record in records),
     )
 
 
-def _most_frequent(counts: Counter[str]) -> str:
+def _most_frequent(counts: dict[str, int]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
     return min(counts, key=lambda text: (-counts[text], text))
 
 
@@ -267,6 +282,12 @@ def _capped(texts: Iterable[str], separator: str, limit: int) -> str:
 
 
 @lru_cache(maxsize=1 << 10)  # what is found without a model has the same ones
+def _distinct_keywords(texts: tuple[str, ...]) -> str:
+    keywords = dict.fromkeys(keyword for text in texts for keyword in _keywords(text))
+    return _capped(keywords, ", ", MAX_KEYWORDS_CHARACTERS)
+
+
+@lru_cache(maxsize=1 << 10)
 def _ranked_keywords(counted: tuple[tuple[str, int], ...]) -> str:
     """The distinct keywords of these texts, most frequent first. Each text counts so many times."""
     keywords: Counter[str] = Counter()
@@ -313,13 +334,19 @@ def _weight_milli(weight: float) -> int:
     return max(1, round(min(weight, _MAX_WEIGHT) * MILLI))
 
 
-def _values(record: MentionRecord | RelationRecord | Entity | Relation) -> list[object]:
+_Record = MentionRecord | RelationRecord | Entity | Relation
+_FIELDS = {kind: attrgetter(*kind.__slots__) for kind in (MentionRecord, RelationRecord, Entity, Relation)}
+
+
+def values_of(record: _Record) -> tuple[Any, ...]:
     """All fields in order; dataclasses.astuple copies deeply, which took a third of all writing time."""
-    return [getattr(record, name) for name in record.__slots__]
+    values: tuple[Any, ...] = _FIELDS[type(record)](record)
+    return values
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
-def _hash(values: object) -> str:
+def hash_of(values: object) -> str:
+    """sha256 hex digest of the values of records."""
     return hashlib.sha256(_ENCODER.encode(values).encode()).hexdigest()

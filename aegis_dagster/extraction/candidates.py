@@ -245,11 +245,14 @@ def _phrase(words: Sequence[tuple[str, bool]]) -> Iterator[Candidate]:
 
     Proper names are found before; a word beside a name of several words is usually its verb.
     """
-    if len(words) > _MAX_PHRASE_WORDS or sum(proper for _, proper in words) > 1:
-        return
-    if len(words) == 1 and (words[0][1] or _singular(words[0][0]) in stop_words().alone):
+    if len(words) > _MAX_PHRASE_WORDS:
         return
     last, proper = words[-1]
+    if len(words) == 1:
+        if proper or _singular(last) in stop_words().alone:
+            return
+    elif [one for _, one in words].count(True) > 1:
+        return
     if not proper:
         if last.endswith("ed") or (last.endswith("ing") and len(words) == 1):
             return
@@ -259,6 +262,7 @@ def _phrase(words: Sequence[tuple[str, bool]]) -> Iterator[Candidate]:
         yield Candidate(text, NameKind.PHRASE, len(words))
 
 
+@lru_cache(maxsize=1 << 14)
 def _singular(word: str) -> str:
     """The word without its plural s where that is safe, so that equal things share one name."""
     if len(word) < 5 or word in _SINGULAR_NOUNS or not word.endswith("s"):

@@ -1,17 +1,26 @@
-"""Draws the neighbourhood of the biggest entities."""
+"""Draws the neighbourhood of the biggest entities, with Pillow: matplotlib takes half a second of each first run."""
 
 import io
 import math
-import warnings
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
-_TYPES_COLOURED = 9  # for the most frequent types; the others are grey
+_WIDTH, _HEIGHT = 720, 448  # pixels
+_MARGINS = (64, 30)  # half of a label
+_FINER = 2  # so many times larger it is drawn, for smooth edges
+_FONT = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")  # of matplotlib's: it knows many alphabets
+_FONT_PIXELS = 9
+# Of the most frequent types; the others are grey.
+_TYPE_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
+_GREY, _EDGE, _INK = "#888888", "#b8bec8", "#202020"
 _ROUNDS = 150
 _LABEL_CHARACTERS = 22
 _COLOURS = 64  # of the palette, which quarters the file size
@@ -34,55 +43,60 @@ def draw_graph(entities: Sequence[DrawnEntity], edges: Sequence[tuple[str, str, 
 
     Both ends of every edge must be among the entities; otherwise it raises KeyError.
     """
-    from matplotlib.figure import Figure  # without pyplot, which has global state; Agg draws the picture to be saved
+    from PIL import Image, ImageDraw, ImageFont
 
-    figure = Figure(figsize=(9, 5.6), dpi=80, layout="tight")
-    axes = figure.subplots()
-    axes.set_axis_off()
-    places = placed([entity.key for entity in entities], edges)
+    picture = Image.new("RGB", (_WIDTH * _FINER, _HEIGHT * _FINER), "white")
+    draw = ImageDraw.Draw(picture, "RGBA")
+    font = ImageFont.truetype(_font_file(), _FONT_PIXELS * _FINER)
+    places = _in_pixels(placed([entity.key for entity in entities], edges))
     heaviest = max((weight for _, _, weight in edges), default=1)
     for one, other, weight in edges:
-        (x1, y1), (x2, y2) = places[one], places[other]
-        axes.plot([x1, x2], [y1, y2], color="#b8bec8", linewidth=0.6 + 2.4 * weight / heaviest, zorder=1)
-    _draw_entities(axes, entities, places)
-    axes.margins(0.12)
-    picture = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box: the table has the name
-        figure.savefig(picture, format="png")
-    return _with_palette(picture)
+        draw.line([places[one], places[other]], fill=_EDGE, width=round((1 + 2.4 * weight / heaviest) * _FINER))
+    _draw_entities(draw, font, entities, places)
+    small = io.BytesIO()
+    drawn = picture.reduce(_FINER).quantize(_COLOURS, dither=Image.Dither.NONE)
+    drawn.save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
-def _draw_entities(axes: "Axes", entities: Sequence[DrawnEntity], places: Places) -> None:
-    counts: defaultdict[str, int] = defaultdict(int)
-    for entity in entities:
-        counts[entity.type] += 1
-    frequent = sorted(counts, key=lambda name: (-counts[name], name))[:_TYPES_COLOURED]
+def _draw_entities(draw: "ImageDraw", font: "FreeTypeFont", entities: Sequence[DrawnEntity], places: Places) -> None:
+    counts = Counter(entity.type for entity in entities)
+    frequent = sorted(counts, key=lambda name: (-counts[name], name))[: len(_TYPE_COLOURS)]
+    colours = dict(zip(frequent, _TYPE_COLOURS, strict=False))
     biggest = max((entity.chunks for entity in entities), default=1)
-    for name in [*frequent, ""]:
-        mine = [one for one in entities if (one.type if one.type in frequent else "") == name]
-        if not mine:
-            continue
-        sizes = [60 + 500 * one.chunks / biggest for one in mine]
-        colour = f"C{frequent.index(name)}" if name else "#888888"
-        xs, ys = [places[one.key][0] for one in mine], [places[one.key][1] for one in mine]
-        label = _label(name).lstrip("_") or "others"  # matplotlib leaves out labels that begin with _
-        axes.scatter(xs, ys, s=sizes, color=colour, label=label, zorder=2, edgecolors="white")
     for entity in entities:
-        axes.annotate(
-            _label(entity.name),
-            places[entity.key],
-            xytext=(0, -13),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            zorder=3,
-            bbox={"boxstyle": "square,pad=0", "color": "white", "alpha": 0.6},
-            parse_math=False,  # a name may contain dollar signs
-        )
-    legend = axes.legend(loc="upper left", frameon=False, fontsize=8, markerscale=0.5)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # and so may a type, which a model may have made up
+        radius = (4 + 9 * math.sqrt(entity.chunks / max(1, biggest))) * _FINER
+        draw.circle(places[entity.key], radius, colours.get(entity.type, _GREY), "white", _FINER)
+    for entity in entities:
+        x, y = places[entity.key]
+        place, label = (x, y + 14 * _FINER), _label(entity.name)
+        draw.rectangle(draw.textbbox(place, label, font, anchor="mm"), (255, 255, 255, 153))
+        draw.text(place, label, _INK, font, anchor="mm")
+    legend = [(_label(name) or "others", colour) for name, colour in colours.items()]
+    legend += [("others", _GREY)] if len(counts) > len(colours) else []
+    for number, (label, colour) in enumerate(legend):
+        y = (12 + 14 * number) * _FINER
+        draw.circle((10 * _FINER, y), 4 * _FINER, colour)
+        draw.text((20 * _FINER, y), label, _INK, font, anchor="lm")
+
+
+def _font_file() -> Path:
+    """Found without the import of matplotlib."""
+    package = find_spec("matplotlib")
+    assert package is not None and package.origin is not None
+    return Path(package.origin).parent / _FONT
+
+
+def _in_pixels(places: Places) -> Places:
+    """The places so that they fill the picture, but for its margins."""
+    fitted = []
+    for axis, size, margin in zip((0, 1), (_WIDTH, _HEIGHT), _MARGINS, strict=True):
+        values = [place[axis] for place in places.values()]
+        first, room = min(values), max(values) - min(values)
+        share = (size - 2 * margin) / room if room else 0
+        start = margin if room else size / 2
+        fitted.append([(start + (value - first) * share) * _FINER for value in values])
+    return dict(zip(places, zip(*fitted, strict=True), strict=True))
 
 
 def _label(name: str) -> str:
@@ -128,12 +142,3 @@ def _limited(place: tuple[float, float], by: Sequence[float], longest: float) ->
     length = math.hypot(*by)
     share = min(1.0, longest / length) if length else 0.0
     return place[0] + by[0] * share, place[1] + by[1] * share
-
-
-def _with_palette(picture: io.BytesIO) -> bytes:
-    from PIL import Image
-
-    small = io.BytesIO()
-    with Image.open(picture) as drawn:
-        drawn.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return small.getvalue()

@@ -15,6 +15,8 @@ from aegis_dagster.domain.aggregation import (
     RelationGroup,
     aggregate_entity,
     aggregate_relation,
+    hash_of,
+    values_of,
 )
 from aegis_dagster.domain.descriptions import Said
 from aegis_dagster.stores.database import upsert, write_rows
@@ -137,8 +139,8 @@ def refresh_outdated(connection: Connection) -> bool:
 
 def aggregate_row(value: Entity | Relation) -> dict[str, Any]:
     """The table row of an aggregate, without `published_hash`."""
-    fields = {name: getattr(value, name) for name in value.__slots__}
-    return {"key": value.key, **fields, "hash": value.content_hash()}
+    values = values_of(value)
+    return {"key": value.key, **dict(zip(value.__slots__, values, strict=True)), "hash": hash_of(values)}
 
 
 def entity_of(row: Row[Any]) -> Entity:
