@@ -110,18 +110,35 @@ def wanted_fingerprints(
     A failed or deferred enrichment does not stop a document: it is chunked without descriptions, under a separate
     fingerprint, so that an enrichment that succeeds later makes the chunks stale.
     """
-    # `digest_of` of a stage's name, its input, and what else it depends on; inlined, because it runs for every
-    # document whenever a hundred thousand are read.
-    sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(document.collection)
-    suffix, by_suffix = document.suffix, identities.suffixes_in(document.collection)
-    of_suffix = _framed(by_suffix[suffix]) if suffix in by_suffix else b""
-    parse = sha256(_PARSE + _framed(document.revision) + _framed(suffix) + of_parse + of_suffix).hexdigest()
-    enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()
     enriched = states.get(_ENRICH)
-    undescribed = enriched is not None and enriched.status in _WITHOUT and enriched.fingerprint == enrich
-    described = _UNDESCRIBED if undescribed else _DESCRIBED
-    context = _framed(document.context) if document.context else b""
-    chunk = sha256(_CHUNKED + enrich.encode() + of_chunk + described + context).hexdigest()
-    named = chunk.encode() + _framed(document.id)
+    without = enriched.fingerprint if enriched is not None and enriched.status in _WITHOUT else ""
+    of = (document.id, document.collection, document.revision, document.suffix, document.context)
+    return dict(zip(_STAGES, fingerprints_of(identities, *of, without=without), strict=True))
+
+
+def fingerprints_of(
+    identities: Identities,
+    document_id: str,
+    collection: CollectionName,
+    revision: str,
+    suffix: str,
+    context: str,
+    without: str = "",
+) -> tuple[str, str, str, str, str]:
+    """The same of the columns of a document, in the order of the stages.
+
+    without: the fingerprint of an enrichment that failed or was deferred.
+    """
+    # `digest_of` of a stage's name, its input, and what else it depends on; inlined, because it runs for every
+    # document whenever a million are read.
+    sha256, (of_parse, of_enrich, of_chunk, of_embed, of_graph) = hashlib.sha256, identities.framed(collection)
+    by_suffix = identities.suffixes_in(collection)
+    of_suffix = _framed(by_suffix[suffix]) if suffix in by_suffix else b""
+    parse = sha256(_PARSE + _framed(revision) + _framed(suffix) + of_parse + of_suffix).hexdigest()
+    enrich = sha256(_ENRICHED + parse.encode() + of_enrich).hexdigest()
+    described = _UNDESCRIBED if without == enrich else _DESCRIBED
+    of_context = _framed(context) if context else b""
+    chunk = sha256(_CHUNKED + enrich.encode() + of_chunk + described + of_context).hexdigest()
+    named = chunk.encode() + _framed(document_id)
     embed, graph = sha256(_EMBEDDED + named + of_embed).hexdigest(), sha256(_GRAPHED + named + of_graph).hexdigest()
-    return dict(zip(_STAGES, (parse, enrich, chunk, embed, graph), strict=True))
+    return parse, enrich, chunk, embed, graph

@@ -6,16 +6,23 @@ of the mail's stamp says by which rules it was looked into; where these have cha
 
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from aegis_dagster.domain.attachments import AttachedDocument, enclosing_mails, is_mail
 from aegis_dagster.domain.identifiers import DocumentId, Revision, collection_of
-from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
+from aegis_dagster.domain.listing import (
+    KnownFile,
+    KnownFiles,
+    Listing,
+    PassedOver,
+    SeenFile,
+    SeenFiles,
+    attached_to_mails,
+)
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, ServiceError
 from aegis_dagster.opening import open_file
@@ -34,11 +41,10 @@ Reader = Callable[[bytes, str], Iterable[AttachedDocument]]
 
 @dataclass(slots=True)
 class _Scan:
-    known: Mapping[DocumentId, KnownFile]
-    files: dict[DocumentId, SeenFile]
+    files: SeenFiles
+    attached: Mapping[DocumentId, list[DocumentId]]  # known, by mail
     passed_over: list[PassedOver]
     unread: set[DocumentId]
-    attached: dict[DocumentId, list[DocumentId]] = field(default_factory=lambda: defaultdict(list))  # known, by mail
 
 
 class SourceWithAttachments:
@@ -71,17 +77,15 @@ class SourceWithAttachments:
         New mails are looked into for half of `read_seconds` more; at least as many as are read side by side.
         """
         mail = self._mail_around(scope)
-        own = {name: _unmarked(file) for name, file in known.items() if not file.mail}
+        own = _OwnFiles(known)
         listing = self._source.scan(own, mail or scope, read_seconds=read_seconds)
-        found = _Scan(known, dict(listing.files), list(listing.passed_over), set(listing.unread))
-        for name, file in known.items():
-            if file.mail:
-                found.attached[file.mail].append(name)
+        files = _seen(listing.files, known, own)
+        found = _Scan(files, attached_to_mails(known), list(listing.passed_over), set(listing.unread))
+        mails = [name for name in files if is_mail(name)]
         self._keep_unseen(found)
-        self._look_into([name for name in listing.files if is_mail(name)], found, read_seconds)
-        if mail:
-            found.files = {name: seen for name, seen in found.files.items() if _is_below(name, scope)}
-        return Listing(found.files, tuple(found.passed_over), listing.ignored, frozenset(found.unread))
+        self._look_into(mails, found, read_seconds)
+        below = {name: seen for name, seen in files.items() if _is_below(name, scope)} if mail else files
+        return Listing(below, tuple(found.passed_over), listing.ignored, frozenset(found.unread))
 
     def holds(self, scope: str) -> bool:
         """Whether there is a file, a folder or an attached document at a path below the root."""
@@ -120,18 +124,18 @@ class SourceWithAttachments:
     def _keep(self, mail: DocumentId, found: _Scan) -> None:
         """List what is attached to a mail as the catalog has it."""
         for name in found.attached.get(mail, ()):
-            file = found.known[name]
-            seen = SeenFile(file.revision, file.stamp, file.size_bytes, file.mail, file.context)
-            found.files.setdefault(name, seen)
+            if name not in found.files:
+                found.files.as_known(name)
 
     def _look_into(self, mails: list[DocumentId], found: _Scan, read_seconds: float | None) -> None:
         new: list[DocumentId] = []
         for mail in mails:
-            seen, before = found.files[mail], found.known.get(mail)
+            seen, before = found.files[mail], found.files.known.get(mail)
             if is_unread(seen.revision):
                 continue
             if before is not None and before.revision == seen.revision and before.stamp.endswith(self._mark):
-                found.files[mail] = self._marked(seen)
+                if seen.stamp != before.stamp:
+                    found.files[mail] = self._marked(seen)
                 self._keep(mail, found)
             else:
                 new.append(mail)
@@ -209,7 +213,44 @@ class SourceWithAttachments:
         raise _changed()
 
     def _marked(self, seen: SeenFile) -> SeenFile:
-        return replace(seen, stamp=seen.stamp + self._mark)
+        return replace(seen, stamp=seen.stamp.partition(_MARK)[0] + self._mark)
+
+
+class _OwnFiles(KnownFiles):
+    """The known files of the source itself, with their stamps."""
+
+    def __init__(self, known: Mapping[DocumentId, KnownFile]) -> None:
+        super().__init__()
+        self._known = known
+        self._by_hash = known if isinstance(known, KnownFiles) else KnownFiles()
+        self.others = {name for names in attached_to_mails(known).values() for name in names}
+
+    def has(self, document_id: DocumentId, stamp: str) -> bool:
+        """As the known files: a mail's stamp has a mark, and what is attached to one is no file."""
+        return self._by_hash.has(document_id, stamp)
+
+    def __contains__(self, document_id: object) -> bool:
+        return document_id in self._known and document_id not in self.others
+
+    def __getitem__(self, document_id: DocumentId) -> KnownFile:
+        if document_id in self.others:
+            raise KeyError(document_id)
+        return _unmarked(self._known[document_id])
+
+    def __iter__(self) -> Iterator[DocumentId]:
+        return (name for name in self._known if name not in self.others)
+
+    def __len__(self) -> int:
+        return len(self._known) - len(self.others)
+
+
+def _seen(files: Mapping[DocumentId, SeenFile], known: Mapping[DocumentId, KnownFile], own: _OwnFiles) -> SeenFiles:
+    """What the source saw, among all known documents."""
+    if isinstance(files, SeenFiles):
+        return files.among(known, own.others)
+    seen = SeenFiles(known)
+    seen.update(files)
+    return seen
 
 
 def _unmarked(file: KnownFile) -> KnownFile:

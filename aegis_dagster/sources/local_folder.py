@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aegis_dagster.domain.identifiers import DocumentId, Revision, collection_of
-from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile
+from aegis_dagster.domain.listing import KnownFile, Listing, PassedOver, SeenFile, SeenFiles
 from aegis_dagster.domain.stages import Document
 from aegis_dagster.errors import DocumentError, FailureCode, RootUnreadable
 from aegis_dagster.opening import is_swapped, open_file_below, open_folder, open_folder_below
@@ -36,7 +36,9 @@ _BLOCK_BYTES = 2**18  # bytes read at a time
 @dataclass(slots=True)
 class _Scan:
     root: int  # a descriptor of the root
-    files: dict[DocumentId, os.stat_result] = field(default_factory=dict)
+    largest: int  # bytes of a file that is read
+    seen: SeenFiles
+    files: dict[DocumentId, os.stat_result] = field(default_factory=dict)  # those that are not as they are known
     targets: dict[DocumentId, str] = field(default_factory=dict)  # of links: the file's own path below the root
     passed_over: list[PassedOver] = field(default_factory=list)
     unread: set[DocumentId] = field(default_factory=set)
@@ -76,15 +78,14 @@ class WatchedFolder:
         unreadable folder below it is passed over with its content.
         """
         self._require_root()
-        files: dict[DocumentId, SeenFile] = {}
         with self._opened() as root:
-            found = _Scan(root)
+            found = _Scan(root, self._largest, SeenFiles(known))
             self._begin(scope, found)
-            self._drop_growing(found, known)
+            self._drop_growing(found)
             reading = ReadingTime(read_seconds)
             for document_id, status in found.files.items():
-                self._look(document_id, status, known.get(document_id), files, found, reading)
-        return Listing(files, tuple(found.passed_over), found.ignored, frozenset(found.unread))
+                self._look(document_id, status, found, reading)
+        return Listing(found.seen, tuple(found.passed_over), found.ignored, frozenset(found.unread))
 
     def holds(self, scope: str) -> bool:
         """Whether there is a file or folder at a path below the root. Raises RootUnreadable."""
@@ -157,6 +158,7 @@ class WatchedFolder:
             if not pending:  # gone, a file, or something that is not followed
                 if number < len(parts) - 1:
                     found.files.clear()
+                    found.seen = SeenFiles(found.seen.known)
                 return
             prefix = pending[0]
         self._walk(prefix, found)
@@ -236,14 +238,13 @@ class WatchedFolder:
             _take(name, status, found)
             found.targets[DocumentId(name)] = os.path.relpath(target, root)
 
-    def _drop_growing(self, found: _Scan, known: Mapping[DocumentId, KnownFile]) -> None:
+    def _drop_growing(self, found: _Scan) -> None:
         """Check files written just now twice; those that changed in between wait for the next scan."""
         now = self._clock.now().timestamp()
         fresh = [
             document_id
             for document_id, status in found.files.items()
             if is_fresh(status.st_mtime, now, self._settle_seconds)
-            and not self._is_known(known.get(document_id), status)
         ]
         if not fresh:
             return
@@ -258,24 +259,16 @@ class WatchedFolder:
                 del found.files[document_id]
                 found.passed_over.append(still_growing(document_id))
 
-    def _is_known(self, known: KnownFile | None, status: os.stat_result) -> bool:
-        return is_known(known, stamp_of(status), readable=status.st_size <= self._largest)
-
     def _look(
         self,
         document_id: DocumentId,
         status: os.stat_result,
-        known: KnownFile | None,
-        files: dict[DocumentId, SeenFile],
         found: _Scan,
         reading: ReadingTime,
     ) -> None:
         stamp = stamp_of(status)
-        if known is not None and self._is_known(known, status):
-            files[document_id] = SeenFile(known.revision, stamp, status.st_size)
-            return
         if status.st_size > self._largest:
-            files[document_id] = SeenFile(revision_of_unread(_lasting_marks(status)), stamp, status.st_size)
+            found.seen[document_id] = SeenFile(revision_of_unread(_lasting_marks(status)), stamp, status.st_size)
             return
         if reading.over():
             found.unread.add(document_id)
@@ -289,7 +282,7 @@ class WatchedFolder:
             remedy = f"make it readable for this user ({error.strerror})."
             found.passed_over.append(PassedOver(document_id, "unreadable", remedy, True))
             return
-        files[document_id] = SeenFile(revision, stamp, status.st_size)
+        found.seen[document_id] = SeenFile(revision, stamp, status.st_size)
 
 
 def _each(root: int, prefix: str) -> Iterator[os.DirEntry[str]]:
@@ -315,7 +308,12 @@ def _collection_at(path: str, root: str, status: os.stat_result) -> str:
 
 def _take(name: str, status: os.stat_result, found: _Scan) -> None:
     if stat.S_ISREG(status.st_mode):
-        found.files[DocumentId(name)] = status
+        document_id, stamp = DocumentId(name), stamp_of(status)
+        readable = status.st_size <= found.largest
+        if found.seen.has(document_id, stamp) or is_known(found.seen.known.get(document_id), stamp, readable=readable):
+            found.seen.as_known(document_id)
+        else:
+            found.files[document_id] = status
     else:
         remedy = "remove it: it is a device, pipe or socket."
         found.passed_over.append(PassedOver(name, "not_a_file", remedy, False))

@@ -9,6 +9,7 @@ from aegis_dagster.domain.listing import (
     Listing,
     ListingDiff,
     PassedOver,
+    attached_to_mails,
     deletions_need_confirmation,
     diff_listing,
     everything_is_gone,
@@ -93,7 +94,7 @@ def compare(
     """
     diff = diff_listing(listing, known)
     gone = not scope and everything_is_gone(listing, diff, len(known))
-    files = sum(not file.mail for file in known.values())  # what is attached to a mail goes with it
+    files = len(known) - sum(map(len, attached_to_mails(known).values()))  # what is attached to a mail goes with it
     deleted = [name for name in diff.deleted if not known[name].mail]
     certain = deleted[len(listing.unread) :]
 

@@ -27,7 +27,7 @@ def reasons(listing: Listing) -> dict[str, str]:
 
 
 def as_known(listing: Listing) -> dict[DocumentId, KnownFile]:
-    return {name: KnownFile(file.revision, file.stamp) for name, file in listing.files.items()}
+    return {name: KnownFile(file.revision, file.stamp, file.size_bytes) for name, file in listing.files.items()}
 
 
 def test_equal_names_in_two_folders_and_equal_bytes_in_two_files_are_separate(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_known_file_is_not_read_and_a_back_dated_change_is_seen(tmp_path: Path
     first = folder(tmp_path).scan({})
     status = file.stat()
     before = as_known(first)
-    trusted = {name: KnownFile(before[name].revision, before[name].stamp) for name in before}
+    trusted = {name: KnownFile(before[name].revision, before[name].stamp, before[name].size_bytes) for name in before}
     assert folder(tmp_path).scan(trusted).files == first.files
     file.write_text("new!")  # same size
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # same modification time

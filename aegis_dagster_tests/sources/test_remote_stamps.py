@@ -81,7 +81,7 @@ def website(tmp_path: Path) -> Iterator[tuple[Path, RemoteFolder]]:
 
 
 def known(listing: Listing) -> dict[DocumentId, KnownFile]:
-    return {name: KnownFile(file.revision, file.stamp) for name, file in listing.files.items()}
+    return {name: KnownFile(file.revision, file.stamp, file.size_bytes) for name, file in listing.files.items()}
 
 
 def test_files_of_which_only_names_are_listed_are_read_each_time(website: tuple[Path, RemoteFolder]) -> None:

@@ -128,7 +128,7 @@ def _remote(kind: Kind, request: pytest.FixtureRequest, downloads: Path) -> Root
 
 
 def known(listing: Listing) -> dict[DocumentId, KnownFile]:
-    return {name: KnownFile(file.revision, file.stamp) for name, file in listing.files.items()}
+    return {name: KnownFile(file.revision, file.stamp, file.size_bytes) for name, file in listing.files.items()}
 
 
 def document(listing: Listing, name: str) -> Document:
@@ -162,7 +162,7 @@ def test_a_known_file_is_not_read_and_a_change_of_the_same_size_is_seen(root: Ro
     root.write("a.txt", "old!")
     root.write("b.txt", "same")
     first = root.make().scan({})
-    trusted = {name: KnownFile(Revision("not read"), file.stamp) for name, file in first.files.items()}
+    trusted = {name: KnownFile(Revision("not read"), file.stamp, file.size_bytes) for name, file in first.files.items()}
     assert {file.revision for file in root.make().scan(trusted).files.values()} == {"not read"}
     time.sleep(0.01)
     root.delete("a.txt")

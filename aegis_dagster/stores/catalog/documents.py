@@ -7,12 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
-from aegis_dagster.domain.listing import KnownFile, Listing, ListingDiff, PassedOver, SeenFile
+from aegis_dagster.domain.listing import KnownFiles, Listing, ListingDiff, PassedOver, SeenFile
 from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog.claims import discard, slices
 from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, passed_over_files, stage_states
 from aegis_dagster.stores.database import read, upsert, write
+
+_STREAMED = {"yield_per": 1_000}  # a million rows are never in memory together
 
 
 class DocumentList:
@@ -22,16 +24,15 @@ class DocumentList:
         self.engine = engine
         self._clock = clock
 
-    def known(self, scope: str = "") -> dict[DocumentId, KnownFile]:
+    def known(self, scope: str = "") -> KnownFiles:
         """The known files below a scope: "" for the whole root, a folder "a/b", or one document's id."""
         columns = (documents.c[name] for name in ("id", "revision", "stamp", "size_bytes", "mail", "context"))
         query = sa.select(*columns).where(~documents.c.deleted)
+        found = KnownFiles()
         with read(self.engine) as connection:
-            rows = connection.execute(_within(query, scope))
-            return {
-                DocumentId(document_id): KnownFile(Revision(revision), stamp, size, DocumentId(mail), context)
-                for document_id, revision, stamp, size, mail, context in rows
-            }
+            for document_id, *file in connection.execute(_within(query, scope), execution_options=_STREAMED):
+                found.add(document_id, *file)
+        return found
 
     def count(self) -> int:
         """How many documents there are."""

@@ -1,4 +1,4 @@
-"""Finds the documents that have work for a run, among a hundred thousand within seconds."""
+"""Finds the documents that have work for a run, among a million within seconds."""
 
 from collections import defaultdict
 
@@ -39,19 +39,20 @@ class WorkLeft:
         embed_anew: include those whose only work comes from another embedding model.
         """
         found: dict[CollectionName, list[Waiting]] = defaultdict(list)
-        for state in self._states.every():
+        for state in self._states.unsettled():
             if state.has_work(now_ms) and (embed_anew or not state.only_embedding_is_stale()):
                 document = state.document
                 found[document.collection].append(Waiting(document.id, state.changed_ms, document.revision))
-        return dict(found)
+        return {name: sorted(waiting, key=lambda one: one.id) for name, waiting in found.items()}
 
     def embedded_otherwise(self, now_ms: int) -> list[Document]:
         """Documents embedded by another model, from other chunks or from other bytes than are wanted now.
 
         Those without work for a run started now are omitted.
         """
-        every = self._states.every()
-        return [state.document for state in every if state.has_work(now_ms) and state.is_embedded_otherwise()]
+        states = self._states.unsettled()
+        found = [state.document for state in states if state.has_work(now_ms) and state.is_embedded_otherwise()]
+        return sorted(found, key=lambda document: document.id)
 
     def deleted(self) -> dict[CollectionName, list[Waiting]]:
         """Deleted documents whose data still has to be removed, by collection."""

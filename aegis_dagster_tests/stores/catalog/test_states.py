@@ -134,6 +134,15 @@ def test_what_is_read_fast_is_what_is_recorded_of_each_document(
     rows = plainly(project, project.documents.all())
     assert list(project.states.every(ALL_FACTS)) == rows
 
+    unsettled = list(project.states.unsettled())
+    plain = {state.document.id: state.all_plainly_done() for state in rows}
+    left_out = plain.keys() - {state.document.id for state in unsettled}
+    assert all(plain[name] for name in left_out) and len(left_out) > 9
+    doubtful = [str(state) for state in unsettled if plain[state.document.id]]
+    assert all(CUT_AT in state or UPSTREAM_FAILED in state for state in doubtful)
+    of_all = {state.document.id: state for state in project.states.every()}
+    assert unsettled == [of_all[state.document.id] for state in unsettled]
+
     stale = [state.document for state in rows if is_stale(project, state)]
     listed = project.artifacts.listed()
     assert project.reports.stale(listed) == project.reports.stale(project.artifacts.exists) == stale
