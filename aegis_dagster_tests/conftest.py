@@ -12,7 +12,7 @@ from aegis_dagster_tests.support.llm_server.fixtures import running, server
 from aegis_dagster_tests.support.qdrant_server.running import qdrant_process, qdrant_server
 from aegis_dagster_tests.support.servers.docker import docker_with_gpus, own_docker
 from aegis_dagster_tests.support.servers.neo4j import neo4j
-from aegis_dagster_tests.support.servers.postgres import empty_url, own_postgres, postgres
+from aegis_dagster_tests.support.servers.postgres import empty_url, new_tables, own_postgres, postgres, tables_url
 from aegis_dagster_tests.support.servers.prometheus import pushgateway
 from aegis_dagster_tests.support.servers.ray import own_ray, ray_of_the_run, shared_ray
 from aegis_dagster_tests.support.servers.s3 import s3_server
@@ -25,6 +25,7 @@ __all__ = [
     "docker_with_gpus",
     "empty_url",
     "neo4j",
+    "new_tables",
     "own_docker",
     "own_postgres",
     "own_ray",
@@ -37,6 +38,7 @@ __all__ = [
     "s3_server",
     "server",
     "shared_ray",
+    "tables_url",
     "webhook",
 ]
 

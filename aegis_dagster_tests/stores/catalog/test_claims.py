@@ -1,4 +1,4 @@
-"""Claims, leases and outcomes on a real SQLite file."""
+"""Claims, leases and outcomes on a real SQLite file and on a real Postgres."""
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
@@ -39,8 +39,8 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'aegis.db'}")
+def engine(tables_url: str) -> Iterator[sa.Engine]:
+    engine = open_database(tables_url)
     yield engine
     engine.dispose()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -12,13 +11,19 @@ from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.support.redocred import corpus, evidence_of
 
 
-@pytest.fixture
-def new_engine(tmp_path: Path) -> Iterator[Callable[[str], Engine]]:
-    """Opens the database of a name; the same name is the same file."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_engine(request: pytest.FixtureRequest, new_tables: Callable[[str], str]) -> Iterator[Callable[[str], Engine]]:
+    """Opens the database of a name on each kind of server; the same name is the same database.
+
+    A test that takes long on one kind says so: `@pytest.mark.parametrize("new_engine", ["sqlite"], indirect=True)`.
+    """
     engines: list[Engine] = []
+    urls: dict[str, str] = {}
 
     def open_named(name: str) -> Engine:
-        engines.append(open_database(f"sqlite:///{tmp_path / name}.db"))
+        if name not in urls:
+            urls[name] = new_tables(request.param)
+        engines.append(open_database(urls[name]))
         return engines[-1]
 
     yield open_named

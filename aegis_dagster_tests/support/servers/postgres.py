@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from aegis_dagster.stores.database import open_database
 from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.servers.programs import free_port
 from aegis_dagster_tests.support.servers.shared import shared
@@ -29,12 +30,13 @@ class PostgresServer:
     folder: Path
     port: int
 
-    def new_database(self) -> str:
-        """The URL of an empty database, as SQLAlchemy takes it. Takes 0.2 s."""
+    def new_database(self, like: str | None = None) -> str:
+        """The URL of an empty database, as SQLAlchemy takes it. Takes 0.2 s. like: a URL, whose tables it has."""
         name = f"aegis_{uuid.uuid4().hex[:12]}"
+        template = f" TEMPLATE {sa.engine.make_url(like).database}" if like else ""
         engine = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            connection.execute(sa.text(f"CREATE DATABASE {name}{template}"))
         engine.dispose()
         return self._url(name)
 
@@ -99,6 +101,35 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'aegis.db'}"
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.new_database()
+
+
+@pytest.fixture(scope="session")
+def new_tables(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """The URL of a new database with all tables and no rows, of a kind: they are copied from one that was migrated."""
+    templates: dict[str, str] = {}
+
+    def made(kind: str) -> str:
+        folder = tmp_path_factory.mktemp("tables")
+        file = folder / "aegis.db"
+        if kind == "sqlite":
+            if kind not in templates:
+                templates[kind] = f"sqlite:///{folder / 'template.db'}"
+                open_database(templates[kind]).dispose()
+            shutil.copy(templates[kind].removeprefix("sqlite:///"), file)
+            return f"sqlite:///{file}"
+        server: PostgresServer = request.getfixturevalue("postgres")
+        if kind not in templates:
+            templates[kind] = server.new_database()
+            open_database(templates[kind]).dispose()
+        return server.new_database(like=templates[kind])
+
+    return made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def tables_url(request: pytest.FixtureRequest, new_tables: Callable[[str], str]) -> str:
+    """A database with all tables and no rows, of each kind."""
+    return new_tables(request.param)
 
 
 def _found(program: str) -> str | None:
