@@ -9,6 +9,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from aegis_dagster_tests.support.heaviness import is_heavy, is_slow
 from aegis_dagster_tests.support.llm_server.fixtures import running, server
+from aegis_dagster_tests.support.places import REPOSITORY
 from aegis_dagster_tests.support.qdrant_server.running import qdrant_process, qdrant_server
 from aegis_dagster_tests.support.servers.docker import docker_with_gpus, own_docker
 from aegis_dagster_tests.support.servers.neo4j import neo4j
@@ -20,6 +21,8 @@ from aegis_dagster_tests.support.servers.shared import end_servers
 from aegis_dagster_tests.support.servers.webhook import webhook
 
 _TEARDOWN_SECONDS = 300
+# Processes that tests start in other folders import modules of the tests.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
 
 __all__ = [
     "docker_with_gpus",
