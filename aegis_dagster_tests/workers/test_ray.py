@@ -201,17 +201,32 @@ async def test_a_run_whose_head_is_killed_says_so_and_its_retry_goes_on(
 
 
 def test_beyond_loopback_a_token_is_required(tmp_path: Path) -> None:
+    refused = _refused(tmp_path, "10.1.2.3:6379")
+    assert "is not on loopback, and token authentication is off" in refused
+    assert "RAY_AUTH_MODE=token" in refused
+
+
+def test_an_address_of_another_form_is_refused_for_its_form_and_not_for_want_of_a_token(tmp_path: Path) -> None:
+    refused = _refused(tmp_path, "127.0.0.1", "ray://10.1.2.3:10001", "local", "10.1.2.3:ray", ":6379", "auto")
+    lines = [line for line in refused.splitlines() if "which is no HOST:PORT" in line]
+    assert [line.split()[0] for line in lines] == [*["workers.address"] * 5, "RAY_ADDRESS"]
+    assert "token" not in refused
+
+
+def _refused(home: Path, *addresses: str) -> str:
+    """What a process says that connects to these, one after the other."""
     code = (
         "from aegis_dagster.errors import ConfigurationError\n"
         "from aegis_dagster.workers.ray.cluster import connect\n"
-        "try:\n    connect('10.1.2.3:6379')\nexcept ConfigurationError as error:\n    print(error)"
+        f"for address in {addresses!r}:\n"
+        "    try:\n        connect(address)\n    except ConfigurationError as error:\n        print(error)"
     )
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    known = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+    environment = {**known, "RAY_ADDRESS": "http://127.0.0.1:8265"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert "is not on loopback, and token authentication is off" in done.stdout
-    assert "RAY_AUTH_MODE=token" in done.stdout
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def _driver(cluster: RayCluster, home: Path, root: Path) -> "subprocess.Popen[str]":

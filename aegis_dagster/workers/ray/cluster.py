@@ -71,6 +71,7 @@ def connect(address: str) -> None:
         _let_its_loggers_speak_through_us()
         wanted = ray_address() if address == "auto" and ray_address() else address
         if wanted != "auto":
+            _require_host_and_port(wanted, "RAY_ADDRESS" if address == "auto" else "workers.address")
             _require_token(wanted)
             _require_answer(wanted)
         try:
@@ -198,13 +199,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _require_host_and_port(address: str, where: str) -> None:
+    """Ray knows other forms, of which none is a machine of the cluster. where: the address was found."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in address or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ConfigurationError(
+            f"{where} is {visible(address)!r}, which is no HOST:PORT.",
+            remedy="write it as HOST:PORT of the cluster's head, e.g. 10.0.0.1:6379, or as `auto`.",
+        )
+
+
 def _require_answer(address: str) -> None:
     """Ray itself waits for minutes."""
     host, _, port = address.rpartition(":")
-    if "://" in address or not port.isdigit():
-        raise ConfigurationError(
-            f"workers.address is {address!r}, which is no HOST:PORT.", remedy="write it as HOST:PORT, or as `auto`."
-        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
     except OSError as error:
