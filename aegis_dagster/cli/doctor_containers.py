@@ -13,12 +13,18 @@ def containers_finding(project: Project) -> Finding:
     if not uses_containers(project.settings):
         remedy = "pip install 'aegis_dagster[docker]'"
         return Finding("containers", False, f"{settings.image} is set, and dagster-docker is not installed", remedy)
+    from docker.errors import ImageNotFound
+
     from aegis_dagster.defs.containers.engine import engine_errors, open_engine
 
     image = settings.image or ""
     with closing(open_engine()) as engine, engine_errors(image):
         version = engine.version()["Version"]
-        engine.images.get(image)
+        try:
+            engine.images.get(image)
+        except ImageNotFound:
+            remedy = f"build it there, or see whether `docker pull {image}` works: the first step pulls it."
+            return Finding("containers", False, f"Docker {version}; it does not have the image {image} yet", remedy)
     return Finding(
         "containers", True, f"Docker {version}; image {image}; {settings.gpus} GPUs for a step with models", ""
     )
