@@ -241,17 +241,22 @@ def neo4j_password() -> str:
 
 def qdrant_api_key() -> str:
     """The key of the Qdrant server; "": it asks for none. Raises ConfigurationError, which does not repeat it."""
-    key = os.environ.get("AEGIS_QDRANT_API_KEY", "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError(
-            "AEGIS_QDRANT_API_KEY holds characters that no key has.", remedy="set it to the key alone, in one line."
-        )
-    return key
+    return _key_alone("AEGIS_QDRANT_API_KEY")
 
 
 def docling_serve_key() -> str:
-    """The key of docling-serve; "": it asks for none. Never part of the settings, as keys are not."""
-    return os.environ.get("DOCLING_SERVE_API_KEY", "").strip()
+    """The key of docling-serve; "": it asks for none. Raises ConfigurationError, which does not repeat it."""
+    return _key_alone("DOCLING_SERVE_API_KEY")
+
+
+def _key_alone(variable: str) -> str:
+    """A key that can be sent in a header."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError(
+            f"{variable} holds characters that no key has.", remedy="set it to the key alone, in one line."
+        )
+    return key
 
 
 def _full_address(address: str) -> str:

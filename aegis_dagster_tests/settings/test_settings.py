@@ -3,7 +3,7 @@
 import pytest
 
 from aegis_dagster.errors import ConfigurationError
-from aegis_dagster.settings import load_settings
+from aegis_dagster.settings import docling_serve_key, load_settings
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_what_the_remedies_say_is_taken_letter_by_letter(monkeypatch: pytest.Mon
 def test_another_programs_variable_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEGIS_TOKEN", "of something else")
     assert load_settings().root is None
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "one\ntwo"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("DOCLING_SERVE_API_KEY", key)
+    with pytest.raises(ConfigurationError, match="DOCLING_SERVE_API_KEY holds characters that no key has") as refused:
+        docling_serve_key()
+    assert key not in str(refused.value)
