@@ -6,6 +6,7 @@ run_launcher:
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +47,10 @@ class ContainerRunLauncher(DockerRunLauncher):
     def _settings(self) -> Settings:
         return load_settings()
 
+    @property
+    def _all_networks(self) -> Sequence[str]:
+        return self.networks or self._settings.containers.networks
+
     def _get_docker_image(self, job_code_origin: Any) -> str:
         image = self.image or job_code_origin.repository_origin.container_image or self._settings.containers.image
         if not image:
@@ -57,10 +62,10 @@ class ContainerRunLauncher(DockerRunLauncher):
 
     def _launch_container_with_command(self, run: dg.DagsterRun, docker_image: str, command: Sequence[str]) -> None:
         """Raises AegisError, which Dagster records as the reason why the run failed."""
-        client, instance = open_engine(), self._instance
-        remove_of_runs_that_are_over(instance, Project(self._settings))
-        options = self._options(run, command)
-        with engine_errors(docker_image):
+        instance, options = self._instance, self._options(run, command)
+        with closing(Project(self._settings)) as project:
+            remove_of_runs_that_are_over(instance, project)
+        with closing(open_engine()) as client, engine_errors(docker_image):
             try:
                 container = created(client, docker_image, options)
             except ImageNotFound:
@@ -69,7 +74,7 @@ class ContainerRunLauncher(DockerRunLauncher):
             instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: docker_image})
             instance.report_engine_event(f"Launching run in container {container.name}.", run, cls=type(self))
             try:
-                for network in self.networks[1:] or self._settings.containers.networks[1:]:
+                for network in self._all_networks[1:]:
                     client.networks.get(network).connect(container)
                 container.start()
             except Exception:
@@ -78,21 +83,21 @@ class ContainerRunLauncher(DockerRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """See RunLauncher; of a container that ended, with its last lines."""
-        with engine_errors():
+        with closing(open_engine()) as client, engine_errors():
             health: CheckRunHealthResult = super().check_run_worker_health(run)
-            found = containers_of(open_engine(), self._instance, run.run_id)
-        container = next((one for one in found if one.id == run.tags.get(DOCKER_CONTAINER_ID_TAG)), None)
-        if container is None or health.status is not WorkerStatus.FAILED:
-            return health
-        said = f"The container of the run ended. Its last lines:\n{last_lines(container)}"
-        return CheckRunHealthResult(WorkerStatus.FAILED, msg=f"{health.msg} {said}")
+            found = containers_of(client, self._instance, run.run_id)
+            container = next((one for one in found if one.id == run.tags.get(DOCKER_CONTAINER_ID_TAG)), None)
+            if container is None or health.status is not WorkerStatus.FAILED:
+                return health
+            said = f"The container of the run ended. Its last lines:\n{last_lines(container)}"
+            return CheckRunHealthResult(WorkerStatus.FAILED, msg=f"{health.msg} {said}")
 
     def _options(self, run: dg.DagsterRun, command: Sequence[str]) -> dict[str, Any]:
         settings, instance = self._settings, self._instance
         kwargs = {**settings.containers.container_kwargs, **self.container_kwargs}
         kwargs.pop("stop_timeout", None)
         names = {name for stage in Stage for name in keys_of(settings, stage)} | set(self.env_vars or [])
-        networks = self.networks or settings.containers.networks
+        networks = self._all_networks
         return {
             **given.defaults(),
             **kwargs,
