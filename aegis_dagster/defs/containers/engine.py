@@ -1,7 +1,7 @@
 """The Docker engine: how it is reached, what its errors mean, and which of its containers are ours."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -126,6 +126,13 @@ def created(client: Any, image: str, options: dict[str, Any]) -> Any:
             f"The Docker client refuses an option of container_kwargs: {error}.",
             remedy="correct it; the options are those of docker-py's `containers.create`.",
         ) from error
+
+
+def pull(client: Any, image: str, registry: Mapping[str, str] | None) -> None:
+    """Have the engine fetch an image. registry: of dagster-docker's config, with who asks; else as `docker login`."""
+    if registry is not None:
+        client.login(registry["username"], registry["password"], registry=registry["url"])
+    client.images.pull(image)
 
 
 def labels(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str | None = None) -> dict[str, str]:

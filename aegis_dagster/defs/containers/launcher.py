@@ -26,6 +26,7 @@ from aegis_dagster.defs.containers.engine import (
     labels,
     last_lines,
     open_engine,
+    pull,
     remove,
     without_entry_point,
 )
@@ -69,7 +70,7 @@ class ContainerRunLauncher(DockerRunLauncher):
             try:
                 container = created(client, docker_image, options)
             except ImageNotFound:
-                client.images.pull(docker_image)
+                pull(client, docker_image, self.registry)
                 container = created(client, docker_image, options)
             instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: docker_image})
             instance.report_engine_event(f"Launching run in container {container.name}.", run, cls=type(self))

@@ -32,6 +32,7 @@ from aegis_dagster.defs.containers.engine import (
     is_at_work,
     labels,
     open_engine,
+    pull,
     remove,
     without_entry_point,
 )
@@ -128,7 +129,7 @@ class ContainerStepHandler(DockerStepHandler):
                 container = created(client, image, options)
             except ImageNotFound:
                 DagsterEvent.engine_event(step_context, f"Pulling the image {image}.", EngineEventData())
-                client.images.pull(image)
+                pull(client, image, asked.registry)
                 container = created(client, image, options)
             for network in asked.networks[1:]:
                 client.networks.get(network).connect(container)
