@@ -5,7 +5,8 @@ expires, or is released at once if its owner was a process of this host that has
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -38,6 +39,8 @@ FACTS = "what a stage recorded about a document"
 SLICE = 500  # ids in one statement; SQLite allows 32,766 variables
 
 STATUSES = {status.value: status for status in Status}  # faster than Status(value), half a million times
+# Claims of this process that are over, which the database could not be told: nobody in this process waits for them.
+_given_up: set[tuple[str, Stage, DocumentId]] = set()
 _REMOVED = "removed"  # fingerprint of a published stage while its data is removed; matches no document
 
 
@@ -66,13 +69,13 @@ class Catalog:
         """
         claimed: dict[DocumentId, tuple[str, int]] = {}  # fingerprint and attempts
         outdated: list[tuple[Stage, str]] = []
-        with exclusive(self.engine) as connection:
+        with self._given_up_if_lost(stage, claimed), exclusive(self.engine) as connection:
             for part in slices(wanted):
                 rows = _rows(connection, STATES_TO_CLAIM, stage, part)
                 for document_id in part:
                     revision, fingerprint = wanted[document_id]
                     row = rows.get(document_id)
-                    if row is None or row.deleted or row.revision != revision or self._held(row):
+                    if row is None or row.deleted or row.revision != revision or self._held(stage, document_id, row):
                         continue
                     settled = row.status is not None and _state(row).settled(fingerprint, clear=document_id in clear)
                     if settled and document_id not in force:
@@ -94,17 +97,22 @@ class Catalog:
         with read(self.engine) as connection:
             for part in slices(ids):
                 rows = _rows(connection, STATES, stage, part)
-                held.update(document_id for document_id, row in rows.items() if self._held(row))
+                held.update(name for name, row in rows.items() if self._held(stage, name, row))
         return held
 
     def held(self) -> int:
         """How many documents live processes are working on now."""
         leases = sa.select(stage_states).where(stage_states.c.lease_owner.is_not(None))
         with read(self.engine) as connection:
-            return len({row.document_id for row in connection.execute(leases) if self._held(row)})
+            rows = connection.execute(leases)
+            return len({row.document_id for row in rows if self._held(row.stage, row.document_id, row)})
 
     def renew(self) -> None:
-        """Renew every lease of this owner."""
+        """Renew every lease of this owner, and release what could not be released before."""
+        for stage in Stage:
+            over = [name for owner, at, name in tuple(_given_up) if (owner, at) == (self._owner, stage)]
+            if over:
+                self.release(stage, over)
         with write(self.engine) as connection:
             connection.execute(
                 sa.update(stage_states)
@@ -128,10 +136,16 @@ class Catalog:
             totals.write(connection)
 
     def release(self, stage: Stage, ids: Collection[DocumentId]) -> None:
-        """Release claimed documents without an outcome: the step stops, and a later run processes them."""
+        """Release claimed documents without an outcome: the step stops, and a later run processes them.
+
+        If the database cannot be told, other processes wait until the claims expire; this one does not.
+        """
+        over = {(self._owner, stage, document_id) for document_id in ids}
+        _given_up.update(over)
         with write(self.engine) as connection:
             for part in slices(ids):
                 connection.execute(RELEASE, {"ids": part, "at": stage, "owner": self._owner})
+        _given_up.difference_update(over)
 
     def release_container(self, name: str) -> None:
         """Let the claims of every process of a container expire. name: its host's, of its own; it is known to be gone.
@@ -153,7 +167,8 @@ class Catalog:
             leases = sa.select(stage_states).where(
                 stage_states.c.document_id.in_(gone), stage_states.c.lease_owner.is_not(None)
             )
-            busy = {row.document_id for row in connection.execute(leases) if self._held(row)}
+            rows = connection.execute(leases)
+            busy = {row.document_id for row in rows if self._held(row.stage, row.document_id, row)}
             first = gone.order_by(documents.c.id).limit(limit + len(busy))
             free = [DocumentId(name) for name in connection.execute(first).scalars() if name not in busy]
             claimed = free[:limit]
@@ -216,10 +231,22 @@ class Catalog:
             connection.execute(SWEPT, keys)
         return len(unused)
 
-    def _held(self, row: Row[Any]) -> bool:
-        if row.lease_owner is None or row.lease_owner == self._owner:
+    def _held(self, stage: Stage, document_id: DocumentId, row: Row[Any]) -> bool:
+        """Whether another owner is at work on a document."""
+        owner = row.lease_owner
+        if owner is None or owner == self._owner or (owner, stage, document_id) in _given_up:
             return False
         return bool(row.lease_expires_ms > self._now_ms()) and not is_dead(row.lease_owner)
+
+    @contextmanager
+    def _given_up_if_lost(self, stage: Stage, claimed: Mapping[DocumentId, object]) -> Iterator[None]:
+        """For the transaction that claims: if the answer to its commit is lost, nobody knows of these claims."""
+        try:
+            yield
+        except BaseException:
+            _given_up.update((self._owner, stage, document_id) for document_id in claimed)
+            raise
+        _given_up.difference_update([(self._owner, stage, document_id) for document_id in claimed])
 
     def _holds(
         self, connection: Connection, held: sa.Select[Any], stage: Stage, wanted: Mapping[DocumentId, str]

@@ -13,7 +13,7 @@ from aegis_dagster.domain.fingerprints import Identities
 from aegis_dagster.domain.identifiers import CollectionName, DocumentId, Revision
 from aegis_dagster.domain.listing import Listing, SeenFile, diff_listing
 from aegis_dagster.domain.stages import Document, Failure, Outcome, Stage, StageState, Status
-from aegis_dagster.errors import FailureCode
+from aegis_dagster.errors import FailureCode, ServiceError
 from aegis_dagster.stores.catalog.claims import Catalog
 from aegis_dagster.stores.catalog.documents import DocumentList
 from aegis_dagster.stores.catalog.schema import stage_states
@@ -124,6 +124,24 @@ def test_a_released_claim_costs_no_attempt(catalog: Catalog) -> None:
     catalog.release(Stage.PARSE, [A])
     state = recorded(catalog, A)[Stage.PARSE]
     assert (state.status, state.attempts) == (Status.PENDING, 0)
+
+
+def test_a_claim_that_could_not_be_released_is_waited_for_by_other_processes_only(
+    engine: sa.Engine, catalog: Catalog, clock: SetClock
+) -> None:
+    def stop(*_: object) -> None:
+        raise sa.exc.OperationalError("", None, ConnectionError("the server is gone"))
+
+    catalog.claim(Stage.PARSE, WANT)
+    sa.event.listen(engine, "before_cursor_execute", stop)
+    with pytest.raises(ServiceError):
+        catalog.release(Stage.PARSE, [A])
+    sa.event.remove(engine, "before_cursor_execute", stop)
+    again = Catalog(engine, clock, lease_seconds=60)
+    assert again.held_by_others(Stage.PARSE, [A]) == set()
+    assert again.claim(Stage.PARSE, WANT) == [A]
+    catalog.renew()  # releases what it could not release, and nothing of another owner
+    assert catalog.held_by_others(Stage.PARSE, [A]) == {A}
 
 
 def test_a_claim_of_a_process_that_ended_costs_no_attempt(catalog: Catalog, clock: SetClock) -> None:
