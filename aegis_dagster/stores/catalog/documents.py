@@ -12,7 +12,7 @@ from aegis_dagster.domain.stages import ARTIFACT_STAGES, Document, Stage, Status
 from aegis_dagster.ports import Clock
 from aegis_dagster.stores.catalog.claims import discard, slices
 from aegis_dagster.stores.catalog.schema import artifact_garbage, documents, passed_over_files, stage_states
-from aegis_dagster.stores.database import read, upsert, write
+from aegis_dagster.stores.database import exclusive, read, upsert, write
 
 _STREAMED = {"yield_per": 1_000}  # a million rows are never in memory together
 
@@ -83,8 +83,11 @@ class DocumentList:
             return sorted(CollectionName(name) for name in connection.execute(query).scalars())
 
     def apply(self, listing: Listing, diff: ListingDiff, *, delete: bool, scope: str = "") -> None:
-        """Bring the list up to date in one transaction. delete=False: deletions are held."""
-        with write(self.engine) as connection:
+        """Bring the list up to date in one transaction. delete=False: deletions are held.
+
+        Two hosts that list at once lock the same rows, each in the order of its listing: so one waits for the other.
+        """
+        with exclusive(self.engine) as connection:
             seen = (*diff.new, *diff.changed, *diff.touched, *(target for _, target in diff.moved))
             self._put(connection, {document_id: listing.files[document_id] for document_id in seen})
             _copy_states(connection, diff.moved)
