@@ -4,7 +4,9 @@ It exists where `workers.engine` is `ray` and the extra `ray` is installed. Only
 itself not before a run begins.
 """
 
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -41,7 +43,13 @@ def _variables(settings: Settings) -> list[str]:
     Ray itself says where its cluster is.
     """
     workers = settings.workers.model_copy(update={"address": "auto"})
-    told = {"AEGIS_HOME": settings.home, "AEGIS_ROOT": settings.root, "AEGIS_WORKERS": workers.model_dump_json()}
+    path = f"{Path(sys.executable).parent}:${{PATH}}"  # Ray completes it: jobs call `dagster` by its name
+    told = {
+        "PATH": path,
+        "AEGIS_HOME": settings.home,
+        "AEGIS_ROOT": settings.root,
+        "AEGIS_WORKERS": workers.model_dump_json(),
+    }
     if config_file().is_file():
         told["AEGIS_CONFIG"] = config_file().absolute()
     return [f"{name}={value}" for name, value in told.items() if value is not None]
