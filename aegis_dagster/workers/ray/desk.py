@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from aegis_dagster.errors import AegisError, ConfigurationError, ServiceError
 from aegis_dagster.workers.ray.cluster import Node, Share, there_is
-from aegis_dagster.workers.ray.handles import SeatHandle, SeatLostError
+from aegis_dagster.workers.ray.handles import UNUSED_SECONDS, SeatHandle, SeatLostError
 from aegis_dagster.workers.ray.seat import SeatPlan
 
 _SOON_SECONDS = 10.0  # within which a cluster with room has a seat begun
@@ -25,7 +25,7 @@ class Desk:
         self.others: Collection[Desk] = ()
         self.lost: Callable[[], None] = lambda: None
         self._plan, self._used_by, self._most, self._waiting_seconds = plan, used_by, most, waiting_seconds
-        self._idle: list[SeatHandle] = []
+        self._idle: dict[SeatHandle, float] = {}  # and since when
         self._busy: set[SeatHandle] = set()
         self._starting: dict[asyncio.Task[None], SeatHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -56,14 +56,13 @@ class Desk:
         return bool(self._waiting) and not self._idle and not self._busy
 
     def add(self, seat: SeatHandle) -> None:
-        """A seat that was kept."""
-        self._idle.append(seat)
+        """A seat that was kept, or that nobody waits for."""
+        self._idle[seat] = asyncio.get_running_loop().time()
 
     async def take(self, avoided: str = "") -> SeatHandle:
         """A seat, not on the node `avoided` if another one is free. Raises ServiceError, ConfigurationError."""
         if self._idle:
-            self._idle.sort(key=lambda seat: seat.info is None or seat.info.node != avoided)
-            seat = self._idle.pop()
+            seat = self._taken(avoided)
             self._busy.add(seat)
             return seat
         future: asyncio.Future[SeatHandle] = asyncio.get_running_loop().create_future()
@@ -93,6 +92,7 @@ class Desk:
     def look(self, found: Sequence[Node]) -> None:
         """Compare what is asked for with the nodes that there are."""
         now = asyncio.get_running_loop().time()
+        self._end_unused(now)
         if not self.starves:
             self._empty_since, self._told = None, False
             return
@@ -111,7 +111,7 @@ class Desk:
 
     def spare(self) -> SeatHandle | None:
         """A seat that nobody needs now; it is the caller's."""
-        return self._idle.pop() if self._idle and not self._waiting else None
+        return self._taken() if self._idle and not self._waiting else None
 
     async def close(self) -> list[SeatHandle]:
         """End all that is not idle. Returns the seats that are."""
@@ -123,7 +123,8 @@ class Desk:
         for seat in self._busy:
             seat.kill()
         await asyncio.gather(*self._starting, *self._ending, return_exceptions=True)
-        idle, self._idle = self._idle, []
+        idle = list(self._idle)
+        self._idle.clear()
         return idle
 
     def _grow(self) -> None:
@@ -177,7 +178,19 @@ class Desk:
                 self._busy.add(seat)
                 future.set_result(seat)
                 return
-        self._idle.append(seat)
+        self.add(seat)
+
+    def _taken(self, avoided: str = "") -> SeatHandle:
+        """The idle one that was used last, not on the node `avoided` if there is another."""
+        seat = min(reversed(self._idle), key=lambda seat: seat.info is not None and seat.info.node == avoided)
+        del self._idle[seat]
+        return seat
+
+    def _end_unused(self, now: float) -> None:
+        """A step may ask models for hours, and use no seat meanwhile."""
+        for seat in [seat for seat, since in self._idle.items() if now - since >= UNUSED_SECONDS]:
+            del self._idle[seat]
+            self._end(seat)
 
     def _end(self, seat: SeatHandle) -> None:
         ending = asyncio.ensure_future(seat.end())

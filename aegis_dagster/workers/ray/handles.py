@@ -6,7 +6,6 @@ An actor is not detached: it ends with this process, however that ends.
 import asyncio
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from aegis_dagster.workers.ray.cluster import Share, asked, disconnect
 from aegis_dagster.workers.ray.seat import Call, Done, SeatInfo, SeatPlan
 
 _END_SECONDS = 5.0  # for a seat to remove what its worker has left
+UNUSED_SECONDS = 60.0  # after which a seat is given back to the cluster: other runs wait for room
 _OWN_SECONDS = 120.0  # of a call beyond the time limit of its task: a worker may have to load its libraries first
 
 logger = logging.getLogger(__name__)
@@ -115,32 +115,62 @@ async def _answer(reference: Any) -> object:
 
 
 class KeptSeats:
-    """The seats that wait for the next step of this process, by what they were told and their share."""
+    """The seats that wait for the next step of this process.
 
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[str, Share], list[SeatHandle]] = defaultdict(list)
+    They wait for a while only: a step that asks models uses none for hours, and other runs wait for their room.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: how long they wait."""
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._waiting: dict[threading.Timer, tuple[str, Sequence[SeatHandle]]] = {}  # what they were told, by their end
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(seats) for _, seats in self._waiting.values())
 
     def take(self, told: str) -> list[SeatHandle]:
         """Those that were told this; they are the caller's now."""
-        found = [key for key in self._waiting if key[0] == told]
-        return [seat for key in found for seat in self._waiting.pop(key)]
+        with self._lock:
+            found = [ending for ending, (what, _) in self._waiting.items() if what == told]
+            return [seat for ending in found for seat in self._freed(ending)]
 
     def put(self, told: str, seats: Sequence[SeatHandle]) -> None:
         """Keep them."""
-        for seat in seats:
-            self._waiting[told, seat.share].append(seat)
+        if seats:
+            ending = threading.Timer(self._seconds, lambda: self._end_unused(ending))
+            ending.daemon = True
+            with self._lock:
+                self._waiting[ending] = (told, seats)
+            ending.start()
 
     def end(self) -> None:
         """End them and the connection."""
+        with self._lock:
+            seats = [seat for ending in list(self._waiting) for seat in self._freed(ending)]
+        _end_all(seats)
+        disconnect()
+
+    def _end_unused(self, ending: threading.Timer) -> None:
+        with self._lock:
+            seats = self._freed(ending)
+        _end_all(seats)
+
+    def _freed(self, ending: threading.Timer) -> Sequence[SeatHandle]:
+        ending.cancel()
+        return self._waiting.pop(ending, ("", ()))[1]
+
+
+def _end_all(seats: Sequence[SeatHandle]) -> None:
+    begun = [seat for seat in seats if seat.info is not None]
+    if begun:
         import ray
 
-        seats = [seat for found in self._waiting.values() for seat in found]
-        self._waiting.clear()
         with suppress(Exception):  # the cluster is gone, and they are with it
-            ray.wait([seat.leave() for seat in seats], num_returns=len(seats), timeout=_END_SECONDS)
-        for seat in seats:
-            seat.kill()
-        disconnect()
+            ray.wait([seat.leave() for seat in begun], num_returns=len(begun), timeout=_END_SECONDS)
+    for seat in seats:
+        seat.kill()
 
 
 _kept: list[KeptSeats] = []
@@ -149,7 +179,7 @@ _kept: list[KeptSeats] = []
 def kept_seats() -> KeptSeats | None:
     """Where seats wait for the next step of this process; None: they end with the step."""
     if not _kept:
-        kept = KeptSeats()
+        kept = KeptSeats(UNUSED_SECONDS)
         if not at_end_of_block(lambda: _end(kept)):
             return None
         _kept.append(kept)
