@@ -27,7 +27,7 @@ OF_FEW: Mapping[str, Mapping[str, float]] = {
         "Dagster's commits": 370,
         "processes": 10,
         "modules": 2180,
-        "opened to write": 32,
+        "opened to write": 34,
         "files": 126,
         "calls": 1,
         "texts": 32,
@@ -40,16 +40,17 @@ OF_FEW: Mapping[str, Mapping[str, float]] = {
         "Dagster's commits": 320,
         "processes": 10,
         "modules": 2180,
-        "opened to write": 22,
+        "opened to write": 24,
         "files": 68,
         "calls": 1,
         "texts": 2,
     },
 }
 # What one more document adds: not one statement of Dagster, no process, no module.
+# Of few changed documents one worker, which opens two files, may do all.
 OF_EACH_FURTHER: Mapping[str, Mapping[str, float]] = {
-    "cold": {"statements": 2, "commits": 0.75, "opened to write": 2.125, "files": 8, "calls": 1 / 16, "texts": 4},
-    "changed": {"statements": 2, "commits": 0.75, "opened to write": 0.5, "files": 2, "texts": 0.25},
+    "cold": {"statements": 2, "commits": 0.75, "opened to write": 2, "files": 8, "calls": 1 / 16, "texts": 4},
+    "changed": {"statements": 2, "commits": 0.75, "opened to write": 10 / 16, "files": 2, "texts": 0.25},
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,7 @@ class Turns:
     def __init__(self, path: Path | None) -> None:
         """path: the folder, which need not exist; None: a server, where it is everybody's turn."""
         self._path = path
+        self._look: int | None = None  # descriptor of the file that who is next holds: opened once, looked at often
 
     @cached_property
     def _using(self) -> FileLock:
@@ -46,27 +49,37 @@ class Turns:
         until = time.monotonic() + seconds
         try:
             with self._next.acquire(timeout=seconds):
+                self._look = os.open(f"{self._path}.next", os.O_RDWR)
                 self._using.acquire(timeout=max(0, until - time.monotonic()))
         except Timeout:
+            self._look_no_more()
             return False
+        except OSError:
+            self._look_no_more()
+            raise
         return True
 
     def give_up(self) -> None:
         """End the turn."""
+        self._look_no_more()
         if self._path is not None:
             self._using.release()
 
     def is_awaited(self) -> bool:
         """During the own turn: whether somebody waits for its end. Raises OSError."""
-        from filelock import Timeout
-
-        if self._path is None:
+        if self._look is None:  # a server, which nobody waits for
             return False
         try:
-            with self._next.acquire(timeout=0):
-                return False
-        except Timeout:
+            fcntl.flock(self._look, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        fcntl.flock(self._look, fcntl.LOCK_UN)
+        return False
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            os.close(self._look)
+            self._look = None
 
     def forget(self) -> None:
         """Delete the locks of a folder that nobody will use again."""
