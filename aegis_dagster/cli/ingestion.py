@@ -54,6 +54,8 @@ class Ingestion:
     ignored: int = 0  # hidden and temporary names
     failed_runs: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)  # failed cost checks, worst first
+    # How many documents of each path are in each status; None where a run has worked on some since.
+    surveys: list[Counter[Status] | None] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def cover(self, documents: Sequence[Document]) -> None:
@@ -79,9 +81,7 @@ class Ingestion:
 
     def summary(self, project: Project) -> dict[str, Any]:
         """The JSON contract of `ingest`: the status of the documents in scope, and the work done."""
-        by_status: Counter[Status] = Counter()
-        for collection in project.reports.summaries(self.scope):
-            by_status.update(collection.by_status)
+        by_status = self._by_status(project)
         work: Counter[str] = Counter()
         for report in self.reports:
             work.update(report.work)
@@ -103,6 +103,14 @@ class Ingestion:
             "ignored": self.ignored,
             "passed_over": [item.to_json() for item in project.documents.passed_over()],
         }
+
+    def _by_status(self, project: Project) -> Counter[Status]:
+        if len(self.surveys) == 1 and self.surveys[0] is not None:  # a second pass takes seconds where there are many
+            return self.surveys[0]
+        by_status: Counter[Status] = Counter()
+        for collection in project.reports.summaries(self.scope):
+            by_status.update(collection.by_status)
+        return by_status
 
 
 def open_project(paths: Sequence[Path]) -> Project:
@@ -193,7 +201,9 @@ def _bring_up(project: Project, scope: str, done: Ingestion, confirm_deletions: 
     if single_file and not documents:
         raise project.not_a_document(DocumentId(scope))
     done.cover(documents)
-    work = documents if force_from else project.reports.stale(project.artifacts.listed(), documents)
+    stale, by_status = project.reports.survey(project.artifacts.listed(), documents if scope else None)
+    work = documents if force_from else stale
+    done.surveys.append(None if work else by_status)
     patterns = _patterns(scope, documents)
     with project.workers_kept(load_now=_is_parsed(project, work)):
         _run_jobs(project, {document.collection: patterns for document in work}, done, force_from)

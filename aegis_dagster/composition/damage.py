@@ -137,8 +137,7 @@ def reset_lost_points(project: Project, progress: Progress) -> list[DocumentId]:
     if not project.vectors.exists():  # deleted or never made: `tidy_up` resets all documents
         return []
     stored = sum(points_by_collection(backend(settings, project.engine), settings.qdrant.collection).values())
-    expected = CatalogRepairs(project.engine, project.clock).published()
-    if stored >= sum(published.points for published in expected.values()):
+    if stored >= CatalogRepairs(project.engine, project.clock).published_points():
         return []
     report = audit_points(project, progress)
     reset_points(project, report)

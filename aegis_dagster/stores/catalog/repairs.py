@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -57,6 +58,13 @@ class CatalogRepairs:
                 )
         return found
 
+    def published_points(self) -> int:
+        """The points of all documents that are embedded. Most have the same facts, so few are read."""
+        query = self._done(_S.facts, sa.func.count().label("documents")).where(_S.stage == Stage.EMBED)
+        with read(self._engine) as connection:
+            found = connection.execute(query.group_by(_S.facts)).all()
+        return sum(int(object_in(row.facts, FACTS).get("points", 0)) * row.documents for row in found)
+
     def reset_artifact(self, stage: Stage, fingerprint: str, failure: Failure) -> int:
         """Record a damaged artifact as a failure that the next run mends. Returns for how many documents."""
         now = int(self._clock.now().timestamp() * 1000)
@@ -86,6 +94,6 @@ class CatalogRepairs:
                     .values(status=Status.PENDING, attempts=0)
                 )
 
-    def _done(self, *columns: sa.ColumnElement[object]) -> sa.Select[tuple[object, ...]]:
+    def _done(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         joined = stage_states.join(documents, documents.c.id == _S.document_id)
         return sa.select(*columns).select_from(joined).where(_S.status == Status.DONE, ~documents.c.deleted)

@@ -132,6 +132,18 @@ class CatalogReports:
             if state.is_stale(exists) and (embed_anew or not state.only_embedding_is_stale())
         ]
 
+    def survey(
+        self, exists: Exists, only: Collection[Document] | None = None
+    ) -> tuple[list[Document], Counter[Status]]:
+        """The same documents as `stale`, and how many of all are in each status, from one pass."""
+        stale: list[Document] = []
+        by_status: Counter[Status] = Counter()
+        for state in self._read(only, frozenset()):
+            by_status[state.status] += 1
+            if state.is_stale(exists):
+                stale.append(state.document)
+        return stale, by_status
+
     def failures(self, only: Collection[Document] | None = None) -> list[FailedDocument]:
         """Every failed document and stage, sorted."""
         return failures_of(self._read(only, frozenset()))

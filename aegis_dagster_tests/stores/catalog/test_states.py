@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from aegis_dagster.domain.stages import (
 )
 from aegis_dagster.errors import FailureCode
 from aegis_dagster.stores.catalog.pending_work import WorkLeft
+from aegis_dagster.stores.catalog.repairs import CatalogRepairs
 from aegis_dagster.stores.catalog.schema import documents, stage_states
 from aegis_dagster.stores.catalog.states import ALL_FACTS
 from aegis_dagster_tests.support.projects import make_project, scan, write_documents
@@ -149,6 +151,12 @@ def test_what_is_read_fast_is_what_is_recorded_of_each_document(
     only_embedding = {state.document.id for state in rows if state.only_embedding_is_stale()}
     without = [one for one in stale if one.id not in only_embedding]
     assert project.reports.stale(listed, embed_anew=False) == without
+    by_status: Counter[Status] = Counter(state.status for state in rows)
+    assert project.reports.survey(listed) == project.reports.survey(listed, project.documents.all())
+    assert project.reports.survey(listed) == (stale, by_status)
+    repairs = CatalogRepairs(project.engine, project.clock)
+    points = sum(published.points for published in repairs.published().values())
+    assert repairs.published_points() == points > 0
 
     work = WorkLeft(project.engine, project.identities)
     waiting = [state.document for state in rows if state.has_work(NOW_MS)]
