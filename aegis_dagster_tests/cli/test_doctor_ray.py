@@ -4,13 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aegis_dagster.workers.ray.probes import Place, Question, answer
 from aegis_dagster.workers.ray.versions import versions
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.servers.programs import free_port
-from aegis_dagster_tests.support.servers.ray import RayCluster
+from aegis_dagster_tests.support.servers.ray import RayCluster, need_ray
 
 
 def ray_findings(folder: Path, workers: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -35,7 +33,7 @@ def test_each_node_answers_and_reaches_home_artifacts_and_root_and_a_share_that_
 
 
 def test_without_a_cluster_one_line_says_so_and_what_to_do(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="`pip install -c constraints.txt -e '.[ray]'` installs it.")
+    need_ray()
     (found,) = ray_findings(tmp_path, {"address": f"127.0.0.1:{free_port()}"}).values()
     assert found["component"] == "Ray" and not found["ok"]
     assert "ray start" in found["move_up"]

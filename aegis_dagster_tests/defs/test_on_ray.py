@@ -12,7 +12,7 @@ import pytest
 from aegis_dagster.defs.ingestion.assets import ASSETS
 from aegis_dagster_tests.support.cli_process import Aegis
 from aegis_dagster_tests.support.run_on_ray import start_run
-from aegis_dagster_tests.support.servers.ray import RayCluster
+from aegis_dagster_tests.support.servers.ray import RayCluster, need_ray
 from aegis_dagster_tests.support.servers.silence import web_server
 from aegis_dagster_tests.support.waiting import until
 
@@ -24,7 +24,7 @@ print(json.dumps({"jobs": jobs, "imported": [name for name in ("ray", "dagster_r
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_the_job_is_there_where_settings_ask_for_it_and_loads_no_ray(tmp_path: Path, engine: str) -> None:
-    pytest.importorskip("dagster_ray", reason="`pip install -c constraints.txt -e '.[ray]'` installs it.")
+    need_ray()
     environment = Aegis(tmp_path).environment() | {"AEGIS_WORKERS__ENGINE": engine}
     done = subprocess.run(
         [sys.executable, "-c", _LOAD], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True

@@ -178,14 +178,19 @@ def _shared_cluster() -> Iterator[RayCluster]:
         yield cluster
 
 
+def need_ray() -> None:
+    """Skip without Ray. It must not be imported: once in a process, Ray decides whether it sends tokens."""
+    if find_spec("ray") is None:
+        missing(_MISSING)
+
+
 @pytest.fixture(scope="session")
 def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     """One cluster of two nodes with 2 CPUs each for all tests of a run. Without Ray the tests skip.
 
     A test may add a node and kill that one; it leaves these two alone.
     """
-    if find_spec("ray") is None:
-        missing(_MISSING)
+    need_ray()
     with shared(tmp_path_factory, "ray", _shared_cluster) as cluster:
         yield cluster
 
@@ -201,8 +206,7 @@ def ray_of_the_run(shared_ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> R
 @pytest.fixture
 def own_ray() -> Iterator[RayCluster]:
     """A cluster of one node for one test, which may end it. Without Ray the test skips."""
-    if find_spec("ray") is None:
-        missing(_MISSING)
+    need_ray()
     with ray_cluster(nodes=1) as cluster:
         yield cluster
 
