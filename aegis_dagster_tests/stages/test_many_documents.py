@@ -93,7 +93,7 @@ def test_the_phases_ask_the_database_in_batches(tmp_path: Path) -> None:
     few, many = asked_by_phase(tmp_path / "few", 16), asked_by_phase(tmp_path / "many", 80)
     assert many.keys() == few.keys()
     for phase in ("cold: look", "nothing: look", "edited: look", "deleted: look", "deleted: work"):
-        assert many[phase][0] == few[phase][0] <= 80, phase
+        assert many[phase][0] == few[phase][0] <= 90, phase  # the first one makes the tables, too
     assert many["nothing: look"][1] == many["deleted: look"][1] == 0  # the folders were listed, nothing was read
     assert many["deleted: work"][1] - few["deleted: work"][1] <= 2 * 8  # the folders that go, of parse and chunk
     for phase, more in (("cold: work", 64), ("edited: work", 8)):
