@@ -1,15 +1,12 @@
-"""The artifact store as the settings choose it, and an entry for machines that work without the catalog."""
+"""The artifact store as the settings choose it, and work on many artifacts."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from aegis_dagster.errors import ServiceError
 from aegis_dagster.stores.artifacts import FolderArtifacts
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from aegis_dagster.stores.bucket_artifacts import BucketArtifacts
 
 ArtifactStore: TypeAlias = "FolderArtifacts | BucketArtifacts"
-_CACHE_MEGABYTES = 2000
 _AT_ONCE = 8  # artifacts
 
 _Result = TypeVar("_Result")
@@ -88,68 +84,3 @@ def side_by_side(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while part := list(islice(waiting, _AT_ONCE * 50)):
             yield from zip(part, pool.map(lambda artifact: do(*artifact), part), strict=True)
-
-
-def fetch(
-    url: str,
-    options: Mapping[str, Any],
-    stage: Stage,
-    fingerprint: str,
-    *,
-    folder: Path,
-    cache_megabytes: int = _CACHE_MEGABYTES,
-) -> Path:
-    """A local folder with the files of an artifact, verified, by the cache in `folder` of this machine.
-
-    It stays for ten minutes after the last call for it in this process; to read it for longer, use
-    `store_of_node(...).reading()`. Raises DocumentError ARTIFACT_DAMAGED (it is gone or damaged), ServiceError.
-    """
-    from aegis_dagster.stages.reading import damaged
-
-    store = store_of_node(url, options, folder, cache_megabytes)
-    if (what := store.damage(stage, fingerprint)) is not None:
-        raise damaged(stage, what)
-    return store.path(stage, fingerprint)
-
-
-def publish(
-    made: Path,
-    url: str,
-    options: Mapping[str, Any],
-    stage: Stage,
-    fingerprint: str,
-    *,
-    folder: Path,
-    replace: bool = False,
-    cache_megabytes: int = _CACHE_MEGABYTES,
-) -> None:
-    """Publish the files of a folder, which is moved away, as an artifact; if there is one already, replace it or not.
-
-    `folder` is on the same disk. Raises DocumentError (it holds something else than files), ServiceError.
-    """
-    store = store_of_node(url, options, folder, cache_megabytes)
-    with store.staging(stage, fingerprint, replace=replace) as staged:
-        staged.rmdir()
-        made.rename(staged)
-
-
-def store_of_node(
-    url: str, options: Mapping[str, Any], folder: Path, cache_megabytes: int = _CACHE_MEGABYTES
-) -> BucketArtifacts:
-    """The store of a machine without a catalog; one for each address and process. `close()` it in the end."""
-    return _store(url, json.dumps(options, sort_keys=True), folder, cache_megabytes)
-
-
-@cache
-def _store(url: str, options: str, folder: Path, cache_megabytes: int) -> BucketArtifacts:
-    from aegis_dagster.stores.bucket_artifacts import BucketArtifacts
-    from aegis_dagster.stores.clock import SystemClock
-    from aegis_dagster.stores.read_cache import ReadCache
-
-    return BucketArtifacts(
-        url,
-        options=json.loads(options),
-        root=folder / "artifacts",
-        cache=ReadCache(folder / "artifact-cache", most_bytes=cache_megabytes * 1_000_000),
-        clock=SystemClock(),
-    )

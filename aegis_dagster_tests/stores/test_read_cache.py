@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis_dagster.composition.artifacts import fetch, publish, store_of_node
 from aegis_dagster.domain.stages import Stage
-from aegis_dagster.errors import DocumentError
 from aegis_dagster.stores.bucket_artifacts import BucketArtifacts
 from aegis_dagster.stores.read_cache import ReadCache
 from aegis_dagster_tests.support.clock import SetClock
@@ -156,19 +154,3 @@ def test_processes_that_read_and_evict_at_once_lose_nothing_and_leave_nothing_wh
     store.close()
     left = [path for path in (tmp_path / "cache").glob("[rm]*/*") if str(os.getpid()) not in path.name]
     assert left == []
-
-
-def test_a_node_without_a_catalog_publishes_and_fetches(tmp_path: Path) -> None:
-    url, made = f"file://{tmp_path}/share", tmp_path / "node" / "made"
-    made.mkdir(parents=True)
-    (made / "chunks.json").write_text("[]")
-    publish(made, url, {}, Stage.CHUNK, NAMES[0], folder=tmp_path / "node")
-    assert not made.exists()
-    folder = fetch(url, {}, Stage.CHUNK, NAMES[0], folder=tmp_path / "other")
-    assert (folder / "chunks.json").read_text() == "[]"
-    with pytest.raises(DocumentError, match="it is gone") as gone:
-        fetch(url, {}, Stage.CHUNK, NAMES[1], folder=tmp_path / "other")
-    assert gone.value.retryable
-    for node in ("node", "other"):
-        store_of_node(url, {}, tmp_path / node).close()
-    assert not folder.exists()
