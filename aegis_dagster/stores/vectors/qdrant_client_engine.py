@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
-from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import SearchHit, VectorPoint
 from aegis_dagster.stores.vectors.bm25 import SparseTerms, passage_terms
+from aegis_dagster.stores.vectors.engine_folder import EngineFolder
 from aegis_dagster.stores.vectors.engines import DENSE, PREFETCH, SPARSE, Asked, EngineBusy, StoredPoint, fault
 from aegis_dagster.stores.vectors.points import payload_of, to_hit
 
@@ -31,13 +31,8 @@ _BATCH = 500
 _DOCUMENTS = 1000  # in one filter
 
 
-class ClientFolder:
+class ClientFolder(EngineFolder):
     """Implements engines.Backend."""
-
-    def __init__(self, path: Path) -> None:
-        """path: the folder, created by the first write."""
-        self.path = path
-        self.place = str(path)
 
     def open(self) -> ClientEngine:
         """As Backend has it: about 0.1 s for 1,000 points."""
@@ -47,18 +42,6 @@ class ClientFolder:
             if "already accessed" in str(error):
                 raise EngineBusy from error
             raise
-
-    def fault(self, error: Exception) -> ServiceError:
-        """As Backend has it."""
-        return fault(self.path, error)
-
-    def is_absent(self) -> bool:
-        """As Backend has it."""
-        return not os.path.lexists(self.path)
-
-    def has(self, collection: str) -> bool:
-        """As Backend has it."""
-        return (self.path / "collection" / collection).is_dir()
 
     def check(self) -> None:
         """As Backend has it."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.domain.identifiers import ChunkId, DocumentId
-from aegis_dagster.errors import ServiceError
 from aegis_dagster.ports import SearchHit, VectorPoint
 from aegis_dagster.stores.vectors.bm25 import passage_terms
+from aegis_dagster.stores.vectors.engine_folder import EngineFolder
 from aegis_dagster.stores.vectors.engines import DENSE, PREFETCH, SPARSE, Asked, EngineBusy, StoredPoint, fault
 from aegis_dagster.stores.vectors.points import payload_of, to_hit
 
@@ -41,31 +41,18 @@ _NEVER = 10**9  # kilobytes of vectors from which an index is built
 _VACUUM_SHARE, _VACUUM_POINTS = 0.2, 1000  # Qdrant's defaults for rewriting a segment with many deleted points
 
 
-class EdgeFolder:
+class EdgeFolder(EngineFolder):
     """Implements engines.Backend."""
 
     def __init__(self, path: Path, *, least_free_bytes: int = _LEAST_FREE_BYTES) -> None:
         """path: the folder, created by the first write. least_free_bytes: of its disk, to write anything."""
-        self.path = path
-        self.place = str(path)
+        super().__init__(path)
         self.least_free_bytes = least_free_bytes
 
     def open(self) -> EdgeEngine:
         """As Backend has it. Shards are opened when they are used."""
         self.path.mkdir(parents=True, exist_ok=True)
         return EdgeEngine(self)
-
-    def fault(self, error: Exception) -> ServiceError:
-        """As Backend has it."""
-        return fault(self.path, error)
-
-    def is_absent(self) -> bool:
-        """As Backend has it."""
-        return not os.path.lexists(self.path)
-
-    def has(self, collection: str) -> bool:
-        """As Backend has it."""
-        return (self.path / "collection" / collection).is_dir()
 
     def check(self) -> None:
         """As Backend has it."""
