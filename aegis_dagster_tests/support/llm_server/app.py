@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import socket
-import struct
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +13,7 @@ from aegis_dagster_tests.support.llm_server.contents import Said, said
 from aegis_dagster_tests.support.llm_server.counting import Asked, understood
 from aegis_dagster_tests.support.llm_server.refusals import PAGE, REFUSALS, refusal
 from aegis_dagster_tests.support.llm_server.script import Record, Script, bills
+from aegis_dagster_tests.support.servers.resets import reset
 
 UNSCRIPTED = 599
 MOST_BYTES = 64 * 2**20
@@ -54,7 +53,7 @@ class ScriptedApp:
         headers = dict(request.headers)
         if self.script.resets_unread(request.path):
             self.script.record(request.path, headers, {}).kind = Kind.RESET_BEFORE
-            return _reset(request)
+            return reset(request)
         given: dict[str, Any] = await request.json()
         record = self.script.record(request.path, headers, given)
         asked = understood(request.path, given)
@@ -71,7 +70,7 @@ class ScriptedApp:
         # The work above is part of the latency, so that 64 requests at once are answered in time.
         await asyncio.sleep(max(0.0, arrived + behaviour.latency_seconds - asyncio.get_running_loop().time()))
         if behaviour.kind in _RESETS:
-            return _reset(request)
+            return reset(request)
         if behaviour.kind is Kind.HANG:
             return await _hang(request)
         if behaviour.kind in {Kind.RESET_MIDWAY, Kind.TRICKLE}:
@@ -137,16 +136,6 @@ async def _sent(request: web.Request, response: web.Response) -> bool:
     return True
 
 
-def _reset(request: web.Request) -> web.StreamResponse:
-    """Reset the connection: RST, not FIN."""
-    if request.transport is not None:
-        connection: socket.socket | None = request.transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-    return web.Response()
-
-
 async def _hang(request: web.Request) -> web.StreamResponse:
     while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells it
         await asyncio.sleep(0.1)
@@ -167,5 +156,5 @@ async def _partly(request: web.Request, prepared: web.Response, *, trickle: bool
         await asyncio.sleep(0.02)  # so that the half arrives before the reset
     except ConnectionError:
         return response
-    _reset(request)
+    reset(request)
     return response

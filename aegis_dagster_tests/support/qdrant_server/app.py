@@ -6,8 +6,6 @@
 
 import asyncio
 import json
-import socket
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pydantic import ValidationError
 from qdrant_client import models
 
 from aegis_dagster_tests.support.qdrant_server.collections import Collections, Refused
+from aegis_dagster_tests.support.servers.resets import reset
 
 LIMIT = 32 * 2**20  # bytes of a request, as the server's default
 _NO_KEY = "Must provide an API key or an Authorization bearer token"
@@ -77,7 +76,7 @@ class QdrantApp:
         if seconds := fault.get("delay"):
             await asyncio.sleep(seconds)
         if fault.get("reset"):
-            return _reset(request)
+            return reset(request)
         if "status" in fault:
             return _as_told(fault)
         return self._carried_out(server, request, path, body)
@@ -183,13 +182,3 @@ def _as_told(fault: dict[str, Any]) -> web.Response:
         text = json.dumps({"status": {"error": fault["error"]}, "time": 0.0})
         return web.Response(status=status, text=text, content_type="application/json", headers=headers)
     return web.Response(status=status, text=fault.get("text", _PAGE), content_type="text/html", headers=headers)
-
-
-def _reset(request: web.Request) -> web.Response:
-    """Reset the connection: RST, not FIN."""
-    if request.transport is not None:
-        connection: socket.socket | None = request.transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-    return web.Response()
