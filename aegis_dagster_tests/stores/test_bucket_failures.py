@@ -19,6 +19,7 @@ from aegis_dagster.errors import ConfigurationError, ServiceError
 from aegis_dagster.stores.bucket_artifacts import BucketArtifacts
 from aegis_dagster.stores.read_cache import ReadCache
 from aegis_dagster_tests.support.clock import SetClock
+from aegis_dagster_tests.support.missing import missing
 from aegis_dagster_tests.support.servers.programs import free_port
 from aegis_dagster_tests.support.servers.s3 import S3Server
 from aegis_dagster_tests.support.waiting import until
@@ -288,7 +289,7 @@ def full_disk(folder: Path) -> Iterator[None]:
     """A folder that takes nothing, as a full disk: a file system of 4 kB, mounted for the block."""
     folder.mkdir(parents=True, exist_ok=True)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)], check=False).returncode:
-        pytest.skip("No filesystem can be mounted here; run the tests as root.")
+        missing("No filesystem can be mounted here; run the tests as root.")
     try:
         (folder / "filled").write_bytes(b"x" * 4096)
         yield

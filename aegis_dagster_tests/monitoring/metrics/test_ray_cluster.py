@@ -27,9 +27,11 @@ def test_the_head_writes_the_file_by_which_every_node_is_scraped(ray_of_the_run:
     def told() -> str:
         return "".join(page(f"http://{target}/metrics") for target in targets())
 
-    until(
-        lambda: all(re.search(f'ray_node_mem_used{{.*"{each}"', told()) for each in addresses), "figures of all nodes"
-    )
+    def measured() -> set[str]:
+        return {each for each in addresses if re.search(f'ray_node_mem_used{{.*"{each}"', told())}
+
+    until(lambda: measured() == addresses, "figures of all nodes")
+    assert measured() == {"127.0.0.2", "127.0.0.3"}
 
 
 def page(url: str) -> str:
