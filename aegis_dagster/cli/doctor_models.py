@@ -21,7 +21,7 @@ from aegis_dagster.llm.price_slips import REMEDY, slips
 from aegis_dagster.llm.prices import PriceList
 from aegis_dagster.llm.providers import Provider
 from aegis_dagster.pictures.vision import VisionDescriber
-from aegis_dagster.settings import ProviderAccess, provider_access
+from aegis_dagster.settings.keys import ProviderAccess, provider_access
 from aegis_dagster.settings.llm import ProviderSettings
 from aegis_dagster.stores.faults import Place, service_error
 

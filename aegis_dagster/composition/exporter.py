@@ -24,7 +24,8 @@ from aegis_dagster.monitoring.metrics.other_sources import (
 )
 from aegis_dagster.monitoring.metrics.samples import Samples
 from aegis_dagster.ports import Clock
-from aegis_dagster.settings import Settings, neo4j_password
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.keys import neo4j_password
 from aegis_dagster.stores.catalog.counts import CatalogCounts
 from aegis_dagster.stores.catalog.seats import SeatReports
 from aegis_dagster.stores.clock import SystemClock

@@ -16,7 +16,8 @@ from aegis_dagster.domain.routing import Candidate, candidates
 from aegis_dagster.embedding.model_files import MODEL
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.llm.providers import PICTURE_TOKENS, Model, Provider
-from aegis_dagster.settings import Settings, provider_access
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.keys import provider_access
 
 if TYPE_CHECKING:  # what calls models is imported when it is built: most commands only name them
     from sqlalchemy.engine import Engine

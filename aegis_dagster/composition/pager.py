@@ -4,7 +4,7 @@ from aegis_dagster.composition.project import Project
 from aegis_dagster.domain.alerts import Links
 from aegis_dagster.monitoring.paging.channels import channels_of
 from aegis_dagster.ports import PageChannel
-from aegis_dagster.settings import notify_addresses
+from aegis_dagster.settings.keys import notify_addresses
 
 
 def links_of(project: Project) -> Links:

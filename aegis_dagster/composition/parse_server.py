@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aegis_dagster.errors import ConfigurationError, ServiceError
-from aegis_dagster.settings import docling_serve_key
+from aegis_dagster.settings.keys import docling_serve_key
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

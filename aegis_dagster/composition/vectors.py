@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aegis_dagster.settings import Settings, qdrant_api_key
+from aegis_dagster.settings import Settings
+from aegis_dagster.settings.keys import qdrant_api_key
 from aegis_dagster.stores.vectors.engines import Backend
 from aegis_dagster.stores.vectors.points import model_in, physical_name
 from aegis_dagster.stores.vectors.qdrant import QdrantStore

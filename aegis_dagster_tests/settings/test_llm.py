@@ -14,7 +14,8 @@ from aegis_dagster.domain.money import NanoUsd
 from aegis_dagster.domain.prices import Tier
 from aegis_dagster.errors import ConfigurationError
 from aegis_dagster.llm.prices import PriceList, lines_to_add
-from aegis_dagster.settings import ProviderAccess, Settings, load_settings, provider_access
+from aegis_dagster.settings import Settings, load_settings
+from aegis_dagster.settings.keys import ProviderAccess, provider_access
 from aegis_dagster.settings.llm import DEFAULT_PROVIDERS, LlmSettings, PriceSettings, ProviderSettings
 from aegis_dagster_tests.support.places import REPOSITORY
 

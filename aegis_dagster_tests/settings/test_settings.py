@@ -3,7 +3,8 @@
 import pytest
 
 from aegis_dagster.errors import ConfigurationError
-from aegis_dagster.settings import docling_serve_key, load_settings
+from aegis_dagster.settings import load_settings
+from aegis_dagster.settings.keys import docling_serve_key
 
 
 @pytest.mark.parametrize(
