@@ -116,7 +116,9 @@ def docker_engine(*, gpus: bool) -> Iterator[DockerEngine]:
             hook = engine.folder / "bin" / "nvidia-container-runtime-hook"
             hook.parent.mkdir()
             # Standard input is the container's state: {"id": "...", ...}
-            hook.write_text(f'#!/bin/sh\nsed -n \'s/.*"id":"\\([0-9a-f]*\\)".*/\\1/p\' >> {engine.folder}/hook.log\n')
+            # It may come without an end of line, which sed would not add.
+            told = 'sed -n \'s/.*"id":"\\([0-9a-f]*\\)".*/\\1/p\'; echo'
+            hook.write_text(f"#!/bin/sh\n{{ {told}; }} >> {engine.folder}/hook.log\n")
             hook.chmod(0o755)
         engine.start()
         try:
